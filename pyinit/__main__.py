@@ -1,0 +1,26 @@
+"""``python -m pyinit`` and the installed command: start over in isolation, and become the init.
+
+The interpreter that gets here has already listened to the image: PYTHON* variables, ``.pth`` files,
+``sitecustomize``. So it makes way for one that does not, which runs ``launcher.py``. The launcher that
+``pyinitctl install`` writes is started in isolation at once.
+"""
+
+import os
+import sys
+
+from pyinit import environment
+
+
+def main() -> None:
+    """Replace this process with the init, given the arguments of this process. Does not return."""
+    environment.restore()  # or the next interpreter would take our changes for the original
+    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
+    try:
+        os.execv(sys.executable, [sys.executable, "-ISBXutf8", launcher, *sys.argv[1:]])
+    except OSError as error:
+        sys.stderr.write(f"pyinit: cannot start {sys.executable!r} anew: {error.strerror}\n")
+        sys.exit(125)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""What pyinit tells about itself: help, version, license."""
+
+import posix
+
+from . import __version__, options
+
+LICENSE = """\
+MIT License
+
+Copyright (c) 2026 The pyinit contributors
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+"""
+
+
+def show(what: str) -> None:
+    """Write the ``help``, the ``version`` or the ``license`` to standard output.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = {"help": _help, "version": _version, "license": _license}[what]().encode()
+    while text:
+        text = text[posix.write(1, text) :]
+
+
+def _version() -> str:
+    return f"pyinit version {__version__}\n"
+
+
+def _license() -> str:
+    return LICENSE
+
+
+def _help() -> str:
+    """What ``--help`` prints, made from the table."""
+    lines = [
+        "Usage: pyinit [OPTION]... [--] PROGRAM [ARG]...",
+        "",
+        "Run PROGRAM as the workload of a container: forward every signal to it, reap every orphan,",
+        "and exit with its status.",
+        "",
+    ]
+    for option in options.TABLE:
+        value = f"={option.metavar}" if option.metavar else ""
+        names = f"-{option.short}, --{option.long}{value}" if option.short else f"    --{option.long}{value}"
+        lines += [f"  {names}", f"          {option.help}"]
+        if option.twins:
+            lines.append(f"          environment: {', '.join([variable for variable, _ in option.twins])}")
+    lines += [
+        "",
+        "A flag beats its environment variable. TINI_KILL_PROCESS_GROUP and TINI_SUBREAPER count when set at all;",
+        "any other that is empty counts as not set.",
+        "",
+        "Exit status: the workload's own; 128+N if signal N ended it; 125 if pyinit itself could not go on;",
+        "126 if PROGRAM was found and could not be executed; 127 if it was not found.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""pyinitctl: looks into a running container. One module a command; never imported by the core."""

@@ -1,0 +1,98 @@
+"""``pyinitctl install``: write the launcher script for this interpreter."""
+
+import argparse
+import compileall
+import os
+import re
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+import pyinit
+
+PACKAGE = Path(pyinit.__file__).resolve().parent
+
+ISOLATED = "-ISBXutf8"
+"""One word, since a ``#!`` line has room for one argument: isolated, no site, no bytecode written, UTF-8 mode
+(arguments come back as the bytes that they were, whatever the locale)."""
+
+CTL = '''"""Start pyinitctl."""
+
+import sys
+
+sys.path.insert(0, FOLDER)
+from pyinit.ctl.__main__ import main
+
+main()
+'''
+
+LONGEST = 127
+"""Bytes of a ``#!`` line that every kernel reads (execve(2)); Linux 5.1 and later read 255."""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this command to the command line."""
+    parser = commands.add_parser(
+        "install",
+        help="write the launcher script for this interpreter",
+        description="Write the launcher script for this interpreter, and compile pyinit ahead so that it starts fast.",
+        epilog="example: python3 -m pyinit.ctl install /usr/local/bin",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="the script to write; in a folder that exists: both launchers, pyinit and pyinitctl",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write what was asked for and say what was written; 1 with a line on stderr if that fails."""
+    path: Path = arguments.path
+    targets = {path: _init_script}
+    if path.is_dir():
+        targets = {path / "pyinit": _init_script, path / "pyinitctl": _ctl_script}
+    try:
+        line = _first_line()
+        for target, script in targets.items():
+            _write(target, f"{line}\n{script()}")
+            print(f"wrote {target} for {sys.executable} and {PACKAGE}")
+    except (OSError, ValueError) as error:
+        print(f"pyinitctl: cannot install: {error}", file=sys.stderr)
+        return 1
+    if not compileall.compile_dir(PACKAGE, quiet=2):
+        print(f"pyinitctl: warning: could not compile {PACKAGE}: each start is slower", file=sys.stderr)
+    return 0
+
+
+def _init_script() -> str:
+    source = (PACKAGE / "launcher.py").read_text("utf-8")
+    return re.sub("^FOLDER = .*$", lambda _: f"FOLDER = {str(PACKAGE.parent)!r}", source, flags=re.MULTILINE)
+
+
+def _ctl_script() -> str:
+    return CTL.replace("FOLDER", repr(str(PACKAGE.parent)))
+
+
+def _first_line() -> str:
+    line = f"#!{sys.executable} {ISOLATED}"
+    if not sys.executable or set(sys.executable) & set(" \t\n"):
+        raise ValueError(f"the path of the interpreter ({sys.executable!r}) cannot stand in a #! line")
+    if len(os.fsencode(line)) > LONGEST:
+        raise ValueError(f"the path of the interpreter is too long for a #! line: {sys.executable}")
+    return line
+
+
+def _write(target: Path, text: str) -> None:
+    """Replace `target` in one step: a container may be starting from it just now."""
+    with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+        try:
+            file.write(text)
+            os.fchmod(file.fileno(), stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
+            os.rename(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise

@@ -1,0 +1,355 @@
+"""The table of options; text in, `Options` out.
+
+One table says what there is, parses the command line and the environment, and makes the help text. A later
+source beats an earlier one: the defaults, the environment variables of tini and dumb-init, our own, the flags.
+"""
+
+from . import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Settings = dict[str, object]
+    Setter = Callable[[Settings, str], None]
+
+
+class UsageError(Exception):
+    """The command line or an environment variable is wrong; the text says which and how."""
+
+
+class Options:
+    """What pyinit was asked to do."""
+
+    __slots__ = (
+        "argv",
+        "exit_remap",
+        "forward_to",
+        "json",
+        "parent_death_signal",
+        "rewrite",
+        "show",
+        "verbosity",
+        "warn_on_reap",
+    )
+
+    def __init__(self) -> None:
+        self.argv: "list[str]" = []
+        """The workload: PROGRAM and its arguments."""
+        self.show: "str | None" = None
+        """``help``, ``version`` or ``license``: print that and exit."""
+        self.forward_to = "child"
+        """Who receives a forwarded signal: ``child``, ``group`` or ``all``."""
+        self.rewrite: "dict[int, int]" = {}
+        """Signal numbers to the ones delivered in their place; 0 drops."""
+        self.exit_remap: "dict[int, int]" = {}
+        """Exit statuses of the workload to those reported in their place."""
+        self.parent_death_signal = 0
+        """The signal that pyinit gets when its own parent dies; 0 for none."""
+        self.warn_on_reap = False
+        self.verbosity = 1
+        """The highest level that is logged: 0 errors, 1 warnings, 2 info, 3 debug, 4 trace."""
+        self.json = False
+
+
+class Option:
+    """A row of the table."""
+
+    __slots__ = ("help", "long", "metavar", "set", "short", "twins")
+
+    def __init__(
+        self,
+        short: str,
+        long: str,
+        metavar: str,
+        help: str,
+        set: "Setter",
+        twins: "tuple[tuple[str, Setter], ...]" = (),
+    ) -> None:
+        self.short = short
+        self.long = long
+        self.metavar = metavar
+        """What the value is called in the help; empty for an option that takes none."""
+        self.help = help
+        self.set = set
+        self.twins = twins
+        """The environment variables that say the same, and how each is read."""
+
+
+# What a row does with its value: put it where it belongs in the settings, or raise ValueError with the reason.
+
+
+def _constant(name: str, value: object) -> "Setter":
+    def set(settings: "Settings", text: str) -> None:
+        settings[name] = value
+
+    return set
+
+
+def _nothing(settings: "Settings", text: str) -> None:
+    """For what is accepted because a peer has it, and goes without saying here."""
+
+
+def _if_true(name: str, value: object) -> "Setter":
+    def set(settings: "Settings", text: str) -> None:
+        if _boolean(text):
+            settings[name] = value
+
+    return set
+
+
+def _if_false(name: str, value: object) -> "Setter":
+    def set(settings: "Settings", text: str) -> None:
+        if not _boolean(text):
+            settings[name] = value
+
+    return set
+
+
+def _choice(name: str, values: "Mapping[str, object]") -> "Setter":
+    def set(settings: "Settings", text: str) -> None:
+        if text not in values:
+            raise ValueError(f"'{text}' is none of {', '.join(values)}")
+        settings[name] = values[text]
+
+    return set
+
+
+def _listed(set_one: "Setter") -> "Setter":
+    def set(settings: "Settings", text: str) -> None:
+        for part in text.split(","):
+            set_one(settings, part.strip())
+
+    return set
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(f"'{text}' is neither 1 nor 0")
+
+
+def _number(text: str, most: int, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) <= most):
+        raise ValueError(f"'{text}' is no {what} from 0 to {most}")
+    return int(text)
+
+
+def _add_rewrite(settings: "Settings", text: str) -> None:
+    source, colon, target = text.partition(":")
+    if not colon:
+        raise ValueError(f"'{text}' is not of the form FROM:TO")
+    number = signals.number_of(source)
+    if number not in signals.CAUGHT:
+        raise ValueError(f"{signals.name_of(number)} is never forwarded")
+    _add_pair(settings, "rewrite", number, 0 if target == "0" else signals.number_of(target))
+
+
+def _add_exit_remap(settings: "Settings", text: str) -> None:
+    source, colon, target = text.partition(":")
+    code = _number(source, 255, "exit status")
+    _add_pair(settings, "exit_remap", code, _number(target, 255, "exit status") if colon else 0)
+
+
+def _add_pair(settings: "Settings", name: str, key: int, value: int) -> None:
+    pairs = settings.setdefault(name, {})
+    assert isinstance(pairs, dict)
+    pairs[key] = value
+
+
+def _set_parent_death_signal(settings: "Settings", text: str) -> None:
+    settings["parent_death_signal"] = signals.number_of(text)
+
+
+def _add_verbosity(settings: "Settings", text: str) -> None:
+    verbosity = settings.get("verbosity", 1)
+    assert isinstance(verbosity, int)
+    settings["verbosity"] = min(verbosity + 1, 4)
+
+
+def _set_verbosity(settings: "Settings", text: str) -> None:
+    settings["verbosity"] = min(_number(text, 999, "verbosity"), 4)
+
+
+_set_forward_to = _choice("forward_to", {"child": "child", "group": "group", "all": "all"})
+_set_log_format = _choice("json", {"text": False, "json": True})
+
+TABLE = (
+    Option(
+        "g",
+        "process-group",
+        "",
+        "same as --forward-to=group",
+        _constant("forward_to", "group"),
+        (("TINI_KILL_PROCESS_GROUP", _constant("forward_to", "group")),),
+    ),
+    Option(
+        "c",
+        "single-child",
+        "",
+        "same as --forward-to=child",
+        _constant("forward_to", "child"),
+        (("DUMB_INIT_SETSID", _if_false("forward_to", "child")),),
+    ),
+    Option(
+        "",
+        "forward-to",
+        "child|group|all",
+        "who receives a forwarded signal: the workload alone (the default), its process group, or every process",
+        _set_forward_to,
+        (("PYINIT_FORWARD_TO", _set_forward_to),),
+    ),
+    Option(
+        "r",
+        "rewrite",
+        "FROM:TO",
+        "deliver the signal TO in place of FROM; 0 drops it; names (TERM, RTMIN+3) or numbers; repeatable",
+        _add_rewrite,
+        (("PYINIT_REWRITE", _listed(_add_rewrite)),),
+    ),
+    Option(
+        "e",
+        "remap-exit",
+        "CODE[:TO]",
+        "exit with TO (0) when the workload exited with CODE; repeatable",
+        _add_exit_remap,
+        (("PYINIT_REMAP_EXIT", _listed(_add_exit_remap)),),
+    ),
+    Option(
+        "s",
+        "subreaper",
+        "",
+        "become the child subreaper; done in any case when not PID 1, and as PID 1 there is no need",
+        _nothing,
+        (("TINI_SUBREAPER", _nothing),),
+    ),
+    Option(
+        "p",
+        "parent-death-signal",
+        "SIGNAL",
+        "get this signal when the parent of pyinit dies",
+        _set_parent_death_signal,
+        (("PYINIT_PARENT_DEATH_SIGNAL", _set_parent_death_signal),),
+    ),
+    Option(
+        "w",
+        "warn-on-reap",
+        "",
+        "log a line for each orphan reaped: pid, name, how it ended",
+        _constant("warn_on_reap", True),
+        (("PYINIT_WARN_ON_REAP", _if_true("warn_on_reap", True)),),
+    ),
+    Option(
+        "v",
+        "verbose",
+        "",
+        "log more; up to three times",
+        _add_verbosity,
+        (
+            ("DUMB_INIT_DEBUG", _if_true("verbosity", 3)),
+            ("TINI_VERBOSITY", _set_verbosity),
+            ("PYINIT_VERBOSITY", _set_verbosity),
+        ),
+    ),
+    Option("q", "quiet", "", "log errors only", _constant("verbosity", 0)),
+    Option(
+        "",
+        "log-format",
+        "text|json",
+        "one line an event, as text (the default) or as a JSON object",
+        _set_log_format,
+        (("PYINIT_LOG_FORMAT", _set_log_format),),
+    ),
+    Option("l", "license", "", "print the license and exit", _constant("show", "license")),
+    Option("V", "version", "", "print the version and exit", _constant("show", "version")),
+    Option("h", "help", "", "print this help and exit", _constant("show", "help")),
+)
+
+SET_AT_ALL = ("TINI_KILL_PROCESS_GROUP", "TINI_SUBREAPER")
+"""Variables whose mere presence counts, even empty: tini's rule."""
+
+
+def parse(words: "list[str]", environ: "Mapping[bytes, bytes]") -> Options:
+    """Read the command line (without the program's own name) and the environment.
+
+    Raises:
+        UsageError: something of them is malformed, or there is no PROGRAM.
+    """
+    flags, argv = _from_words(words)
+    options = Options()
+    for name, value in {**_from_environ(environ), **flags}.items():
+        setattr(options, name, value)
+    options.argv = argv
+    if not argv and not options.show:
+        raise UsageError("no program given")
+    return options
+
+
+def _from_environ(environ: "Mapping[bytes, bytes]") -> "Settings":
+    peers: "Settings" = {}
+    own: "Settings" = {}
+    for option in TABLE:
+        for variable, set in option.twins:
+            value = environ.get(variable.encode())
+            if value is None or (not value and variable not in SET_AT_ALL):
+                continue
+            try:
+                set(own if variable[:7] == "PYINIT_" else peers, value.decode("utf-8", "surrogateescape"))
+            except ValueError as error:
+                raise UsageError(f"environment variable {variable}: {error}") from None
+    return {**peers, **own}
+
+
+def _from_words(words: "list[str]") -> "tuple[Settings, list[str]]":
+    """Take the options off the front; what is left is the workload."""
+    settings: "Settings" = {}
+    rest = words[::-1]
+    while rest and rest[-1][:1] == "-" and rest[-1] != "-":
+        word = rest.pop()
+        if word == "--":
+            break
+        if word[:2] == "--":
+            name, equals, value = word[2:].partition("=")
+            option = _find_long(name)
+            if equals and not option.metavar:
+                raise UsageError(f"option --{name} takes no value")
+            _apply(option, f"--{name}", value if equals else None, rest, settings)
+            continue
+        letters = word[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            option = _find_short(letter)
+            if option.metavar:
+                _apply(option, f"-{letter}", letters or None, rest, settings)
+                break
+            _apply(option, f"-{letter}", None, rest, settings)
+    return settings, rest[::-1]
+
+
+def _apply(option: Option, name: str, value: "str | None", rest: "list[str]", settings: "Settings") -> None:
+    if option.metavar and value is None:
+        if not rest:
+            raise UsageError(f"option {name} needs a value: {option.metavar}")
+        value = rest.pop()
+    try:
+        option.set(settings, value or "")
+    except ValueError as error:
+        raise UsageError(f"option {name}: {error}") from None
+
+
+def _find_short(letter: str) -> Option:
+    for option in TABLE:
+        if option.short == letter:
+            return option
+    raise UsageError(f"unknown option -{letter}")
+
+
+def _find_long(name: str) -> Option:
+    for option in TABLE:
+        if option.long == name:
+            return option
+    close = [f"--{option.long}" for option in TABLE if name and option.long.startswith(name)]
+    hint = f"; options are not abbreviated, did you mean {' or '.join(close)}?" if close else ""
+    raise UsageError(f"unknown option --{name}{hint}")

@@ -1,0 +1,143 @@
+"""Signals: their names and numbers, the sets pyinit works with, and the calls that deal in them.
+
+The only module that touches ``_signal``: the public ``signal`` wraps the same calls in enums, which cost
+3.7 ms at the start. See signal(7).
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Iterable
+else:
+    import _signal
+
+ALL = frozenset(_signal.valid_signals())
+"""Every signal a program may name: 1 to 64 without 32 and 33, which belong to the C library (nptl(7))."""
+
+FAULTS = frozenset(
+    (
+        _signal.SIGILL,
+        _signal.SIGTRAP,
+        _signal.SIGABRT,
+        _signal.SIGBUS,
+        _signal.SIGFPE,
+        _signal.SIGSEGV,
+        _signal.SIGSYS,
+    )
+)
+"""What the kernel raises for a fault of the process itself: never blocked, never forwarded."""
+
+CAUGHT = tuple(sorted(ALL - FAULTS - {_signal.SIGKILL, _signal.SIGSTOP}))
+"""What pyinit waits for and forwards. A tuple, since it is walked anew at each wait."""
+
+CHLD = int(_signal.SIGCHLD)
+
+SI_KERNEL = 0x80
+"""``si_code`` of a signal that the kernel itself sent, such as the terminal's (sigaction(2))."""
+
+
+def block() -> "set[int]":
+    """Block every signal but the faults; return those that were not blocked before, for `unblock`."""
+    newly = ALL - FAULTS
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, newly)
+    return set(newly - before)
+
+
+def unblock(numbers: "Iterable[int]") -> None:
+    """Give back what `block` took.
+
+    Setting the old mask instead would lose 32 and 33: the C library strips them from every set.
+    """
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, numbers)
+
+
+def use_defaults() -> bool:
+    """Undo what CPython did to the dispositions, and tell whether SIGCHLD came ignored.
+
+    CPython ignores SIGPIPE and SIGXFSZ and catches SIGINT before our first line runs, and keeps no record of
+    what the first two were: they go back to the default, which is what a container engine gives PID 1. A
+    SIGINT that came ignored is left so, as are all others. SIGCHLD must not stay ignored, or the kernel would
+    reap in our place and keep the statuses to itself (wait(2)).
+    """
+    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(number, _signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    return _signal.signal(CHLD, _signal.SIG_DFL) == _signal.SIG_IGN
+
+
+def ignore_children() -> None:
+    """Ignore SIGCHLD: for a workload whose starter had it so."""
+    _signal.signal(CHLD, _signal.SIG_IGN)
+
+
+def wait(seconds: "float | None") -> "_signal.struct_siginfo | None":
+    """Sleep until one of `CAUGHT` is pending and take it; None if that lasts longer than `seconds`.
+
+    The clock is the monotonic one: setting the time of day does not move a deadline. A stop and continue of
+    pyinit itself goes unnoticed (PEP 475).
+    """
+    if seconds is None:
+        return _signal.sigwaitinfo(CAUGHT)
+    return _signal.sigtimedwait(CAUGHT, seconds)
+
+
+def send_by_handle(handle: int, number: int) -> None:
+    """Send a signal to the process that a pidfd stands for (pidfd_send_signal(2)).
+
+    Raises:
+        OSError: it has gone (ESRCH), or it is not ours to signal (EPERM).
+    """
+    _signal.pidfd_send_signal(handle, number)
+
+
+def is_child_report(info: "_signal.struct_siginfo") -> bool:
+    """Whether this is the kernel telling of a child, and not a SIGCHLD that somebody sent."""
+    return info.si_signo == CHLD and info.si_code > 0
+
+
+def is_own_doing(info: "_signal.struct_siginfo", pid: int) -> bool:
+    """Whether a write of pyinit's own (to a closed pipe, or past a file size limit) raised it."""
+    return info.si_pid == pid and info.si_signo in (_signal.SIGPIPE, _signal.SIGXFSZ)
+
+
+def is_sent(info: "_signal.struct_siginfo") -> bool:
+    """Whether a process sent it, so that ``si_pid`` names the sender (0: one outside the PID namespace)."""
+    return info.si_code <= 0
+
+
+def name_of(number: int) -> str:
+    """``SIGTERM`` for 15, ``SIGRTMIN+3`` for 37, ``32`` for a number without a name."""
+    for name, value in _names().items():
+        if value == number:
+            return name
+    return str(number)
+
+
+def number_of(text: str) -> int:
+    """The number of a signal given as ``TERM``, ``SIGTERM``, ``RTMIN+3`` or ``15``.
+
+    Raises:
+        ValueError: there is no such signal.
+    """
+    if text.isascii() and text.isdigit():
+        number = int(text) if len(text) < 4 else 0
+    else:
+        number = _names().get("SIG" + text.upper().removeprefix("SIG"), 0)
+    if number not in ALL:
+        raise ValueError(f"there is no signal '{text}'")
+    return number
+
+
+def _names() -> "dict[str, int]":
+    """Every name to its number, a number's usual name first. Made when asked for: few runs ever print one."""
+    names = {name: int(value) for name, value in vars(_signal).items() if name[:3] == "SIG" and name[3:4] != "_"}
+    for alias in ("SIGCLD", "SIGIOT", "SIGPOLL"):
+        names[alias] = names.pop(alias)
+    first, last = int(_signal.SIGRTMIN), int(_signal.SIGRTMAX)
+    middle = (first + last) // 2
+    names.update({f"SIGRTMIN+{n - first}": n for n in range(first, middle + 1)})
+    names.update({f"SIGRTMAX-{last - n}": n for n in range(middle + 1, last + 1)})
+    names.update({f"SIGRTMIN+{n - first}": n for n in range(middle + 1, last + 1)})
+    names.update({f"SIGRTMAX-{last - n}": n for n in range(first, middle + 1)})
+    return names

@@ -1,0 +1,263 @@
+"""Log lines: what they look like, and that they never block."""
+
+import contextlib
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyinit import log as log_module
+from pyinit.log import DEBUG, TRACE, WARNING, Log, printable
+
+PLENTY = 20_000
+"""Lines that fit into no pipe, socket or terminal."""
+
+
+@contextlib.contextmanager
+def stderr_as(fd: int) -> Iterator[None]:
+    """Have descriptor 2 be `fd` for a while."""
+    saved = os.dup(2)
+    os.dup2(fd, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def write_lines(count: int, log: Log | None = None) -> Log:
+    """Log numbered lines; a watchdog ends the process if that blocks."""
+    log = log or Log()
+    watchdog = threading.Timer(60, os.abort)
+    watchdog.start()
+    for number in range(count):
+        log.warning("test", f"line {number}")
+    watchdog.cancel()
+    return log
+
+
+def read_all(fd: int) -> bytes:
+    """What is there to read now."""
+    os.set_blocking(fd, False)
+    parts = []
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(fd, 65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def make_pipe() -> tuple[int, int]:
+    """The two ends of a pipe: read here, write there."""
+    return os.pipe()
+
+
+def make_terminal() -> tuple[int, int]:
+    """The two ends of a raw pseudo-terminal."""
+    ours, theirs = pty.openpty()
+    attributes = termios.tcgetattr(theirs)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    return ours, theirs
+
+
+def make_stream_socket() -> tuple[int, int]:
+    """The two ends of a stream socket."""
+    ours, theirs = socket.socketpair()
+    return ours.detach(), theirs.detach()
+
+
+def make_datagram_socket() -> tuple[int, int]:
+    """The two ends of a datagram socket, as syslog has it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    return ours.detach(), theirs.detach()
+
+
+CHANNELS = [make_pipe, make_terminal, make_stream_socket, make_datagram_socket]
+
+
+@pytest.mark.parametrize("make", CHANNELS)
+def test_a_reader_that_stalls_does_not_block_and_later_hears_what_it_missed(
+    make: Callable[[], tuple[int, int]],
+) -> None:
+    """Lines that do not fit are dropped and counted; those that did are whole and in order."""
+    ours, theirs = make()
+    with stderr_as(theirs):
+        log = write_lines(PLENTY)
+        before = read_all(ours)
+        log.warning("test", "the reader is back")
+        after = read_all(ours)
+    lines = (before + after).decode().splitlines()
+    numbered = [line for line in lines if line.startswith("pyinit: line ")]
+    assert numbered == [f"pyinit: line {number}" for number in range(len(numbered))]
+    assert 0 < len(numbered) < PLENTY
+    assert lines[-2:] == [
+        f"pyinit: {PLENTY - len(numbered)} log lines were dropped: nobody read them",
+        "pyinit: the reader is back",
+    ]
+
+
+@pytest.mark.parametrize("make", CHANNELS)
+def test_the_flags_of_the_shared_description_are_not_touched(make: Callable[[], tuple[int, int]]) -> None:
+    """The workload has the same open file description, and would find itself with O_NONBLOCK."""
+    _, theirs = make()
+    with stderr_as(theirs):
+        write_lines(PLENTY)
+        assert os.get_blocking(2)
+        assert os.get_blocking(theirs)
+
+
+def test_a_pipe_that_cannot_be_opened_anew_does_not_block_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc, or where the pipe is another user's."""
+
+    def refuse(self: Log, path: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Log, "_reopen", refuse)
+    ours, theirs = make_pipe()
+    with stderr_as(theirs):
+        log = write_lines(PLENTY)
+        fitted = read_all(ours).decode().splitlines()
+        log.warning("test", "back")
+        assert read_all(ours).decode().endswith("pyinit: back\n")
+    assert fitted[:3] == ["pyinit: line 0", "pyinit: line 1", "pyinit: line 2"]
+
+
+def test_a_terminal_that_can_only_be_reached_as_dev_tty_does_not_block() -> None:
+    """The terminal of another user, as after su(1)."""
+    program = f"""if True:
+        import sys; sys.path.insert(0, {str(Path(log_module.__file__).parents[1])!r})
+        from pyinit.log import Log
+        def reopen(self, path, original=Log._reopen):
+            if path != "/dev/tty": raise PermissionError
+            return original(self, path)
+        Log._reopen = reopen
+        log = Log()
+        for number in range({PLENTY}): log.warning("test", "line")
+        import os, signal; os.kill(os.getpid(), signal.SIGSTOP)
+    """
+    pid, ours = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", program])
+    watchdog = threading.Timer(60, os.kill, (pid, 9))
+    watchdog.start()
+    _, status = os.waitpid(pid, os.WUNTRACED)  # not at its end, which would hang the terminal up and empty it
+    watchdog.cancel()
+    assert os.WIFSTOPPED(status)
+    assert read_all(ours).startswith(b"pyinit: line\r\n")
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+
+
+def test_a_file_is_shared_with_the_workload(tmp_path: Path) -> None:
+    """Both write at one offset, so that neither overwrites the other."""
+    with (tmp_path / "log").open("wb", buffering=0) as file, stderr_as(file.fileno()):
+        log = Log()
+        os.write(2, b"workload 1\n")
+        log.warning("test", "first")
+        os.write(2, b"workload 2\n")
+        log.warning("test", "second")
+        os.write(2, b"workload 3\n")
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "workload 1", "pyinit: first", "workload 2", "pyinit: second", "workload 3",
+    ]  # fmt: skip
+
+
+def test_a_full_device_is_no_error() -> None:
+    """ENOSPC: dropped, counted."""
+    with open("/dev/full", "wb") as full, stderr_as(full.fileno()):
+        write_lines(3)
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    """EPIPE and ENXIO: dropped, counted. (SIGPIPE is blocked in pyinit and ignored in this test.)"""
+    ours, theirs = make_pipe()
+    os.close(ours)
+    with stderr_as(theirs):
+        write_lines(3)
+
+
+def test_a_closed_standard_error_stays_closed() -> None:
+    """Whatever gets the number 2 later is not written to."""
+    saved = os.dup(2)
+    os.close(2)
+    try:
+        log = Log()
+        ours, theirs = (os.dup(end) for end in os.pipe())
+        os.dup2(theirs, 2)
+        write_lines(3, log)
+        assert read_all(ours) == b""
+    finally:
+        os.dup2(saved, 2)
+
+
+def logged(json_format: bool, message: str, **fields: str | int | None) -> str:
+    """The text of one line."""
+    log = Log()
+    log.configure(WARNING, json_format)
+    ours, theirs = os.pipe()
+    with stderr_as(theirs):
+        log = Log()
+        log.configure(WARNING, json_format)
+        log.warning("event", message, **fields)
+    text = read_all(ours).decode()
+    os.close(ours)
+    os.close(theirs)
+    return text
+
+
+def test_a_json_line_is_one_object() -> None:
+    """The time in UTC, the level, the event and the message stand in every one."""
+    record = json.loads(logged(True, 'say "hi" \\ there', pid=7, name=None))
+    assert list(record) == ["time", "level", "event", "message", "pid", "name"]
+    assert record["time"].endswith("Z") and len(record["time"]) == len("2026-01-01T00:00:00.000Z")
+    assert (record["level"], record["event"], record["pid"], record["name"]) == ("warning", "event", 7, None)
+    assert record["message"] == 'say "hi" \\ there'
+
+
+@given(text=st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
+def test_no_text_can_forge_a_line_or_drive_a_terminal(text: str) -> None:
+    """Whatever a process is called: one line, only printable characters, valid UTF-8 and JSON."""
+    assert printable(text).isprintable()
+    line = logged(False, text)
+    assert line.count("\n") == 1 and line.endswith("\n")
+    assert logged(True, text, name=text).count("\n") == 1
+    assert json.loads(logged(True, "", name=text))["name"] == printable(text)
+
+
+def test_escapes_are_readable() -> None:
+    """The usual notation, and bytes that are no UTF-8 as bytes."""
+    assert printable("a\nb\x1b[31m\udcff\u2028é") == "a\\x0ab\\x1b[31m\\xff\\u2028é"
+
+
+def test_a_level_above_the_one_chosen_is_not_logged() -> None:
+    """Level by level."""
+    ours, theirs = os.pipe()
+    with stderr_as(theirs):
+        log = Log()
+        for level in range(TRACE + 1):
+            log.configure(level, False)
+            for name in log_module.NAMES:
+                getattr(log, name)("event", f"{name} at {level}")
+    lines = read_all(ours).decode().splitlines()
+    assert len(lines) == 1 + 2 + 3 + 4 + 5
+    assert "pyinit: debug at 3" in lines and "pyinit: trace at 3" not in lines
+    assert DEBUG == 3
+
+
+def test_opening_nothing_before_the_first_line() -> None:
+    """The quiet path costs nothing, and no descriptor stands in the way of the workload's."""
+    script = (
+        "import os\nfrom pyinit.log import Log\nbefore = os.listdir('/proc/self/fd')\n"
+        "log = Log()\nlog.debug('x', 'y')\nassert os.listdir('/proc/self/fd') == before"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,245 @@
+"""The command line and the environment."""
+
+import re
+import signal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pyinit import about, options
+from pyinit.options import TABLE, Options, UsageError
+
+
+def parse(*words: str, **environ: str) -> Options:
+    """Parse words and environment; a workload is added."""
+    return options.parse([*words, "--", "true"], {key.encode(): value.encode() for key, value in environ.items()})
+
+
+def test_options_end_at_the_first_word_that_is_none() -> None:
+    """Everything from PROGRAM on belongs to the workload, options and ``--`` too."""
+    assert options.parse(["-v", "ls", "-v", "--", "-g"], {}).argv == ["ls", "-v", "--", "-g"]
+    assert options.parse(["-v", "--", "-ls", "--"], {}).argv == ["-ls", "--"]
+    assert options.parse(["-", "x"], {}).argv == ["-", "x"]
+    assert options.parse(["--", "--", "x"], {}).argv == ["--", "x"]
+
+
+def test_short_options_combine() -> None:
+    """``-vvg`` is ``-v -v -g``, and a value may follow attached."""
+    parsed = parse("-vvge143")
+    assert (parsed.verbosity, parsed.forward_to, parsed.exit_remap) == (3, "group", {143: 0})
+
+
+@pytest.mark.parametrize("words", [["-e143"], ["-e", "143"], ["--remap-exit=143"], ["--remap-exit", "143"]])
+def test_a_value_is_attached_or_apart(words: list[str]) -> None:
+    """The four ways mean the same."""
+    assert parse(*words).exit_remap == {143: 0}
+
+
+def test_repeatable_options_add_up() -> None:
+    """Each -r and -e says one thing more; the last word on the same signal counts."""
+    assert parse("-r", "TERM:INT", "-r", "HUP:0", "-r", "15:QUIT").rewrite == {15: 3, 1: 0}
+    assert parse("-e143", "-e137:3").exit_remap == {143: 0, 137: 3}
+
+
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        ([], "child"),
+        (["-g"], "group"),
+        (["-c"], "child"),
+        (["-g", "-c"], "child"),
+        (["-c", "-g"], "group"),
+        (["--forward-to", "all"], "all"),
+        (["--forward-to=all", "-g"], "group"),
+        (["--process-group"], "group"),
+        (["--single-child"], "child"),
+    ],
+)
+def test_who_receives_a_signal(words: list[str], target: str) -> None:
+    """Of several flags for one thing the last counts."""
+    assert parse(*words).forward_to == target
+
+
+@pytest.mark.parametrize(
+    ("environ", "target"),
+    [
+        ({"PYINIT_FORWARD_TO": "all"}, "all"),
+        ({"PYINIT_FORWARD_TO": ""}, "child"),
+        ({"TINI_KILL_PROCESS_GROUP": ""}, "group"),
+        ({"TINI_KILL_PROCESS_GROUP": "0"}, "group"),
+        ({"DUMB_INIT_SETSID": "0", "TINI_KILL_PROCESS_GROUP": "1"}, "child"),
+        ({"DUMB_INIT_SETSID": "1", "TINI_KILL_PROCESS_GROUP": "1"}, "group"),
+        ({"TINI_KILL_PROCESS_GROUP": "1", "PYINIT_FORWARD_TO": "all"}, "all"),
+    ],
+)
+def test_twins_of_who_receives_a_signal(environ: dict[str, str], target: str) -> None:
+    """Our own variable beats the peers'; tini's count when set at all."""
+    assert parse(**environ).forward_to == target
+
+
+def test_a_flag_beats_its_twin() -> None:
+    """Also where the flag is repeatable: it replaces, and does not add."""
+    parsed = parse("-c", "-r", "USR1:USR2", "-e", "1", "-v", "--log-format=text",
+                   PYINIT_FORWARD_TO="all", PYINIT_REWRITE="TERM:INT", PYINIT_REMAP_EXIT="7",
+                   PYINIT_VERBOSITY="0", PYINIT_LOG_FORMAT="json")  # fmt: skip
+    assert parsed.forward_to == "child"
+    assert parsed.rewrite == {signal.SIGUSR1: signal.SIGUSR2}
+    assert parsed.exit_remap == {1: 0}
+    assert parsed.verbosity == 2
+    assert parsed.json is False
+
+
+def test_twins_take_lists() -> None:
+    """What is repeatable as a flag is separated by commas in a variable."""
+    parsed = parse(PYINIT_REWRITE="TERM:INT, HUP:0", PYINIT_REMAP_EXIT="143,137:3")
+    assert parsed.rewrite == {15: 2, 1: 0}
+    assert parsed.exit_remap == {143: 0, 137: 3}
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "verbosity"),
+    [
+        ([], {}, 1),
+        (["-q"], {}, 0),
+        (["-v"], {}, 2),
+        (["-vvv"], {}, 4),
+        (["-vvvvvv"], {}, 4),
+        ([], {"TINI_VERBOSITY": "3"}, 3),
+        ([], {"TINI_VERBOSITY": "9"}, 4),
+        ([], {"DUMB_INIT_DEBUG": "1"}, 3),
+        ([], {"DUMB_INIT_DEBUG": "0"}, 1),
+        ([], {"DUMB_INIT_DEBUG": "1", "PYINIT_VERBOSITY": "0"}, 0),
+        (["-q"], {"PYINIT_VERBOSITY": "4"}, 0),
+    ],
+)
+def test_verbosity(words: list[str], environ: dict[str, str], verbosity: int) -> None:
+    """1 unless told otherwise, and at most 4."""
+    assert parse(*words, **environ).verbosity == verbosity
+
+
+def test_the_remaining_settings() -> None:
+    """Each flag and each variable sets what it names."""
+    assert parse("-p", "TERM").parent_death_signal == parse(PYINIT_PARENT_DEATH_SIGNAL="15").parent_death_signal == 15
+    assert parse("-w").warn_on_reap and parse(PYINIT_WARN_ON_REAP="yes").warn_on_reap
+    assert not parse(PYINIT_WARN_ON_REAP="off").warn_on_reap
+    assert parse("--log-format", "json").json and parse(PYINIT_LOG_FORMAT="json").json
+    assert parse("-s").argv == parse(TINI_SUBREAPER="").argv == ["true"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "no program given"),
+        (["-v"], "no program given"),
+        (["--"], "no program given"),
+        (["-x", "true"], "unknown option -x"),
+        (["-vx", "true"], "unknown option -x"),
+        (["--nope", "true"], "unknown option --nope"),
+        (["--verb", "true"], "unknown option --verb; options are not abbreviated, did you mean --verbose?"),
+        (["--ver", "true"], "did you mean --verbose or --version?"),
+        (["--verbose=3", "true"], "option --verbose takes no value"),
+        (["-e"], "option -e needs a value: CODE[:TO]"),
+        (["--rewrite"], "option --rewrite needs a value: FROM:TO"),
+        (["-e", "256", "true"], "option -e: '256' is no exit status from 0 to 255"),
+        (["-e", "-1", "true"], "option -e: '-1' is no exit status"),
+        (["-e", "", "true"], "option -e: '' is no exit status"),
+        (["-e", "1:", "true"], "option -e: '' is no exit status"),
+        (["-e", "1:300", "true"], "option -e: '300' is no exit status"),
+        (["-r", "TERM", "true"], "option -r: 'TERM' is not of the form FROM:TO"),
+        (["-r", "TERM:NOPE", "true"], "option -r: there is no signal 'NOPE'"),
+        (["-r", "KILL:TERM", "true"], "option -r: SIGKILL is never forwarded"),
+        (["-r", "SEGV:TERM", "true"], "option -r: SIGSEGV is never forwarded"),
+        (["-r", "0:TERM", "true"], "option -r: there is no signal '0'"),
+        (["-p", "FOO", "true"], "option -p: there is no signal 'FOO'"),
+        (["--forward-to", "me", "true"], "option --forward-to: 'me' is none of child, group, all"),
+        (["--log-format=xml", "true"], "option --log-format: 'xml' is none of text, json"),
+    ],
+)
+def test_a_malformed_command_line_is_named(words: list[str], complaint: str) -> None:
+    """One sentence that names the option and what is wrong with it."""
+    with pytest.raises(UsageError, match=re.escape(complaint)):
+        options.parse(words, {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PYINIT_FORWARD_TO", "me"),
+        ("PYINIT_REWRITE", "TERM"),
+        ("PYINIT_REWRITE", "TERM:INT,"),
+        ("PYINIT_REMAP_EXIT", "x"),
+        ("PYINIT_PARENT_DEATH_SIGNAL", "SIGFOO"),
+        ("PYINIT_WARN_ON_REAP", "maybe"),
+        ("PYINIT_VERBOSITY", "loud"),
+        ("TINI_VERBOSITY", "-1"),
+        ("DUMB_INIT_DEBUG", "x"),
+        ("DUMB_INIT_SETSID", "x"),
+        ("PYINIT_LOG_FORMAT", "JSON"),
+    ],
+)
+def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
+    """Never ignored, not even where a flag beats it."""
+    with pytest.raises(UsageError, match=f"^environment variable {variable}: "):
+        parse("-c", "-r1:2", "-e1", "-p1", "-w", "-v", "--log-format=text", **{variable: value})
+
+
+def test_each_empty_twin_counts_as_not_set() -> None:
+    """Except tini's two, which count when set at all."""
+    names = {variable for option in TABLE for variable, _ in option.twins} - set(options.SET_AT_ALL)
+    assert len(names) >= 9
+    bare, emptied = parse(), parse(**dict.fromkeys(names, ""))
+    for name in Options.__slots__:
+        assert getattr(bare, name) == getattr(emptied, name)
+
+
+def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> None:
+    """Every option, every variable, within 120 columns."""
+    about.show("help")
+    text = capfd.readouterr().out
+    for option in TABLE:
+        assert f"--{option.long}" in text
+        assert not option.short or f"-{option.short}, " in text
+        assert option.help in text
+        for variable, _ in option.twins:
+            assert variable in text
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("word", ["-h", "--help", "-V", "--version", "-l", "--license"])
+def test_what_is_shown_needs_no_program(word: str) -> None:
+    """Print and exit: nothing is started."""
+    assert options.parse([word], {}).show in ("help", "version", "license")
+
+
+WORDS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from([f"--{option.long}" for option in TABLE] + [f"-{option.short}" for option in TABLE]),
+    st.builds("--{}={}".format, st.sampled_from([option.long for option in TABLE]), st.text(max_size=8)),
+    st.builds("-{}{}".format, st.sampled_from([option.short for option in TABLE]), st.text(max_size=8)),
+    st.binary(max_size=8).map(lambda raw: raw.decode("utf-8", "surrogateescape")),
+)
+VARIABLES = st.dictionaries(
+    st.sampled_from([variable.encode() for option in TABLE for variable, _ in option.twins]),
+    st.one_of(st.binary(max_size=12), st.sampled_from([b"1", b"0", b"TERM:INT", b"143:0,1", b"json", b"all"])),
+)
+
+
+@given(words=st.lists(WORDS, max_size=6), environ=VARIABLES)
+@example(words=["-e", "²"], environ={})
+@example(words=["-e", "9" * 5000], environ={})
+@example(words=["-\udcff"], environ={b"PYINIT_VERBOSITY": b"\xff"})
+def test_no_input_is_answered_with_anything_but_options_or_a_usage_error(
+    words: list[str], environ: dict[bytes, bytes]
+) -> None:
+    """No input yields a traceback, and what is accepted is whole."""
+    try:
+        parsed = options.parse(words, environ)
+    except UsageError as error:
+        assert str(error)
+        return
+    assert parsed.argv == words[len(words) - len(parsed.argv) :]
+    assert parsed.argv or parsed.show
+    assert parsed.forward_to in ("child", "group", "all")
+    assert 0 <= parsed.verbosity <= 4
+    assert all(0 <= code <= 255 for pair in parsed.exit_remap.items() for code in pair)

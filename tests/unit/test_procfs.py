@@ -1,0 +1,94 @@
+"""Reading /proc."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyinit import procfs
+
+PLAIN = b"7 (%b) S 3 7 7 0 -1 4194560 5 0 0 0 1 2 0 0 20 0 1 0 12345 1000 100\n"
+
+
+@given(name=st.binary(max_size=64))
+def test_a_name_may_hold_any_byte(name: bytes) -> None:
+    """Parentheses, newlines, spaces: only the last parenthesis ends it."""
+    found = procfs.Process(PLAIN % name)
+    assert (found.pid, found.state, found.parent, found.started) == (7, "S", 3, 12345)
+    assert found.name.encode("utf-8", "surrogateescape") == name
+
+
+@given(line=st.binary(max_size=200))
+def test_no_line_yields_anything_but_a_process_or_a_value_error(line: bytes) -> None:
+    """Whatever a kernel, a sandbox or a bind mount shows there."""
+    try:
+        procfs.Process(line)
+    except ValueError:
+        return
+
+
+def test_this_process_is_seen_as_it_is() -> None:
+    """Against what Python knows of itself."""
+    me = procfs.process(os.getpid())
+    assert me is not None
+    assert (me.pid, me.parent, me.state) == (os.getpid(), os.getppid(), "R")
+
+
+def test_what_is_not_there_is_none() -> None:
+    """A process may end between two looks."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    assert procfs.process(child.pid) is None
+    assert procfs.name_of(child.pid) is None
+
+
+def test_descendants_are_the_whole_family_and_nobody_else() -> None:
+    """Children and grandchildren, parents first; not this process, not its siblings."""
+    script = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    grandchild = int(child.stdout.readline())
+    try:
+        assert [member.pid for member in procfs.descendants(child.pid)] == [grandchild]
+        family = [member.pid for member in procfs.descendants(os.getpid())]
+        assert family.index(child.pid) < family.index(grandchild)
+        assert os.getpid() not in family and os.getppid() not in family
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
+        child.communicate()
+
+
+def no_handles(pid: int) -> int:
+    """A kernel without pidfd_open(2)."""
+    raise OSError(38, "Function not implemented")
+
+
+@pytest.mark.parametrize("open_handle", [os.pidfd_open, no_handles])
+def test_a_signal_reaches_the_process_that_was_seen(
+    open_handle: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a pidfd, and without."""
+    monkeypatch.setattr("posix.pidfd_open", open_handle)
+    child = subprocess.Popen(["sleep", "60"])
+    seen = procfs.process(child.pid)
+    assert seen is not None
+    procfs.send(seen, signal.SIGTERM)
+    assert child.wait() == -signal.SIGTERM
+
+
+def test_a_signal_does_not_reach_a_process_that_got_the_number_since() -> None:
+    """The start time tells them apart."""
+    child = subprocess.Popen(["sleep", "60"])
+    seen = procfs.process(child.pid)
+    assert seen is not None
+    seen.started -= 1
+    with pytest.raises(ProcessLookupError):
+        procfs.send(seen, signal.SIGKILL)
+    assert child.poll() is None
+    child.kill()
+    child.wait()

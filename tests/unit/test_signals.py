@@ -1,0 +1,61 @@
+"""Names and numbers of signals."""
+
+import signal
+
+import pytest
+
+from pyinit import signals
+
+
+@pytest.mark.parametrize("number", sorted(signals.ALL))
+def test_a_name_leads_back_to_its_number(number: int) -> None:
+    """Every signal has a name, and the name without SIG, in any case, is understood."""
+    name = signals.name_of(number)
+    assert name.startswith("SIG")
+    assert signals.number_of(name) == number
+    assert signals.number_of(name.removeprefix("SIG").lower()) == number
+    assert signals.number_of(str(number)) == number
+
+
+def test_the_standard_names_are_those_of_signal_7() -> None:
+    """An alias (SIGCLD, SIGPOLL) is understood and never printed."""
+    for number in range(1, 32):
+        assert signals.name_of(number) == signal.Signals(number).name
+    assert signals.number_of("CLD") == signal.SIGCHLD
+    assert signals.number_of("POLL") == signal.SIGIO
+
+
+def test_real_time_signals_are_counted_from_both_ends() -> None:
+    """RTMIN+n and RTMAX-n are the same signals."""
+    assert signals.number_of("RTMIN+3") == signal.SIGRTMIN + 3
+    assert signals.number_of("SIGRTMAX-3") == signal.SIGRTMAX - 3
+    assert signals.number_of("RTMAX") == signal.SIGRTMAX
+    assert signals.number_of("RTMIN+30") == signal.SIGRTMAX
+    assert signals.name_of(signal.SIGRTMIN + 3) == "SIGRTMIN+3"
+    assert signals.name_of(signal.SIGRTMAX - 3) == "SIGRTMAX-3"
+
+
+NO_SIGNALS = ["", "0", "32", "33", "65", "-1", "9" * 50, "1.5", " 15", "\udcff", "٣"]
+NO_NAMES = ["TERMINATE", "_BLOCK", "BLOCK", "RTMIN+31", "RTMAX+1", "RTMIN-1", "SIG", "SIGSIGTERM"]
+
+
+@pytest.mark.parametrize("text", NO_SIGNALS + NO_NAMES)
+def test_what_names_no_signal_is_refused(text: str) -> None:
+    """32 and 33 belong to the C library and cannot be sent or caught by name."""
+    with pytest.raises(ValueError, match="there is no signal"):
+        signals.number_of(text)
+
+
+def test_what_is_caught_is_everything_but_faults_kill_and_stop() -> None:
+    """DESIGN: all that can be caught and is not raised by the kernel for a fault of pyinit's own."""
+    faults = {
+        signal.SIGILL,
+        signal.SIGTRAP,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+    }
+    never = faults | {signal.SIGKILL, signal.SIGSTOP}
+    assert set(signals.CAUGHT) == set(signal.valid_signals()) - never
