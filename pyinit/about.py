@@ -36,8 +36,11 @@ def show(what: str) -> None:
         OSError: it cannot be written.
     """
     text = {"help": _help, "version": _version, "license": _license}[what]().encode()
-    while text:
-        text = text[posix.write(1, text) :]
+    try:
+        while text:
+            text = text[posix.write(1, text) :]
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write to standard output: {error.strerror}") from None
 
 
 def _version() -> str:

@@ -37,8 +37,8 @@ def main(words: "list[str]", newly_blocked: "set[int]") -> "NoReturn":
     except workload.CannotExecute as error:
         log.error("exec", str(error))
         status = error.exit_status
-    except Exception as error:
-        log.error("failed", f"cannot go on: {type(error).__name__}: {error}")
+    except Exception as error:  # whatever it is: one line, and a status that says who failed
+        log.error("failed", f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}")
         status = FAILED
     posix._exit(status)
 

@@ -49,9 +49,12 @@ def start(argv: "list[str]", newly_blocked: "set[int]", ignore_children: bool, l
         CannotExecute: the program could not be executed.
     """
     parent, group = posix.getpid(), posix.getpgrp()
-    # exec closes the child's end, and the parent reads the end of file; or else why exec failed.
-    receiver, sender = posix.pipe2(posix.O_CLOEXEC)
-    pid = posix.fork()
+    try:
+        # exec closes the child's end, and the parent reads the end of file; or else why exec failed.
+        receiver, sender = posix.pipe2(posix.O_CLOEXEC)
+        pid = posix.fork()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
     if pid == 0:
         try:
             _lead_process_group(group, log)

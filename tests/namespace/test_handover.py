@@ -1,0 +1,187 @@
+"""Handed over untouched: what the workload gets is what PID 1 was given."""
+
+import json
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from .conftest import INTERPRETER, Container, Run, Start, clean_environment, eventually, python
+
+STATE = """if True:
+    import _signal, json, os, resource, sys
+    def status(key):
+        for line in open("/proc/self/status"):
+            if line.startswith(key + ":"):
+                return int(line.split()[1], 16)
+    raw = open("/proc/self/environ", "rb").read().split(b"\\0")[:-1]
+    print(json.dumps({
+        "arguments": [os.fsencode(word).hex() for word in sys.argv[1:]],
+        "environ": [entry.hex() for entry in raw],
+        "cwd": os.getcwd(),
+        "umask": os.umask(0),
+        "blocked": status("SigBlk"),
+        "limits": {name: resource.getrlimit(getattr(resource, name))
+                   for name in dir(resource) if name.startswith("RLIMIT_")},
+        "descriptors": sorted(os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
+                              if os.path.exists(f"/proc/self/fd/{n}")),
+    }))
+"""
+"""What a program in Python can tell of how it was started."""
+
+
+def dispositions(run: Run, *words: str | bytes, before: list[str]) -> dict[str, int]:
+    """The signal sets of a workload that is no Python program, since CPython changes its own."""
+    ended = run(*words, "--", "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status", before=before)
+    return {line.split(":")[0]: int(line.split()[1], 16) for line in ended.out.splitlines()}
+
+
+def start_with(statements: str) -> list[str]:
+    """Words that run some Python, undo what CPython changed by itself, and execute what follows."""
+    undo = "[signal.signal(s, signal.SIG_DFL) for s in (13, 25)]"
+    return python(f"import os, signal, sys\n{undo}\n{statements}\nos.execv(sys.argv[1], sys.argv[1:])")
+
+
+def bits(*numbers: int) -> int:
+    """A signal set as /proc shows it."""
+    return sum(1 << (number - 1) for number in numbers)
+
+
+def test_nothing_is_ignored_or_blocked_that_was_not(run: Run) -> None:
+    """CPython ignores SIGPIPE and SIGXFSZ before our first line: undone."""
+    assert dispositions(run, before=start_with("")) == {"SigBlk": 0, "SigIgn": 0}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 10, 15, 17, 18, 20, 28, 34, 64])
+def test_an_ignored_signal_stays_ignored(run: Run, number: int) -> None:
+    """nohup(1) is the known example; also SIGINT, which CPython catches, and SIGCHLD, which pyinit needs."""
+    before = start_with(f"signal.signal({number}, signal.SIG_IGN)")
+    assert dispositions(run, before=before) == {"SigBlk": 0, "SigIgn": bits(number)}
+
+
+def test_a_blocked_signal_stays_blocked(run: Run) -> None:
+    """The mask, with SIGCHLD and real-time signals in it."""
+    numbers = (2, 10, 11, 15, 17, 34, 64)
+    before = start_with(f"signal.pthread_sigmask(signal.SIG_SETMASK, {numbers})")
+    assert dispositions(run, before=before) == {"SigBlk": bits(*numbers), "SigIgn": 0}
+
+
+def test_arguments_and_environment_are_handed_over_byte_for_byte(run: Run) -> None:
+    """Also those that are no UTF-8, in every locale, names that stand twice, and an order of their own."""
+    words = [b"\xff\xfe", b"\xc3\xa9", b"", b" ", b"\n", b"--", "\U0001f40d".encode()]
+    for locale in ({}, {b"LC_ALL": b"C"}, {b"LANG": b"C.UTF-8"}, {b"LC_ALL": b"POSIX"}, {b"LC_CTYPE": b"C"}):
+        environ = {
+            b"Z": b"\xff\x80",
+            b"PATH": os.environb[b"PATH"],
+            **locale,
+            b"\xe9": b"latin",
+            b"EMPTY": b"",
+            b"A": b"a=b",
+        }
+        ended = run("--", INTERPRETER, "-ISc", STATE, *words, env=environ)
+        seen = json.loads(ended.out)
+        assert [bytes.fromhex(word) for word in seen["arguments"]] == words
+        assert [bytes.fromhex(entry) for entry in seen["environ"]] == [b"%b=%b" % pair for pair in environ.items()]
+
+
+ODD_ENVIRONMENT = """if True:
+    import _ctypes, ctypes, os, sys
+    c = ctypes.CDLL(None)
+    def strings(*items):
+        return (ctypes.c_char_p * (len(items) + 1))(*items, None)
+    argv = strings(*map(os.fsencode, sys.argv[1:]))
+    c.execve(argv[0], argv, strings(b"TWICE=1", b"no equals sign", b"TWICE=2", b"=empty name", b"PATH=/usr/bin:/bin"))
+"""
+
+
+def test_entries_of_the_environment_that_no_mapping_holds_survive(run: Run) -> None:
+    """execve(2) takes any strings."""
+    ended = run("--", "cat", "/proc/self/environ", before=[INTERPRETER, "-c", ODD_ENVIRONMENT])
+    entries = ["TWICE=1", "no equals sign", "TWICE=2", "=empty name", "PATH=/usr/bin:/bin"]
+    assert ended.out.split("\0")[:-1] == entries, ended
+
+
+def test_without_proc_the_coerced_locale_is_undone_too(run: Run) -> None:
+    """A variable that CPython added stands at the end; one that was given before stays."""
+    for variables in ({"B": "2", "A": "1"}, {"LC_CTYPE": "C.UTF-8", "A": "1"}, {"LC_CTYPE": "", "A": "1"}):
+        execute = f"import os, sys; os.execve(sys.argv[1], sys.argv[1:], {variables})"
+        before = ["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$0" "$@"', *python(execute)]
+        given = {key: value for key, value in variables.items() if value} | {
+            key: "" for key in variables if not variables[key]
+        }
+        assert run("--", "env", before=before).out.splitlines() == [f"{key}={given[key]}" for key in variables]
+
+
+def test_working_directory_umask_and_limits_are_handed_over(run: Run, tmp_path: Path) -> None:
+    """Each set to something unusual."""
+    before = ["prlimit", "--nofile=123:456", "--core=0", "--stack=4194304", "sh", "-c", 'umask 0137; exec "$0" "$@"']
+    seen = json.loads(run("--", *python(STATE), cwd=tmp_path, before=before).out)
+    assert seen["cwd"] == str(tmp_path)
+    assert seen["umask"] == 0o137
+    assert seen["limits"]["RLIMIT_NOFILE"] == [123, 456]
+    assert seen["limits"]["RLIMIT_STACK"][0] == 4194304
+    assert seen["limits"]["RLIMIT_CPU"] == list(resource.getrlimit(resource.RLIMIT_CPU))
+
+
+def test_descriptors_are_handed_over_and_none_is_added(run: Run, tmp_path: Path) -> None:
+    """From 3 on, with holes; pyinit's own (its log, its pipe) do not reach the workload."""
+    fds = [os.open(tmp_path / f"file{number}", os.O_CREAT | os.O_RDWR) for number in range(3)]
+    os.close(fds.pop(1))
+    ended = run("-vvv", "--", "ls", "-l", "/proc/self/fd", pass_fds=fds)
+    numbers = {int(line.split()[-3]) for line in ended.out.splitlines() if "->" in line}
+    lister = {3} if 3 not in fds else set()
+    assert {0, 1, 2, *fds} <= numbers
+    assert len(numbers - {0, 1, 2, *fds} - lister) <= 1, ended  # the folder that ls reads
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_closed_standard_descriptors_stay_closed(run: Run, tmp_path: Path, closed: tuple[int, ...]) -> None:
+    """None of them is taken by something of ours, and nothing goes wrong without them."""
+    seen = tmp_path / "seen"
+    close = "".join(f"os.close({fd});" for fd in closed)
+    before = python(f"import os, sys; {close} os.execv(sys.argv[1], sys.argv[1:])")
+    test = "for n in 0 1 2; do if [ -e /proc/self/fd/$n ]; then echo $n; fi; done"
+    ended = run("-vvv", "--", "bash", "-c", f"{{ {test}; }} >&9 9>&-; exit 5", "bash",
+                before=["bash", "-c", f'exec 9>{seen}; exec "$0" "$@"', *before])  # fmt: skip
+    assert ended.status == 5
+    still_open = {int(line) for line in seen.read_text().split()} - {1}  # bash makes 1 of 9 for the test
+    assert still_open == {0, 2} - set(closed)
+
+
+def test_listen_pid_that_names_pyinit_names_the_workload(run: Run) -> None:
+    """sd_listen_fds(3) compares it with getpid(2)."""
+    show = 'echo "$$ $LISTEN_PID $LISTEN_FDS"'
+    ours = run("--", "sh", "-c", show, env=clean_environment(LISTEN_PID="1", LISTEN_FDS="2"))
+    assert ours.out == "2 2 2\n"
+    others = run("--", "sh", "-c", show, env=clean_environment(LISTEN_PID="77", LISTEN_FDS="2"))
+    assert others.out == "2 77 2\n"
+
+
+def own_descriptors(container: Container) -> set[int]:
+    """The descriptors of PID 1."""
+    return {int(name) for name in os.listdir(f"/proc/{container.init}/fd")}
+
+
+def test_pyinit_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:
+    """Its directory is /, and what it inherited above 2 is closed."""
+    file = os.open(tmp_path, os.O_RDONLY)
+    container = start("--", "sh", "-c", "echo ready; read -r line", pass_fds=[file], stdin=-1, cwd=tmp_path)
+    container.expect("ready")
+    eventually(lambda: os.readlink(f"/proc/{container.init}/cwd") == "/", "PID 1 is in /")
+    eventually(lambda: own_descriptors(container) == {0, 1, 2}, "PID 1 has 0, 1 and 2 only")
+    os.close(file)
+
+
+def test_an_end_of_file_is_seen_while_pyinit_lives(start: Start, tmp_path: Path) -> None:
+    """The workload closes a pipe, and nobody in the container holds it open any longer."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Opened behind unshare(1), which stands in front of PID 1 and keeps what it inherits.
+    before = ["bash", "-c", f'exec 7>{fifo}; exec "$0" "$@"']
+    container = start("--", "bash", "-c", "echo written >&7; exec 7>&-; read -r line", before=before, stdin=-1)
+    with fifo.open() as reader:
+        assert reader.read() == "written\n"
+    assert container.process.poll() is None

@@ -1,0 +1,174 @@
+"""It does not trust the image."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Ended, Run, Start, clean_environment, python
+
+HOSTILE = {
+    "PYTHONHOME": "/nowhere",
+    "PYTHONINSPECT": "1",
+    "PYTHONMALLOC": "debug",
+    "PYTHONVERBOSE": "3",
+    "PYTHONSTARTUP": "/etc/passwd",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONPROFILEIMPORTTIME": "1",
+    "PYTHONIOENCODING": "nonsense",
+    "PYTHONDUMPREFS": "1",
+    "PYTHONCASEOK": "1",
+    "PYTHONWARNINGS": "error",
+    "PYTHONHASHSEED": "nonsense",
+}
+
+
+@pytest.fixture
+def hostile_folder(tmp_path: Path) -> Path:
+    """Modules named like those that an interpreter loads, which give themselves away."""
+    for name in ("sitecustomize", "usercustomize", "posix", "os", "encodings", "signal", "pyinit", "ctypes", "init"):
+        (tmp_path / f"{name}.py").write_text("import sys; sys.stderr.write('hostile\\n'); sys.exit(99)\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("variable", [*HOSTILE, "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONUSERBASE"])
+def test_no_variable_reaches_pid_1(run: Run, hostile_folder: Path, variable: str) -> None:
+    """Each would end, change or slow the interpreter; the workload gets it all the same."""
+    value = HOSTILE.get(variable, str(hostile_folder))
+    ended = run(
+        "--", "sh", "-c", f'[ "${variable}" = "{value}" ] && exit 7', env=clean_environment(**{variable: value})
+    )
+    assert (ended.status, ended.out, ended.err) == (7, "", ""), ended
+
+
+def test_the_working_directory_is_no_source_of_modules(run: Run, hostile_folder: Path) -> None:
+    """Nor is the folder of the launcher."""
+    ended = run("-vvv", "-p", "TERM", "--", "sh", "-c", "exit 7", cwd=hostile_folder)
+    assert ended.status == 7 and "hostile" not in ended.err
+
+
+def imported(words: list[str | Path]) -> list[str]:
+    """The modules that an interpreter imports, in order, as ``-X importtime`` tells."""
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")][1:]
+
+
+def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) -> None:
+    """Between the start and the waiting loop: built-in and frozen modules, and pyinit's. What the bare
+    interpreter imports by itself does not count."""
+    flags = ["-ISB", "-Xutf8", "-Ximporttime"]
+    bare = imported([INTERPRETER, *flags, "-c", "pass"])
+    names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "-g", "-r", "TERM:INT", "-e", "7", "--", "sleep", "0.3"])
+    ours = [name for name in names if name.partition(".")[0] == "pyinit"]
+    others = sorted(set(names) - set(bare) - set(ours))
+    frozen = subprocess.check_output(
+        [INTERPRETER, "-c", f"import _imp; print([n for n in {others} if _imp.is_frozen(n)])"], text=True
+    )
+    assert [name for name in others if name not in sys.builtin_module_names and name not in frozen] == []
+    assert "pyinit.init" in ours
+    assert not {"pyinit.about", "pyinit.prctl"} & set(ours), "rarely needed, and loaded without need"
+    assert not [name for name in ours if name.startswith("pyinit.ctl")]
+
+
+def run_as_module(words: list[str | Path], **popen: object) -> Ended:
+    """Run a command as PID 1 of its own namespace."""
+    done = subprocess.run([*UNSHARE, *words], cwd="/", capture_output=True, text=True, timeout=PATIENCE, **popen)  # type: ignore[call-overload]
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_python_m_pyinit_starts_over_in_isolation_once(bin_folder: Path, tmp_path: Path) -> None:
+    """The second interpreter is the isolated one; what the first changed is undone for the workload."""
+    environment = {"A": "1", "PATH": os.environ["PATH"], "PYTHONPATH": str(bin_folder.parent / "lib"), "Z": "2"}
+    program = (
+        "tr '\\0' ' ' < /proc/1/cmdline; echo; tr '\\0' '\\n' < /proc/self/environ; grep ^SigIgn /proc/self/status"
+    )
+    ended = run_as_module([INTERPRETER, "-m", "pyinit", "--", "sh", "-c", program], env=environment)
+    lines = ended.out.splitlines()
+    own = bin_folder.parent / "lib" / "pyinit" / "launcher.py"
+    assert lines[0].startswith(f"{INTERPRETER} -ISBXutf8 {own} -- sh -c "), ended
+    assert lines[1:5] == [f"{key}={value}" for key, value in environment.items()], ended
+    assert lines[-1] == "SigIgn:\t0000000000000000"
+
+
+def test_python_m_pyinit_hands_arguments_over_byte_for_byte(bin_folder: Path) -> None:
+    """Through both interpreters."""
+    show = python("import os, sys; print([os.fsencode(word) for word in sys.argv[1:]])")
+    for locale in ({}, {"LC_ALL": "C"}, {"LC_ALL": "C.UTF-8"}):
+        environment = {"PYTHONPATH": str(bin_folder.parent / "lib"), **locale}
+        words = [INTERPRETER, "-m", "pyinit", "--", *show, b"\xff\xfe", b"\xc3\xa9", b""]
+        ended = run_as_module(words, env=environment)  # type: ignore[arg-type]
+        assert ended.out == str([b"\xff\xfe", b"\xc3\xa9", b""]) + "\n"
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean virtual environment with the wheel, built from a copy of the tree."""
+    top = tmp_path_factory.mktemp("wheel")
+    (top / "tree").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, top / "tree")
+    shutil.copytree(ROOT / "pyinit", top / "tree" / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", top / "dist", top / "tree"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    wheels = list((top / "dist").glob("pyinit_pid1-*-py3-none-any.whl"))
+    assert len(wheels) == 1
+    venv.create(top / "venv", with_pip=True, symlinks=True)
+    subprocess.run(
+        [top / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-index", wheels[0]],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return top / "venv" / "bin"
+
+
+@pytest.mark.parametrize("command", [["pyinit"], ["python", "-m", "pyinit"]])
+def test_the_wheel_works_in_a_clean_virtual_environment(installed: Path, command: list[str]) -> None:
+    """The installed command and the module: PID 1 is isolated in both."""
+    program = "tr '\\0' '\\n' < /proc/1/cmdline | sed -n 2p; (true &) ; exit 5"
+    ended = run_as_module([installed / command[0], *command[1:], "-w", "--", "sh", "-c", program])
+    assert (ended.status, ended.out) == (5, "-ISBXutf8\n"), ended
+
+
+def test_a_launcher_can_be_installed_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """For the interpreter of the virtual environment; and it starts nothing of the environment's site."""
+    target = tmp_path / "pyinit"
+    done = subprocess.run([installed / "pyinitctl", "install", target], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith(f"wrote {target} for {installed / 'python'}")
+    site = next((installed.parent / "lib").glob("python3*/site-packages"))
+    (site / "hostile.pth").write_text("import sys; sys.stderr.write('hostile\\n')\n")
+    try:
+        ended = run_as_module([target, "--", "sh", "-c", "exit 6"])
+    finally:
+        (site / "hostile.pth").unlink()
+    assert (ended.status, ended.err) == (6, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["install", "/no/such/folder/pyinit"], "pyinitctl: cannot install: "),
+        (["install", "/proc/pyinit"], "pyinitctl: cannot install: "),
+    ],
+)
+def test_an_installation_that_fails_says_why_in_one_line(
+    bin_folder: Path, arguments: list[str], complaint: str
+) -> None:
+    """Status 1, no traceback."""
+    done = subprocess.run([bin_folder / "pyinitctl", *arguments], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert done.stderr.startswith(complaint) and done.stderr.count("\n") == 1
+
+
+def test_compiled_files_are_used_as_they_are(launcher: str, start: Start) -> None:
+    """A start that compiles is three times as slow: nothing in the folder is newer than its compiled form."""
+    package = Path(launcher).parents[1] / "lib" / "pyinit"
+    for source in package.rglob("*.py"):
+        compiled = list(source.parent.glob(f"__pycache__/{source.stem}.*.pyc"))
+        assert len(compiled) == 1, source
+        recorded = int.from_bytes(compiled[0].read_bytes()[8:12], "little")
+        assert recorded == int(source.stat().st_mtime) & 0xFFFFFFFF

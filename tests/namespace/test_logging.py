@@ -1,0 +1,85 @@
+"""Log lines never block, and never matter to anything else."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from .conftest import Ended, Start, python
+
+PING = """if True:
+    import _signal, posix, sys
+    number = int(_signal.SIGRTMIN)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [number])
+    for _ in range(int(sys.argv[1])):
+        posix.kill(1, number)
+        _signal.sigwait([number])
+    posix._exit(4)
+"""
+"""Send PID 1 a signal and wait for it to come back, so many times: each is a log line at -v."""
+
+
+def ping_with_stderr(start: Start, stderr: int, times: int, *words: str) -> Ended:
+    """Have PID 1 log that many events to a descriptor."""
+    return start("-vvv", *words, "--", *python(PING, str(times)), stderr=stderr).end(patience=240)
+
+
+def test_a_pipe_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
+    """100,000 events at -vvv into a pipe that is full after some hundred."""
+    reader, writer = os.pipe()
+    assert ping_with_stderr(start, writer, 100_000).status == 4
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        lines = pipe.read().splitlines()
+    assert lines[0].startswith(b"pyinit: started ")
+    assert all(line.startswith(b"pyinit: ") for line in lines)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_socket_that_nobody_reads_does_not_stop_pid_1(start: Start, kind: socket.SocketKind) -> None:
+    """As journald and inetd hand out: it cannot be opened anew."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    assert ping_with_stderr(start, theirs.fileno(), 5_000).status == 4
+    assert ours.recv(4096).startswith(b"pyinit: started ")
+
+
+def test_a_terminal_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
+    """A terminal stopped with Ctrl-S, or whose other side has hung."""
+    ours, theirs = os.openpty()
+    assert ping_with_stderr(start, theirs, 5_000).status == 4
+    assert os.read(ours, 100).startswith(b"pyinit: started ")
+
+
+def test_a_pipe_whose_reader_has_gone_does_not_end_pid_1(start: Start) -> None:
+    """Each line raises SIGPIPE in pyinit itself; it is not the workload's, and not forwarded."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert ping_with_stderr(start, writer, 500).status == 4
+
+
+def test_a_file_that_may_not_grow_does_not_end_pid_1(start: Start, tmp_path: object) -> None:
+    """RLIMIT_FSIZE: SIGXFSZ for each line, and none of them for the workload."""
+    with open(f"{tmp_path}/log", "wb") as log:
+        container = start("-vvv", "--", *python(PING, "500"), stderr=log, before=["prlimit", "--fsize=1000"])
+        assert container.end().status == 4
+    assert os.path.getsize(f"{tmp_path}/log") == 1000
+
+
+def test_a_terminal_that_hung_up_does_not_end_pid_1(start: Start) -> None:
+    """EIO on each line."""
+    ours, theirs = os.openpty()
+    program = "import sys; sys.stdin.readline()\n" + PING
+    container = start("-vvv", "--", *python(program, "500"), stderr=theirs, stdin=subprocess.PIPE)
+    os.close(theirs)
+    os.close(ours)
+    assert container.process.stdin is not None
+    container.process.stdin.write(b"\n")
+    container.process.stdin.flush()
+    assert container.end().status == 4
+
+
+def test_quiet_is_quiet(start: Start) -> None:
+    """At the default verbosity an ordinary run says nothing at all; with -q not even a warning."""
+    assert start("--", "sh", "-c", "sleep 0.1 & exit 3").end().err == ""
+    assert start("-q", "-w", "--", "sh", "-c", "(sleep 0.01 &) ; sleep 0.2").end().err == ""

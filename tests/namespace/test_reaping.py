@@ -1,0 +1,234 @@
+"""Every orphan is reaped."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import PATIENCE, UNSHARE, Container, Run, Start, eventually, python
+
+ORPHANS = """if True:
+    import posix, sys, time
+    def others():
+        return [int(n) for n in posix.listdir("/proc") if n.isdigit() and int(n) not in (1, posix.getpid())]
+    def leak(count):
+        'Leave as many orphans behind, all alive until the pipe that this returns is closed.'
+        reader, writer = posix.pipe()
+        middle = posix.fork()
+        if middle == 0:
+            for _ in range(count):
+                if posix.fork() == 0:
+                    posix.close(writer)
+                    posix.read(reader, 1)
+                    posix._exit(0)
+            posix._exit(0)
+        try:
+            posix.waitpid(middle, 0)
+        except ChildProcessError:  # SIGCHLD came ignored
+            pass
+        posix.close(reader)
+        return writer
+    def all_gone(seconds):
+        deadline = time.monotonic() + seconds
+        while others() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return not others()
+"""
+"""What a workload needs to leave orphans behind, and to see whether they are gone."""
+
+
+def test_ten_thousand_orphans_that_die_at_once_are_all_reaped(start: Start) -> None:
+    """None is left a few seconds later, though one SIGCHLD stands for many of them."""
+    program = """
+    writer = leak(10_000)
+    assert len(others()) == 10_000
+    posix.close(writer)
+    print(all_gone(60), len(others()))
+    """
+    container = start("--", *python(ORPHANS + program))
+    assert container.end(patience=240).out == "True 0\n"  # to fork them takes most of the time
+
+
+def test_a_flood_of_signals_does_not_hold_up_the_reaping(start: Start) -> None:
+    """SIGUSR1 has a lower number than SIGCHLD, and the kernel hands out the lower number first."""
+    program = """
+    import _signal
+    _signal.signal(_signal.SIGUSR1, _signal.SIG_IGN)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(20):
+        posix.close(leak(50))
+    print(all_gone(10), len(others()), flush=True)
+    sys.stdin.readline()
+    """
+    container = start("--", *python(ORPHANS + program), stdin=subprocess.PIPE)
+    container.expect("ready")
+    init = container.init
+    over = threading.Event()
+
+    def flood() -> None:
+        while not over.is_set():
+            for _ in range(1000):
+                os.kill(init, signal.SIGUSR1)
+
+    senders = [threading.Thread(target=flood) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    try:
+        assert container.process.stdin is not None
+        container.process.stdin.write(b"\n")
+        container.process.stdin.flush()
+        container.expect("True 0")
+    finally:
+        over.set()
+        for sender in senders:
+            sender.join()
+    container.process.stdin.close()
+    container.process.stdin = None
+    assert container.end().status == 0
+
+
+def test_a_flood_of_orphans_does_not_hold_up_the_signals(start: Start) -> None:
+    """The other way round: while orphans come without end, a signal arrives in good time."""
+    program = """
+    import _signal
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM])
+    print("ready", flush=True)
+    while not _signal.sigtimedwait([_signal.SIGTERM], 0):
+        posix.close(leak(100))
+    print("SIGTERM", flush=True)
+    """
+    container = start("--", *python(ORPHANS + program))
+    container.expect("ready")
+    time.sleep(0.5)
+    sent = time.monotonic()
+    container.signal(signal.SIGTERM)
+    container.expect("SIGTERM")
+    assert time.monotonic() - sent < 5
+    assert container.end().status == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])",
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN); signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    ],
+)
+def test_an_odd_disposition_of_sigchld_changes_nothing(run: Run, statement: str) -> None:
+    """Ignored, it would have the kernel reap in our place, and the workload's status would be lost."""
+    before = python(f"import os, signal, sys; {statement}; os.execv(sys.argv[1], sys.argv[1:])")
+    assert (
+        run(
+            "--", *python(ORPHANS + "    posix.close(leak(9)); sys.exit(7 if all_gone(9) else 1)"), before=before
+        ).status
+        == 7
+    )
+
+
+def test_children_from_before_are_reaped_too(run: Run) -> None:
+    """A shell that executes pyinit leaves it its own children, dead and alive."""
+    before = ["sh", "-c", '(exit 3) & sleep 0.1 & sleep 0.3; exec "$0" "$@"']
+    program = "    sys.exit(7 if all_gone(9) else 1)"
+    assert run("--", *python(ORPHANS + program), before=before).status == 7
+
+
+def test_warn_on_reap_names_each_orphan_and_how_it_ended(run: Run) -> None:
+    """The workload itself is none."""
+    program = "(sh -c 'kill -9 $$' & sh -c 'exec sleep 0.1; true' & sh -c 'exit 3' & ) ; sleep 0.5; exit 5"
+    ended = run("-w", "--", "sh", "-c", program)
+    assert ended.status == 5
+    assert sorted(re.sub(r"pid \d+", "pid N", line) for line in ended.err.splitlines()) == [
+        "pyinit: reaped pid N (sh), which exited with 3",
+        "pyinit: reaped pid N (sh), which was killed by SIGKILL",
+        "pyinit: reaped pid N (sleep), which exited with 0",
+    ]
+
+
+def test_idle_means_asleep(start: Start) -> None:
+    """No poll: not one context switch, and no CPU time."""
+    container = start("--", "sh", "-c", "echo ready; exec sleep 60")
+    container.expect("ready")
+    eventually(lambda: os.listdir(f"/proc/{container.init}/fd") == ["0", "1", "2"], "PID 1 has settled")
+    time.sleep(0.2)
+    before = switches(container)
+    time.sleep(3)
+    assert switches(container) == before
+
+
+def switches(container: Container) -> list[str]:
+    """The context switches of PID 1 so far, voluntary and not."""
+    lines = Path(f"/proc/{container.init}/status").read_text().splitlines()
+    return [line for line in lines if "ctxt_switches" in line]
+
+
+def test_when_not_pid_1_orphans_come_to_pyinit_all_the_same(launcher: str) -> None:
+    """It is the child subreaper, and orphans of its workload become its children."""
+    program = """
+    writer = leak(1)
+    parents = {line.split()[3] for line in (open(f"/proc/{pid}/stat").read() for pid in others()) if line[-1]}
+    me = str(posix.getppid())
+    assert me != "1" and me in parents, parents
+    posix.close(writer)
+    deadline = time.monotonic() + 9
+    orphan = [pid for pid in others() if open(f"/proc/{pid}/stat").read().split()[3] == me]
+    while orphan and time.monotonic() < deadline and orphan[0] in others():
+        time.sleep(0.01)
+    sys.exit(7 if orphan and orphan[0] not in others() else 1)
+    """
+    command = [*UNSHARE, "sh", "-c", '"$0" "$@"; exit $?', launcher, "--", *python(ORPHANS + program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 7, done
+
+
+def test_when_not_pid_1_all_means_ours_alone(launcher: str, tmp_path: Path) -> None:
+    """``--forward-to all``: the workload and its orphans get the signal; whoever else is there does not."""
+    trap = "trap 'echo {0} >> heard' USR1; echo {0} >> ready; while :; do sleep 0.05; done"
+    stranger, workload, orphan = (trap.format(name) for name in ("stranger", "workload", "orphan"))
+    script = f"""
+        sh -c "{stranger}" & stranger=$!
+        {launcher} --forward-to all -- sh -c "(setsid sh -c \\"{orphan}\\" &) ; {workload}" & init=$!
+        while [ "$(wc -l < ready)" != 3 ]; do sleep 0.05; done
+        kill -USR1 $init
+        while [ "$(wc -l < heard)" != 2 ]; do sleep 0.05; done
+        sleep 0.3
+    """
+    for name in ("ready", "heard"):
+        (tmp_path / name).touch()
+    (tmp_path / "script").write_text(script)
+    subprocess.run([*UNSHARE, "bash", "script"], cwd=tmp_path, timeout=PATIENCE, check=True)
+    assert sorted((tmp_path / "heard").read_text().split()) == ["orphan", "workload"]
+
+
+def test_the_parents_death_is_a_signal(launcher: str, tmp_path: Path) -> None:
+    """-p: pyinit gets it, and forwards it like any other."""
+    (tmp_path / "workload").write_text(
+        "trap 'echo heard > heard; exit' USR1; echo > ready; while :; do sleep 0.05; done"
+    )
+    (tmp_path / "parent").write_text(f"{launcher} -p USR1 -- sh workload & wait")
+    (tmp_path / "script").write_text("""
+        sh parent &
+        while [ ! -e ready ]; do sleep 0.05; done
+        kill -KILL $!
+        while [ ! -s heard ]; do sleep 0.05; done
+    """)
+    subprocess.run([*UNSHARE, "bash", "script"], cwd=tmp_path, timeout=PATIENCE, check=True)
+    assert (tmp_path / "heard").read_text() == "heard\n"
+
+
+def test_an_interpreter_without_ctypes_is_a_warning(launcher: str, tmp_path: Path) -> None:
+    """Not PID 1, and no way to become the subreaper: the workload runs all the same."""
+    text = Path(launcher).read_text().replace("import sys\n", "import sys\nsys.modules['ctypes'] = None\n", 1)
+    (tmp_path / "pyinit").write_text(text)
+    (tmp_path / "pyinit").chmod(0o755)
+    done = subprocess.run([tmp_path / "pyinit", "sh", "-c", "exit 3"], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 3
+    assert done.stderr.startswith("pyinit: cannot become the child subreaper, orphans go elsewhere: ")
+    assert done.stderr.count("\n") == 1

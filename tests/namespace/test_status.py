@@ -1,0 +1,140 @@
+"""Exit statuses."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .conftest import PATIENCE, Run, clean_environment, python
+
+ENDING = [number for number in range(1, 65) if number not in (17, 18, 19, 20, 21, 22, 23, 28, 32, 33)]
+"""The signals whose default is to end a process: not CHLD, CONT, the stopping ones, URG and WINCH (signal(7))."""
+
+
+@pytest.mark.parametrize("status", range(256))
+def test_the_workloads_status_is_the_containers(run: Run, status: int) -> None:
+    """Each of 0 to 255."""
+    assert run("--", "sh", "-c", f"exit {status}").status == status
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_workload_ended_by_a_signal_is_128_and_the_signal(run: Run, number: int) -> None:
+    """Each signal that can end a process."""
+    program = """if True:
+        import _signal, posix, sys
+        number = int(sys.argv[1])
+        if number != _signal.SIGKILL:
+            _signal.signal(number, _signal.SIG_DFL)
+        posix.kill(posix.getpid(), number)
+    """
+    assert run("--", *python(program, str(number))).status == 128 + number
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "line"),
+    [
+        (["--", "no-such-program"], 127, "cannot find 'no-such-program' in PATH"),
+        (["--", "/no/such/program"], 127, "cannot find '/no/such/program'"),
+        (["--", ""], 127, "cannot find '' in PATH"),
+        (["--", "/etc"], 126, "cannot execute '/etc': Permission denied"),
+        (["--", "/etc/passwd"], 126, "cannot execute '/etc/passwd': Permission denied"),
+        (["--", "/etc/passwd/x"], 126, "cannot execute '/etc/passwd/x': Not a directory"),
+        ([], 125, "no program given (pyinit --help tells the usage)"),
+        (["-e", "x", "true"], 125, "option -e: 'x' is no exit status from 0 to 255 (pyinit --help tells the usage)"),
+    ],
+)
+def test_what_could_not_be_started_has_a_status_and_one_line(
+    run: Run, words: list[str], status: int, line: str
+) -> None:
+    """As env(1), timeout(1) and docker run have it."""
+    ended = run(*words)
+    assert (ended.status, ended.err) == (status, f"pyinit: {line}\n")
+
+
+def test_a_missing_interpreter_is_named_as_the_reason(run: Run, tmp_path: Path) -> None:
+    """The script is there: saying "not found" of it would send people looking in the wrong place."""
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    ended = run("--", str(script))
+    assert ended.status == 127
+    assert ended.err == f"pyinit: cannot execute '{script}': the interpreter that it asks for does not exist\n"
+
+
+def test_a_script_without_a_first_line_runs_through_sh(run: Run, tmp_path: Path) -> None:
+    """As execvp(3) does it, and tini: with its arguments, found in PATH or named by its path."""
+    script = tmp_path / "greet"
+    script.write_text('echo "$0 $*"; exit 7\n')
+    script.chmod(0o755)
+    by_path = run("--", str(script), "a", "b c")
+    assert (by_path.status, by_path.out) == (7, f"{script} a b c\n")
+    environment = clean_environment(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    by_name = run("--", "greet", env=environment)
+    assert (by_name.status, by_name.out) == (7, f"{script} \n")
+
+
+def test_path_is_searched_as_execvp_does(run: Run, tmp_path: Path) -> None:
+    """On past a file that may not be executed; an empty entry is the working directory; EACCES wins over ENOENT."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, mode in ((first, 0o644), (second, 0o755)):
+        folder.mkdir()
+        (folder / "tool").write_text("#!/bin/sh\necho $0\n")
+        (folder / "tool").chmod(mode)
+    past = run("--", "tool", env=clean_environment(PATH=f"/no/such:/etc/passwd:{first}:{second}:/usr/bin:/bin"))
+    assert (past.status, past.out) == (0, f"{second}/tool\n")
+    empty = run("--", "tool", env=clean_environment(PATH="/usr/bin::/bin"), cwd=second)
+    assert (empty.status, empty.out) == (0, "tool\n")
+    refused = run("--", "tool", env=clean_environment(PATH=f"{first}:/usr/bin:/bin"))
+    assert (refused.status, refused.err) == (126, "pyinit: cannot execute 'tool': Permission denied\n")
+
+
+def test_without_path_the_default_is_searched(run: Run) -> None:
+    """execvp(3): /bin and /usr/bin."""
+    assert run("--", "sh", "-c", "exit 9", before=["/usr/bin/env", "-u", "PATH"]).status == 9
+
+
+def test_statuses_are_remapped(run: Run) -> None:
+    """To 0 or to another; only the workload's own, not those of pyinit."""
+    assert run("-e", "143", "--", "sh", "-c", "kill -TERM $$").status == 0
+    assert run("-e", "3:4", "--", "sh", "-c", "exit 3").status == 4
+    assert run("-e", "3:4", "--", "sh", "-c", "exit 5").status == 5
+    assert run("-e", "127", "--", "sh", "-c", "exit 127").status == 0
+    assert run("-e", "127", "-e", "126", "--", "/no/such/program").status == 127
+    assert run("-e", "125", "--").status == 125
+
+
+def test_fork_refused_is_125_and_one_line(run: Run) -> None:
+    """RLIMIT_NPROC, for a user whom it binds."""
+    limited = ["prlimit", "--nproc=1", "setpriv", "--reuid=12345", "--clear-groups"]
+    ended = run("--", "true", before=[*limited])
+    assert ended.status == 125
+    assert ended.err == "pyinit: cannot go on: cannot start a process: Resource temporarily unavailable\n"
+
+
+def test_an_orphan_that_outlives_the_workload_does_not_hold_up_the_end(run: Run) -> None:
+    """The kernel kills what is left when PID 1 ends."""
+    assert run("--", "sh", "-c", f"sleep {PATIENCE * 2} & exit 6", stdout=None, stderr=None).status == 6
+
+
+@pytest.mark.parametrize("word", ["--help", "-V", "--version", "-l"])
+def test_what_is_printed_goes_to_standard_output(run: Run, word: str) -> None:
+    """And nothing else happens."""
+    ended = run(word)
+    assert ended.status == 0
+    assert "pyinit" in ended.out and ended.err == ""
+
+
+def test_help_into_a_full_device_is_an_error(run: Run) -> None:
+    """One line, 125."""
+    with open("/dev/full", "wb") as full:
+        ended = run("--help", stdout=full)
+    assert (ended.status, ended.err) == (
+        125,
+        "pyinit: cannot go on: cannot write to standard output: No space left on device\n",
+    )
+
+
+def test_a_workload_that_stops_and_continues_is_still_there(run: Run) -> None:
+    """Only an end is an end."""
+    program = "(sleep 0.2; kill -CONT $$) & kill -STOP $$; exit 8"
+    assert run("--", "sh", "-c", program, stdout=None).status == 8

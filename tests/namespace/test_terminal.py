@@ -1,0 +1,102 @@
+"""The workload has the terminal: its own process group, in the foreground, and job control inside."""
+
+import signal
+from collections.abc import Callable, Iterator
+
+import pexpect
+import pytest
+
+from .conftest import PATIENCE, UNSHARE, clean_environment, python
+from .test_signals import LISTEN
+
+PROMPT = "ready> "
+
+
+Terminal = Callable[..., "pexpect.spawn[str]"]
+
+
+@pytest.fixture
+def on_terminal(launcher: str) -> Iterator[Terminal]:
+    """Start a workload under PID 1 on a terminal of its own."""
+    children: list[pexpect.spawn[str]] = []
+
+    def on_terminal(*workload: str) -> "pexpect.spawn[str]":
+        command, *arguments = [*UNSHARE, launcher, "--", *workload]
+        environment = dict(clean_environment(PS1=PROMPT, TERM="dumb"))
+        children.append(pexpect.spawn(command, arguments, env=environment, encoding="utf-8", timeout=PATIENCE))
+        return children[-1]
+
+    yield on_terminal
+    for child in children:
+        child.close(force=True)
+
+
+@pytest.fixture
+def shell(on_terminal: Terminal) -> "pexpect.spawn[str]":
+    """An interactive bash as the workload."""
+    return on_terminal("bash", "--norc", "--noprofile", "-i")
+
+
+def enter(shell: "pexpect.spawn[str]", line: str) -> str:
+    """Type a line and return what came before the next prompt."""
+    shell.sendline(line)
+    shell.expect_exact(line)
+    shell.expect_exact(PROMPT)
+    return str(shell.before)
+
+
+def test_no_warning_about_job_control(shell: "pexpect.spawn[str]") -> None:
+    """bash complains ("cannot set terminal process group", "no job control") if it is not in the foreground."""
+    shell.expect_exact(PROMPT)
+    assert str(shell.before).strip() == ""
+
+
+def test_the_workload_leads_the_foreground_group(on_terminal: Terminal) -> None:
+    """The terminal's group is the workload's, and not that of PID 1."""
+    child = on_terminal(*python("import os; print(os.getpid(), os.getpgrp(), os.tcgetpgrp(0), os.getsid(0))"))
+    child.expect(pexpect.EOF)
+    assert str(child.before).split() == ["2", "2", "2", "0"]
+
+
+def test_ctrl_c_interrupts_the_job_and_not_the_shell(shell: "pexpect.spawn[str]") -> None:
+    """SIGINT goes to the foreground job alone."""
+    shell.expect_exact(PROMPT)
+    shell.sendline("echo started; sleep 600")
+    shell.expect_exact("started\r\n")
+    shell.sendintr()
+    shell.expect_exact(PROMPT)
+    assert enter(shell, "echo $?").split() == ["130"]
+
+
+def test_ctrl_z_and_fg_work(shell: "pexpect.spawn[str]") -> None:
+    """A job stops, is listed, and goes on in the foreground."""
+    shell.expect_exact(PROMPT)
+    shell.sendline("cat")
+    shell.sendline("it runs")
+    shell.expect_exact("it runs\r\nit runs\r\n")
+    shell.sendcontrol("z")
+    shell.expect_exact("Stopped")
+    shell.expect_exact(PROMPT)
+    shell.sendline("fg")
+    shell.expect_exact("cat\r\n")
+    shell.sendline("echoed")
+    shell.expect_exact("echoed\r\nechoed\r\n")
+    shell.sendeof()
+    shell.expect_exact(PROMPT)
+
+
+def test_the_end_of_the_shell_is_the_end(shell: "pexpect.spawn[str]") -> None:
+    """Its status goes through."""
+    shell.expect_exact(PROMPT)
+    shell.sendline("exit 9")
+    shell.expect(pexpect.EOF)
+    shell.wait()
+    assert shell.exitstatus == 9
+
+
+def test_a_new_window_size_is_told(on_terminal: Terminal) -> None:
+    """SIGWINCH reaches the workload."""
+    child = on_terminal(*python(LISTEN, "1"))
+    child.expect_exact("ready")
+    child.setwinsize(33, 111)
+    child.expect_exact(str(int(signal.SIGWINCH)))
