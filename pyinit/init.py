@@ -3,7 +3,7 @@
 import posix
 
 from . import options, procfs, reaper, signals, workload
-from .log import INFO, Log
+from .log import INFO, TRACE, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ class Init:
         if self._reaper.status is not None:
             return
         info = signals.wait(0 if more else None)
+        if self._log.level >= TRACE:
+            self._log.trace("woken", f"woken by {signals.name_of(info.si_signo) if info else 'nothing: more to reap'}")
         if info is not None and not signals.is_child_report(info) and not signals.is_own_doing(info, self._pid):
             self._forward(info)
 
@@ -168,4 +170,5 @@ def _origin(info: "struct_siginfo") -> str:
         return "from the kernel"
     if info.si_pid == 0:
         return "from outside the container"
-    return f"from pid {info.si_pid} ({procfs.name_of(info.si_pid) or 'gone'})"
+    name = procfs.name_of(info.si_pid)
+    return f"from pid {info.si_pid} ({name})" if name else f"from pid {info.si_pid}"

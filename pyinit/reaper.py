@@ -3,10 +3,7 @@
 import posix
 
 from . import procfs, signals
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .log import Log
+from .log import DEBUG, Log
 
 BATCH = 1000
 """How many are reaped before pending signals get their turn: a storm of either must not hold up the other."""
@@ -17,7 +14,7 @@ class Reaper:
 
     __slots__ = ("_log", "_warn", "_workload", "orphans", "status")
 
-    def __init__(self, workload: int, log: "Log", warn: bool) -> None:
+    def __init__(self, workload: int, log: Log, warn: bool) -> None:
         self._workload = workload
         self._log = log
         self._warn = warn
@@ -51,8 +48,11 @@ class Reaper:
             else:
                 self.orphans += 1
                 if self._warn:
-                    how = describe(status)
-                    self._log.warning("reaped", f"reaped pid {pid} ({name or '?'}), which {how}", pid=pid, name=name)
+                    self._log.warning(
+                        "reaped", f"reaped pid {pid} ({name}), which {describe(status)}", pid=pid, name=name
+                    )
+                elif self._log.level >= DEBUG:
+                    self._log.debug("reaped", f"reaped pid {pid}, which {describe(status)}", pid=pid)
         return True
 
     def _peek(self) -> "str | None":

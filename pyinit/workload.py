@@ -85,17 +85,19 @@ def let_go(log: "Log") -> None:
         posix.chdir("/")
     except OSError as error:
         log.debug("chdir", f"cannot change to /: {error.strerror}")
+    own = log.own or 2
     try:
-        # Not closerange: without close_range(2) it tries every number there could be.
-        numbers = [int(entry) for entry in posix.listdir("/proc/self/fd")]
+        inherited = [number for number in map(int, posix.listdir("/proc/self/fd")) if number > 2 and number != own]
     except OSError:
-        numbers = list(range(3, min(posix.sysconf("SC_OPEN_MAX"), 65536)))
-    for number in numbers:
-        if number > 2 and number != log.own:
-            try:
-                posix.close(number)
-            except OSError:  # EBADF: not open, or the one that listed the folder
-                pass
+        # Not in the first place: where there is no close_range(2), closerange tries each number there could be.
+        posix.closerange(3, own)
+        posix.closerange(max(own, 2) + 1, min(posix.sysconf("SC_OPEN_MAX"), 65536))
+        return
+    for number in inherited:
+        try:
+            posix.close(number)
+        except OSError:  # EBADF: the one that listed the folder
+            pass
 
 
 def _lead_process_group(parents_group: int, log: "Log") -> None:
