@@ -21,9 +21,9 @@ def on_terminal(launcher: str) -> Iterator[Terminal]:
     children: list[pexpect.spawn[str]] = []
 
     def on_terminal(*workload: str) -> "pexpect.spawn[str]":
-        command, *arguments = [*UNSHARE, launcher, "--", *workload]
+        words = [*UNSHARE[1:], launcher, "--", *workload]
         environment = dict(clean_environment(PS1=PROMPT, TERM="dumb"))
-        children.append(pexpect.spawn(command, arguments, env=environment, encoding="utf-8", timeout=PATIENCE))
+        children.append(pexpect.spawn(UNSHARE[0], words, env=environment, encoding="utf-8", timeout=PATIENCE))
         return children[-1]
 
     yield on_terminal

@@ -1,0 +1,1 @@
+"""pyinit in real containers: each test runs on every base image."""

@@ -1,0 +1,109 @@
+"""compose.yaml: the leaky service under pyinit, and once more without an init."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.request import urlopen
+from uuid import uuid4
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from tools import compose
+
+from .support import ROOT, await_condition, ended, processes
+
+REQUESTS = 10
+
+
+class Project:
+    """The compose project, up."""
+
+    def __init__(self, engine: docker.DockerClient, base: str) -> None:
+        self._engine = engine
+        self._name = f"pyinit-test-{uuid4().hex[:8]}"
+        # Port 0: a free one, so that nothing else on this machine is in the way.
+        self._environment = {**os.environ, "BASE_IMAGE": base, "WEB_PORT": "0", "NO_INIT_PORT": "0"}
+
+    def compose(self, *arguments: str) -> str:
+        """Run compose on the project; what it printed."""
+        command = [*compose.provide(), "--project-name", self._name, "--profile", "no-init", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def ask(self, service: str, path: str) -> str:
+        """The service's answer, once it answers."""
+        address = self.compose("port", service, "8000").strip()
+
+        def answer() -> str:
+            try:
+                with urlopen(f"http://{address}{path}", timeout=10) as response:
+                    return str(response.read().decode())
+            except OSError as error:
+                return f"{error}"
+
+        return await_condition(answer, lambda text: text.startswith(("done", "  PID")))
+
+    def container(self, service: str) -> Container:
+        """The service's container."""
+        return self._engine.containers.get(self.compose("ps", "--quiet", service).strip())
+
+
+@pytest.fixture(scope="module")
+def project(engine: docker.DockerClient, base: str) -> Iterator[Project]:
+    """Both services up, each asked a few times."""
+    with running(Project(engine, base)) as project:
+        for service in ("web", "web-no-init"):
+            for _ in range(REQUESTS):
+                assert "orphan" in project.ask(service, "/")
+        yield project
+
+
+@contextmanager
+def running(project: Project) -> Iterator[Project]:
+    """The project up as long as the context lasts, and nothing of it afterwards."""
+    try:
+        project.compose("up", "--detach", "--build")
+        yield project
+    finally:
+        project.compose("down", "--rmi", "local", "--volumes", "--timeout", "0")
+
+
+def test_service_under_pyinit_has_no_zombies(project: Project) -> None:
+    """PID 1 and the service: all that is left when the orphans have died."""
+    seen = await_condition(lambda: processes(project.container("web")), lambda seen: len(seen) == 2)
+    assert "pyinit" in seen[0].command
+
+
+def test_service_without_an_init_has_a_zombie_for_each_request(project: Project) -> None:
+    """The service is PID 1 itself, and does not know the orphans that it inherits."""
+    await_condition(
+        lambda: processes(project.container("web-no-init")),
+        lambda seen: [process.state for process in seen[1:]] == ["Z"] * REQUESTS,
+    )
+
+
+@pytest.mark.parametrize(("service", "zombies"), [("web", 0), ("web-no-init", REQUESTS)])
+def test_service_lists_its_processes_itself(project: Project, service: str, zombies: int) -> None:
+    """For people without `ps` in their image: the difference can be seen in a browser."""
+    await_condition(lambda: project.ask(service, "/processes"), lambda text: text.count("<defunct>") == zombies)
+
+
+def test_lister_runs_in_the_service(project: Project) -> None:
+    """The command that compose.yaml shows."""
+    await_condition(
+        lambda: project.compose("exec", "-T", "web-no-init", "python3", "ps.py"),
+        lambda text: text.count("[sleep] <defunct>") == REQUESTS,
+    )
+
+
+def test_stop_ends_the_service_by_term(engine: docker.DockerClient, base: str) -> None:
+    """Long before the grace period of 10 seconds is over, which would end in 137."""
+    with running(Project(engine, base)) as project:
+        container = project.container("web")
+        project.ask("web", "/")
+        project.compose("stop", "web")
+        assert ended(container).status == 143

@@ -1,0 +1,105 @@
+"""What the Dockerfile makes, and both ways to use it."""
+
+import re
+
+import docker
+import pytest
+import testinfra  # type: ignore[import-untyped]
+from docker.models.images import Image
+
+from .support import Containers, built, execute, processes
+
+FROM_OUR_IMAGE = """
+FROM {image}
+CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
+"""
+
+COPIED_INTO_ANOTHER = """
+FROM {base}
+COPY --from={image} /usr/local/lib/pyinit /usr/local/lib/pyinit
+COPY --from={image} /usr/local/bin/pyinit /usr/local/bin/pyinitctl /usr/local/bin/
+ENTRYPOINT ["pyinit", "--"]
+CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
+"""
+
+STALE = """
+import importlib.util, os, pathlib, struct
+for source in pathlib.Path("/usr/local/lib/pyinit/pyinit").rglob("*.py"):
+    compiled = importlib.util.cache_from_source(str(source))
+    try:
+        with open(compiled, "rb") as file:
+            magic, flags, mtime, size = struct.unpack("<4s3I", file.read(16))
+    except FileNotFoundError:
+        print(source, "is not compiled")
+        continue
+    found = source.stat()
+    if (magic, flags, mtime, size) != (importlib.util.MAGIC_NUMBER, 0, int(found.st_mtime), found.st_size):
+        print(source, "is newer than its compiled file")
+"""
+
+
+def test_layers_stay_under_300_kilobytes(engine: docker.DockerClient, image: Image, base: str) -> None:
+    """What the image adds to its base, all layers together."""
+    size, base_size = (sum(layer["Size"] for layer in it.history()) for it in (image, engine.images.get(base)))
+    assert 0 < size - base_size < 300_000
+
+
+def test_entrypoint_takes_any_command_for_the_workload(image: Image) -> None:
+    """`--` stands before the command, so that no word of it is taken for an option."""
+    assert image.attrs["Config"]["Entrypoint"] == ["pyinit", "--"]
+
+
+def test_pid_1_is_pyinit_and_the_workload_its_child(containers: Containers) -> None:
+    """Nothing stands between the two: no shell, no second interpreter."""
+    init, workload = processes(containers.start_sleeper())
+    assert init.pid == 1 and " /usr/local/bin/pyinit -- sh -c " in init.command, init
+    assert (workload.parent, workload.command) == (1, "sleep 100")
+
+
+@pytest.mark.parametrize("way", [FROM_OUR_IMAGE, COPIED_INTO_ANOTHER], ids=["FROM", "COPY --from"])
+def test_image_of_ones_own_runs_under_pyinit(
+    engine: docker.DockerClient, containers: Containers, image: Image, base: str, way: str
+) -> None:
+    """Both ways that the README shows."""
+    with built(engine, way.format(image=image.tags[0], base=base)) as own:
+        end = containers.run(image=own)
+    assert end.status == 3, end
+    assert "/usr/local/bin/pyinit\0--\0sh\0" in end.output
+
+
+@pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])
+def test_launcher_is_an_executable_script_for_the_interpreter_of_the_image(containers: Containers, name: str) -> None:
+    """Everybody may run it; its first line names the image's own interpreter, isolated."""
+    host = testinfra.get_host(f"docker://{containers.start_sleeper().id}")
+    launcher = host.file(f"/usr/local/bin/{name}")
+    assert (launcher.is_file, launcher.user, launcher.mode) == (True, "root", 0o755)
+    interpreter = host.check_output("python3 -c 'import sys; print(sys.executable)'")
+    assert launcher.content_string.splitlines()[0] == f"#!{interpreter} -ISBXutf8"
+
+
+@pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])
+def test_launcher_tells_its_version(containers: Containers, name: str) -> None:
+    """`--version` works inside the image, beside the running PID 1."""
+    host = testinfra.get_host(f"docker://{containers.start_sleeper().id}")
+    assert re.fullmatch(rf"{name} version \d+\.\d+\S*\n", host.check_output(f"{name} --version") + "\n")
+
+
+def test_files_cannot_be_written_by_others(containers: Containers) -> None:
+    """What PID 1 executes belongs to root, and only root may change it."""
+    container = containers.start_sleeper()
+    assert (
+        execute(container, "find", "/usr/local/lib/pyinit", "(", "!", "-user", "root", "-o", "-perm", "/022", ")") == ""
+    )
+
+
+def test_compiled_files_are_valid(containers: Containers) -> None:
+    """Copying between stages keeps the times that the compiled files are checked against."""
+    assert execute(containers.start_sleeper(), "python3", "-c", STALE) == ""
+
+
+def test_nothing_is_compiled_at_the_start(containers: Containers) -> None:
+    """PID 1 loads what was compiled ahead; of sources it reads its launcher alone."""
+    end = containers.run("-v", "/usr/local/bin/pyinit", "--", "true", entrypoint=["python3", "-ISB"])
+    loaded = re.findall(r"code object from '?(.*?)'?$", end.errors, re.MULTILINE)
+    assert end.status == 0 and any(file.endswith(".pyc") for file in loaded), end.errors
+    assert [file for file in loaded if file.endswith(".py")] == []

@@ -1,0 +1,130 @@
+"""The image is not trusted by PID 1, and nothing of it is kept from the workload."""
+
+import docker
+import pytest
+from docker.models.images import Image
+
+from .support import Containers, await_output, built, execute
+
+HOSTILE = {
+    "PYTHONPATH": "/hostile",
+    "PYTHONHOME": "/nowhere",
+    "PYTHONINSPECT": "1",
+    "PYTHONMALLOC": "debug",
+    "PYTHONMALLOCSTATS": "1",
+    "PYTHONWARNINGS": "error",
+    "PYTHONVERBOSE": "1",
+    "PYTHONDEVMODE": "1",
+    "PYTHONPROFILEIMPORTTIME": "1",
+    "PYTHONFAULTHANDLER": "1",
+    "PYTHONUTF8": "nonsense",
+    "PYTHONHASHSEED": "nonsense",
+    "PYTHONSTARTUP": "/hostile/os.py",
+    "PYTHONPLATLIBDIR": "/nowhere",
+    "PYTHONTRACEMALLOC": "nonsense",
+    "PYTHONINTMAXSTRDIGITS": "1",
+}
+
+# Modules that PID 1 would import if it looked for them in the wrong place.
+PLANT = """
+mkdir /hostile
+for name in os posix signal _signal site sitecustomize encodings io pyinit; do
+    echo 'raise SystemExit(99)' >/hostile/$name.py
+done
+cd /hostile
+exec pyinit -- "$@"
+"""
+
+# Each leaves the pid of every interpreter that it reaches in /reached.
+TAMPERED = """
+FROM {image}
+RUN mkdir -m 1777 /reached && python3 -c 'import importlib.util, os, site; \
+    folder = site.getsitepackages()[0]; \
+    os.makedirs(folder, exist_ok=True); \
+    spec = importlib.util.find_spec("sitecustomize"); \
+    customize = spec.origin if spec else folder + "/sitecustomize.py"; \
+    open(customize, "w").write("import os; open(f\\"/reached/sitecustomize-{{os.getpid()}}\\", \\"w\\")\\n"); \
+    open(folder + "/reach.pth", "w").write("import os; open(f\\"/reached/pth-{{os.getpid()}}\\", \\"w\\")\\n")'
+"""
+
+WORDS = [
+    "",
+    " ",
+    "a b",
+    "'",
+    '"',
+    "$HOME",
+    "`id`",
+    "*",
+    "new\nline",
+    "\t",
+    "ünïcødé",
+    "-v",
+    "--",
+    "--help",
+    "\\",
+    "=",
+    "💥",
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), HOSTILE.items(), ids=HOSTILE)
+def test_hostile_variable_reaches_the_workload_alone(containers: Containers, variable: str, value: str) -> None:
+    """No PYTHON* variable changes PID 1; the workload gets it unchanged."""
+    end = containers.run(
+        *("-c", PLANT, "sh", "sh", "-c", f"echo ${variable}; exit 3"), entrypoint=["sh"], environment={variable: value}
+    )
+    assert (end.status, end.output, end.errors) == (3, f"{value}\n", "")
+
+
+def test_all_hostile_variables_together(containers: Containers) -> None:
+    """As above, at once."""
+    end = containers.run("-c", PLANT, "sh", "sh", "-c", "exit 3", entrypoint=["sh"], environment=HOSTILE)
+    assert (end.status, end.output, end.errors) == (3, "", "")
+
+
+def test_site_customization_reaches_the_workload_alone(
+    engine: docker.DockerClient, containers: Containers, image: Image
+) -> None:
+    """A sitecustomize.py and a .pth file in the image are executed by the workload's interpreter, not by PID 1's."""
+    with built(engine, TAMPERED.format(image=image.tags[0])) as tampered:
+        look = "import os; print(os.getpid(), *sorted(os.listdir('/reached')))"
+        end = containers.run("python3", "-c", look, image=tampered)
+    pid, *reached = end.output.split()
+    assert reached == [f"pth-{pid}", f"sitecustomize-{pid}"], end
+
+
+def test_arguments_are_untouched(containers: Containers) -> None:
+    """Whatever they hold, options of pyinit's own among them."""
+    end = containers.run("python3", "-c", "import sys; print(ascii(sys.argv[1:]))", *WORDS)
+    assert end.output == f"{WORDS!a}\n", end.errors
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"LC_ALL": "C"}, {"LC_CTYPE": "POSIX"}, {"LANG": "C"}, {"ODD": "ünï\ncødé =", "EMPTY": ""}],
+    ids=str,
+)
+def test_environment_is_untouched(containers: Containers, environment: dict[str, str]) -> None:
+    """Byte for byte and in the same order as without an init, whatever locale the interpreter finds."""
+    workload = ("cat", "/proc/self/environ")
+    expected = containers.run(*workload, entrypoint=[], hostname="same", environment=environment)
+    end = containers.run(*workload, hostname="same", environment=environment)
+    assert (end.output, end.errors) == (expected.output, "")
+
+
+@pytest.mark.parametrize("file", ["limits", "cgroup", "attr/current", "oom_score_adj", "timerslack_ns"])
+def test_what_the_kernel_hands_down_is_untouched(containers: Containers, file: str) -> None:
+    """Limits and the like are those of a container without an init."""
+    limits = [docker.types.Ulimit(name="nofile", soft=123, hard=456), docker.types.Ulimit(name="core", soft=0, hard=0)]
+    workload = ("sh", "-c", f"cat /proc/self/{file} 2>&1; true")
+    expected = containers.run(*workload, entrypoint=[], ulimits=limits, oom_score_adj=500, cgroupns="private")
+    end = containers.run(*workload, ulimits=limits, oom_score_adj=500, cgroupns="private")
+    assert end.output == expected.output
+
+
+def test_workload_starts_in_the_working_directory(containers: Containers) -> None:
+    """And PID 1 does not stay there."""
+    container = containers.start("sh", "-c", "pwd; exec sleep 100", working_dir="/var/tmp")
+    assert await_output(container, "\n") == "/var/tmp\n"
+    assert execute(container, "readlink", "/proc/1/cwd") == "/\n"

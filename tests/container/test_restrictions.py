@@ -1,0 +1,78 @@
+"""Containers that are as locked up as one would deploy them."""
+
+from typing import Any
+
+import pytest
+
+from .support import Containers, await_condition, await_output, ended, processes
+
+RESTRICTIONS: dict[str, dict[str, Any]] = {
+    "read-only root": {"read_only": True},
+    "all capabilities dropped": {"cap_drop": ["ALL"]},
+    "non-root user": {"user": "1000:1000"},
+    "no-new-privileges": {"security_opt": ["no-new-privileges"]},
+    "all of them": {
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "user": "1000:1000",
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": 20,
+        "network_mode": "none",
+    },
+}
+MAY_UNMOUNT: dict[str, Any] = {
+    "cap_add": ["SYS_ADMIN"],
+    "security_opt": ["apparmor=unconfined", "seccomp=unconfined"],
+}
+restricted = pytest.mark.parametrize("options", RESTRICTIONS.values(), ids=RESTRICTIONS)
+
+
+@restricted
+def test_status_is_handed_through(containers: Containers, options: dict[str, Any]) -> None:
+    """Nothing is missed, and nothing said."""
+    end = containers.run("sh", "-c", "echo hello; exit 3", **options)
+    assert (end.status, end.output, end.errors) == (3, "hello\n", "")
+
+
+@restricted
+def test_docker_stop_reaches_the_workload(containers: Containers, options: dict[str, Any]) -> None:
+    """A signal needs no privilege that is missing there."""
+    container = containers.start_sleeper(**options)
+    container.stop()
+    end = ended(container)
+    assert (end.status, end.errors) == (143, "")
+
+
+@restricted
+def test_no_file_is_left_behind(containers: Containers, options: dict[str, Any]) -> None:
+    """PID 1 writes nothing into the container."""
+    container = containers.start_sleeper(**options)
+    assert len(processes(container)) == 2
+    # The engine itself makes the mount points of what it mounts.
+    engine_made = ("/dev", "/etc", "/proc", "/sys")
+    changed = [str(change["Path"]) for change in container.diff() or []]
+    assert [path for path in changed if not path.startswith(engine_made)] == []
+
+
+def test_refused_fork_ends_in_125_with_one_line(containers: Containers) -> None:
+    """The limit on pids is reached by others before the workload exists."""
+    fill = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; exec pyinit -- true"
+    end = containers.run("-c", fill, entrypoint=["sh"], pids_limit=10)
+    assert end.status == 125, end
+    assert end.errors.startswith("pyinit: ") and end.errors.count("\n") == 1, end.errors
+
+
+def test_proc_is_not_needed(containers: Containers) -> None:
+    """With /proc unmounted the status is handed through, all the same."""
+    command = "umount -l /proc && exec pyinit -- sh -c 'ls /proc; exit 3'"
+    end = containers.run("-c", command, entrypoint=["sh"], **MAY_UNMOUNT)
+    assert (end.status, end.output, end.errors) == (3, "", "")
+
+
+def test_orphans_are_reaped_without_proc(containers: Containers) -> None:
+    """Reaping asks the kernel, not /proc, which is mounted again only to look."""
+    leak = "for i in $(seq 50); do (true &); done; mount -t proc proc /proc; echo mounted; exec sleep 100"
+    command = f"umount -l /proc && exec pyinit -- sh -c '{leak}'"
+    container = containers.start("-c", command, entrypoint=["sh"], **MAY_UNMOUNT)
+    await_output(container, "mounted")
+    await_condition(lambda: processes(container), lambda seen: len(seen) == 2)

@@ -1,0 +1,67 @@
+"""Signals that come from outside the container."""
+
+import time
+
+import pytest
+
+from .support import Containers, await_output, ended
+
+SAYS_USR1 = "trap 'echo got USR1; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
+
+
+def test_docker_kill_reaches_the_workload(containers: Containers) -> None:
+    """Any signal, not only those that stop."""
+    container = containers.start("sh", "-c", SAYS_USR1)
+    await_output(container, "ready")
+    container.kill("USR1")
+    end = ended(container)
+    assert (end.status, end.output) == (0, "ready\ngot USR1\n")
+
+
+def test_docker_stop_takes_well_under_a_second(containers: Containers) -> None:
+    """The best of three, since the engine's own share depends on what else the machine does."""
+    seconds = []
+    for _ in range(3):
+        container = containers.start_sleeper()
+        begin = time.monotonic()
+        container.stop(timeout=10)
+        seconds.append(time.monotonic() - begin)
+    assert min(seconds) < 0.8, seconds
+
+
+def test_workload_that_changes_its_user_still_gets_term(containers: Containers) -> None:
+    """PID 1 is root and may signal everybody."""
+    container = containers.start("sh", "-c", "echo ready; exec setpriv --reuid 1000 --clear-groups sleep 100")
+    await_output(container, "ready")
+    container.stop()
+    assert ended(container).status == 143
+
+
+def test_signal_to_a_workload_that_may_not_be_signalled_is_a_log_line(containers: Containers) -> None:
+    """Without CAP_KILL the signal cannot be delivered: pyinit says so and stays."""
+    become = "import os; os.setuid(1000); print('ready', flush=True); os.execvp('sleep', ['sleep', '1'])"
+    container = containers.start("python3", "-c", become, cap_drop=["KILL"])
+    await_output(container, "ready")
+    container.kill("TERM")
+    end = ended(container)
+    assert end.status == 0, end
+    assert end.errors.startswith("pyinit: ") and "SIGTERM" in end.errors
+
+
+@pytest.mark.parametrize("flag", ["-v", "--verbose"])
+def test_verbose_log_says_that_the_signal_came_from_outside(containers: Containers, flag: str) -> None:
+    """The sender of a signal that crosses the border of a PID namespace has no pid inside."""
+    container = containers.start(flag, "sleep", "100", entrypoint=["pyinit"])
+    await_output(container, "started")
+    container.stop()
+    end = ended(container)
+    assert end.status == 143
+    assert "pyinit: SIGTERM from outside the container" in end.errors
+    assert all(line.startswith("pyinit: ") for line in end.errors.splitlines()), end.errors
+
+
+def test_verbose_log_names_the_sender_inside(containers: Containers) -> None:
+    """The process that sends, with its name."""
+    end = containers.run("-v", "sh", "-c", "kill -USR1 1; exec sleep 100", entrypoint=["pyinit"])
+    assert end.status == 138, end  # USR1 was forwarded, and the shell or the sleep died of it
+    assert "pyinit: SIGUSR1 from pid" in end.errors
