@@ -1,7 +1,7 @@
 """The environment as PID 1 was given it.
 
-What execv(3) passes on, byte for byte, is the C library's own list of strings: oddities such as a name that
-stands there twice survive in it, and would not in a mapping. So that list is corrected in place.
+The C library has it as a list of strings, which execv(3) passes on byte for byte, and which is corrected in place
+here. A mapping loses what a list may hold: a name that stands there twice, a string without ``=``.
 """
 
 import posix
@@ -27,13 +27,14 @@ def restore() -> None:
         posix.unsetenv(b"LC_CTYPE")
 
 
-def name_listener(starter: int) -> None:
-    """Rewrite ``LISTEN_PID`` to the calling process where it names `starter`.
+def names_listener(pid: int) -> bool:
+    """Whether ``LISTEN_PID`` names `pid`: sockets have been passed, for it alone (sd_listen_fds(3))."""
+    return posix.environ.get(b"LISTEN_PID") == str(pid).encode()
 
-    sd_listen_fds(3) takes the sockets only if the variable names the process that asks.
-    """
-    if posix.environ.get(b"LISTEN_PID") == str(starter).encode():
-        posix.putenv(b"LISTEN_PID", str(posix.getpid()).encode())
+
+def name_listener() -> None:
+    """Have ``LISTEN_PID`` name the calling process."""
+    posix.putenv(b"LISTEN_PID", str(posix.getpid()).encode())
 
 
 def _original() -> "list[bytes] | None":

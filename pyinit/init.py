@@ -1,80 +1,15 @@
-"""The init: start the workload, then wait, forward or reap until it has ended."""
+"""The init: wait, forward or reap until the workload has ended."""
 
 import posix
 
-from . import options, procfs, reaper, signals, workload
+from . import procfs, reaper, signals
 from .log import INFO, TRACE, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import struct_siginfo
-    from typing import NoReturn
 
-FAILED = 125
-"""The exit status that says: not the workload failed, but pyinit."""
-
-
-def main(words: "list[str]", newly_blocked: "set[int]") -> "NoReturn":
-    """Run as the init of the command line `words`, and end the process with the right status.
-
-    `newly_blocked` is what `signals.block` returned, called before anything else was done. The end is
-    ``_exit``: there is nothing that an interpreter's tidy end could add, and it would cost a millisecond.
-    """
-    log = Log()
-    try:
-        chosen = options.parse(words, posix.environ)
-        if chosen.show:
-            from . import about
-
-            signals.unblock(newly_blocked)
-            about.show(chosen.show)
-            posix._exit(0)
-        log.configure(chosen.verbosity, chosen.json)
-        status = run(chosen, newly_blocked, log)
-    except options.UsageError as error:
-        log.error("usage", f"{error} (pyinit --help tells the usage)")
-        status = FAILED
-    except workload.CannotExecute as error:
-        log.error("exec", str(error))
-        status = error.exit_status
-    except Exception as error:  # whatever it is: one line, and a status that says who failed
-        log.error("failed", f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}")
-        status = FAILED
-    posix._exit(status)
-
-
-def run(chosen: options.Options, newly_blocked: "set[int]", log: Log) -> int:
-    """Start the workload and stay with it; return its exit status, remapped as asked for."""
-    ignore_children = signals.use_defaults()
-    _prepare_orphans(chosen, log)
-    pid = workload.start(chosen.argv, newly_blocked, ignore_children, log)
-    workload.let_go(log)
-    log.info("started", f"started {chosen.argv[0]} as pid {pid}", pid=pid)
-    status = Init(pid, chosen, log).wait()
-    log.info("ended", f"{chosen.argv[0]} (pid {pid}) ended with status {status}", pid=pid, status=status)
-    return chosen.exit_remap.get(status, status)
-
-
-def _prepare_orphans(chosen: options.Options, log: Log) -> None:
-    """See to it that orphans come to us, and that we hear of our parent's death if that was asked for.
-
-    Before the workload exists, since it could leave orphans at once. What cannot be had is a warning: everything
-    else still works.
-    """
-    if posix.getpid() != 1:
-        try:
-            from . import prctl
-
-            prctl.become_subreaper()
-        except (OSError, ImportError) as error:
-            log.warning("subreaper", f"cannot become the child subreaper, orphans go elsewhere: {error}")
-    if chosen.parent_death_signal:
-        try:
-            from . import prctl
-
-            prctl.set_parent_death_signal(chosen.parent_death_signal)
-        except (OSError, ImportError) as error:
-            log.warning("parent-death-signal", f"cannot ask for the signal of the parent's death: {error}")
+    from .options import Options
 
 
 class Init:
@@ -82,7 +17,7 @@ class Init:
 
     __slots__ = ("_chosen", "_log", "_pid", "_reaper", "_workload")
 
-    def __init__(self, pid: int, chosen: options.Options, log: Log) -> None:
+    def __init__(self, pid: int, chosen: "Options", log: Log) -> None:
         self._workload = pid
         self._chosen = chosen
         self._log = log
@@ -107,9 +42,11 @@ class Init:
         if self._reaper.status is not None:
             return
         info = signals.wait(0 if more else None)
+        if info is None or signals.is_own_doing(info, self._pid):  # a line about the latter would raise the next one
+            return
         if self._log.level >= TRACE:
-            self._log.trace("woken", f"woken by {signals.name_of(info.si_signo) if info else 'nothing: more to reap'}")
-        if info is not None and not signals.is_child_report(info) and not signals.is_own_doing(info, self._pid):
+            self._log.trace("woken", f"woken by {signals.name_of(info.si_signo)}")
+        if not signals.is_child_report(info):
             self._forward(info)
 
     def _forward(self, info: "struct_siginfo") -> None:

@@ -11,9 +11,9 @@ try:
     sys.path.insert(0, FOLDER)
     from pyinit import signals
 
-    blocked = signals.block()  # from here on a signal waits for the workload
+    mask = signals.block()  # from here on a signal waits for the workload
     sys.path.pop(0)  # what else lies in that folder is not ours
-    from pyinit import init
+    from pyinit.main import main
 except KeyboardInterrupt:  # Ctrl-C before that: there is no workload to hand it to
     sys.exit(130)
-init.main(sys.argv[1:], blocked)
+main(sys.argv[1:], mask)

@@ -43,25 +43,19 @@ _MSG_NOSIGNAL = 0x4000
 class Log:
     """Where the lines go. Opens nothing before the first line."""
 
-    __slots__ = ("_dropped", "_json", "_mode", "_rest", "_write", "level", "own")
+    __slots__ = ("_dropped", "_json", "_mode", "_rest", "_write", "level")
 
-    def __init__(self) -> None:
-        self.level = WARNING
+    def __init__(self, level: int = WARNING, json: bool = False) -> None:
+        """Events up to `level` are written, as text or as a JSON object a line."""
+        self.level = level
         try:
             self._mode = posix.fstat(2).st_mode
         except OSError:  # closed: whatever gets this number later is not for log lines
             self._mode = 0
-        self.own: "int | None" = None
-        """The descriptor of ours that must stay open, if there is one."""
-        self._json = False
+        self._json = json
         self._write: "Write | None" = None
         self._rest = b""
         self._dropped = 0
-
-    def configure(self, level: int, json: bool) -> None:
-        """Write events up to `level`, as text or as a JSON object a line."""
-        self.level = level
-        self._json = json
 
     def error(self, event: str, message: str, **fields: "Field") -> None:
         self._log(ERROR, event, message, fields)
@@ -144,7 +138,7 @@ class Log:
         return lambda line: posix.write(2, line)
 
     def _reopen(self, path: str) -> "Write":
-        own = self.own = posix.open(path, _OWN)
+        own = posix.open(path, _OWN)
         return lambda line: posix.write(own, line)
 
     def _send(self) -> "Write":
@@ -152,8 +146,7 @@ class Log:
             import _socket
         except ImportError as error:  # an interpreter without it: no line is better than one that blocks
             raise OSError(str(error)) from None
-        self.own = posix.dup(2)  # the object closes its descriptor when it goes, and 2 is not its to close
-        connection = _socket.socket(fileno=self.own)
+        connection = _socket.socket(fileno=posix.dup(2))  # it closes its descriptor when it goes: not 2 itself
         return lambda line: connection.send(line, _MSG_DONTWAIT | _MSG_NOSIGNAL)
 
 

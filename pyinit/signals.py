@@ -7,7 +7,6 @@ The only module that touches ``_signal``: the public ``signal`` wraps the same c
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Iterable
 else:
     import _signal
 
@@ -30,6 +29,8 @@ FAULTS = frozenset(
 CAUGHT = tuple(sorted(ALL - FAULTS - {_signal.SIGKILL, _signal.SIGSTOP}))
 """What pyinit waits for and forwards. A tuple, since it is walked anew at each wait."""
 
+_BLOCKED = ALL - FAULTS
+
 CHLD = int(_signal.SIGCHLD)
 
 SI_KERNEL = 0x80
@@ -37,18 +38,16 @@ SI_KERNEL = 0x80
 
 
 def block() -> "set[int]":
-    """Block every signal but the faults; return those that were not blocked before, for `unblock`."""
-    newly = ALL - FAULTS
-    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, newly)
-    return set(newly - before)
+    """Block every signal but the faults; return the mask as it was."""
+    return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, _BLOCKED))
 
 
-def unblock(numbers: "Iterable[int]") -> None:
-    """Give back what `block` took.
+def restore(mask: "set[int]") -> None:
+    """Go back to the mask that `block` returned.
 
-    Setting the old mask instead would lose 32 and 33: the C library strips them from every set.
+    By unblocking: the C library strips 32 and 33 from every mask that is set, and they would be lost.
     """
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, numbers)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _BLOCKED - mask)
 
 
 def use_defaults() -> bool:

@@ -5,12 +5,11 @@ import posix
 
 from . import environment, signals
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .log import Log
-
 _DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks without ``PATH``."""
+
+_LOOK_ON = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
+"""The errors after which execvp(3) tries the next folder."""
 
 
 class CannotExecute(Exception):
@@ -38,114 +37,135 @@ class CannotExecute(Exception):
         return 127 if self.errno == errno.ENOENT else 126
 
 
-def start(argv: "list[str]", newly_blocked: "set[int]", ignore_children: bool, log: "Log") -> int:
-    """Start the workload in a process group of its own, in the foreground if we are; return its pid.
+class Workload:
+    """The child, from fork to exec. What can be known before is settled by then: the child is slow.
 
-    When this returns the workload's program runs: a signal that came before has waited, instead of ending a
-    child that is still ours. (A child that forwards nothing and catches nothing would just die of it.)
-
-    Raises:
-        OSError: no pipe or no process could be had.
-        CannotExecute: the program could not be executed.
+    Each page that it touches has to be copied first, and that takes longer than what it does there. A spawned child
+    would borrow our memory instead, but posix_spawn(3) of the GNU C library leaves it with signals 32 and 33
+    ignored, which they were not, and takes the environment as a mapping, which it need not be.
     """
-    parent, group = posix.getpid(), posix.getpgrp()
-    try:
-        # exec closes the child's end, and the parent reads the end of file; or else why exec failed.
-        receiver, sender = posix.pipe2(posix.O_CLOEXEC)
-        pid = posix.fork()
-    except OSError as error:
-        raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
-    if pid == 0:
+
+    __slots__ = ("_argv", "_receiver", "pid")
+
+    def __init__(self, argv: "list[str]", mask: "set[int]", ignore_children: bool) -> None:
+        """Fork the child, which takes over in a process group of its own, with signal mask `mask`.
+
+        A group of its own: what a terminal sends (Ctrl-C) reaches the workload once, not a second time through
+        pyinit, and a shell finds everything ready for job control.
+
+        Raises:
+            OSError: no process could be had.
+        """
+        self._argv = argv
+        words = [word.encode("utf-8", "surrogateescape") for word in argv]
+        paths, failure = _search(words[0])
+        terminal = _terminal()
+        environment.restore()
+        passes_sockets = environment.names_listener(posix.getpid())
         try:
-            _lead_process_group(group, log)
-            if ignore_children:
-                signals.ignore_children()
-            environment.restore()
-            environment.name_listener(parent)
-            signals.unblock(newly_blocked)
-            code = _execute(argv)
+            # exec closes the child's end, and the parent reads the end of file; or else why exec failed.
+            self._receiver, sender = posix.pipe2(posix.O_CLOEXEC)
+            self.pid = posix.fork()
+        except OSError as error:
+            raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
+        if self.pid == 0:
+            try:
+                _take_the_foreground(terminal)
+                if passes_sockets:
+                    environment.name_listener()
+                if ignore_children:
+                    signals.ignore_children()
+                signals.restore(mask)
+                failure = _execute(paths, words, failure)
+            except BaseException:
+                failure = errno.ENOMEM
+            posix.write(sender, bytes((failure,)))
+            posix._exit(127)
+        posix.close(sender)
+
+    def await_program(self) -> None:
+        """Return when the program runs: a signal that came before has waited for it, and did not end the child.
+
+        Raises:
+            CannotExecute: it could not be executed.
+        """
+        failure = posix.read(self._receiver, 1)
+        posix.close(self._receiver)
+        if failure:
+            posix.waitpid(self.pid, 0)
+            raise CannotExecute(self._argv[0], failure[0])
+
+
+def _search(program: bytes) -> "tuple[list[bytes], int]":
+    """Where execvp(3) would look for the program, less where nothing is; and the errno if none can be executed."""
+    if b"/" in program:
+        return [program], errno.ENOENT
+    paths = []
+    failure = errno.ENOENT
+    for folder in posix.environ.get(b"PATH", _DEFAULT_PATH).split(b":") if program else ():
+        path = folder + b"/" + program if folder else program
+        try:
+            posix.stat(path)
+            paths.append(path)
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                failure = errno.EACCES
+    return paths, failure
+
+
+def _terminal() -> "int | None":
+    """The descriptor of our controlling terminal, if our process group is in its foreground."""
+    for fd in (0, 1, 2):
+        try:
+            return fd if posix.tcgetpgrp(fd) == posix.getpgrp() else None
+        except OSError:  # ENOTTY, EBADF: no terminal, or not the one that controls us
+            continue
+    return None
+
+
+def _take_the_foreground(terminal: "int | None") -> None:
+    """Lead a process group, the foreground one where that is ours to give."""
+    try:
+        posix.setpgid(0, 0)
+        if terminal is not None:
+            posix.tcsetpgrp(terminal, posix.getpid())  # SIGTTOU, which would stop us, is blocked
+    except OSError:  # the terminal has hung up: nothing to take, and the program will notice by itself
+        pass
+
+
+def _execute(paths: "list[bytes]", words: "list[bytes]", failure: int) -> int:
+    """Do as execvp(3) does; returns only if that fails, with the errno."""
+    for path in paths:
+        try:
+            posix.execv(path, words)
         except OSError as error:
             code = error.errno or errno.EINVAL
-        except BaseException:
-            code = errno.ENOMEM
-        posix.write(sender, bytes((code,)))
-        posix._exit(127)
-    posix.close(sender)
-    failure = posix.read(receiver, 1)
-    posix.close(receiver)
-    if failure:
-        posix.waitpid(pid, 0)
-        raise CannotExecute(argv[0], failure[0])
-    return pid
+        if code == errno.ENOEXEC:  # a script without #!
+            try:
+                posix.execv(b"/bin/sh", [b"/bin/sh", path, *words[1:]])
+            except OSError as error:
+                code = error.errno or errno.EINVAL
+        if len(paths) == 1 or code not in _LOOK_ON:
+            return code
+        if code == errno.EACCES:  # look on, but remember that there was one
+            failure = code
+    return failure
 
 
-def let_go(log: "Log") -> None:
+def let_go() -> None:
     """Keep nothing of what the workload was given: a directory could not be unmounted, a pipe would never end."""
     try:
         posix.chdir("/")
-    except OSError as error:
-        log.debug("chdir", f"cannot change to /: {error.strerror}")
-    own = log.own or 2
+    except OSError:  # EACCES: a root folder that is closed to us; no reason to end
+        pass
     try:
-        inherited = [number for number in map(int, posix.listdir("/proc/self/fd")) if number > 2 and number != own]
+        inherited = [number for number in map(int, posix.listdir("/proc/self/fd")) if number > 2]
     except OSError:
         # Not in the first place: where there is no close_range(2), closerange tries each number there could be.
-        posix.closerange(3, own)
-        posix.closerange(max(own, 2) + 1, min(posix.sysconf("SC_OPEN_MAX"), 65536))
+        posix.closerange(3, min(posix.sysconf("SC_OPEN_MAX"), 65536))
         return
     for number in inherited:
         try:
             posix.close(number)
         except OSError:  # EBADF: the one that listed the folder
             pass
-
-
-def _lead_process_group(parents_group: int, log: "Log") -> None:
-    """Become the leader of a new group, and the terminal's foreground if our parent's group was that.
-
-    A group of its own: what the terminal sends (Ctrl-C) reaches the workload once, not a second time through
-    pyinit, and a shell finds the terminal ready for job control. All signals are blocked here, so that SIGTTOU
-    does not stop us.
-    """
-    try:
-        posix.setpgid(0, 0)
-    except OSError as error:  # EPERM: a session leader; cannot be, right after fork
-        log.warning("setpgid", f"the workload gets no process group of its own: {error.strerror}")
-        return
-    for fd in (0, 1, 2):
-        try:
-            if posix.tcgetpgrp(fd) == parents_group:
-                posix.tcsetpgrp(fd, posix.getpid())
-            return
-        except OSError:  # ENOTTY, EBADF: no terminal, or not the one that controls us
-            continue
-
-
-def _execute(argv: "list[str]") -> int:
-    """Do as execvp(3) does; returns only on failure, with the errno."""
-    program = argv[0].encode("utf-8", "surrogateescape")
-    if b"/" in program or not program:
-        return _try(program, argv)
-    refused = False
-    for folder in posix.environ.get(b"PATH", _DEFAULT_PATH).split(b":"):
-        code = _try(folder + b"/" + program if folder else program, argv)
-        if code == errno.EACCES:  # look on, but remember that there was one
-            refused = True
-        elif code not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT):
-            return code
-    return errno.EACCES if refused else errno.ENOENT
-
-
-def _try(path: bytes, argv: "list[str]") -> int:
-    try:
-        posix.execv(path, argv)
-    except OSError as error:
-        code = error.errno or errno.EINVAL
-    except ValueError:  # an empty name
-        return errno.ENOENT
-    if code == errno.ENOEXEC:  # a script without #!
-        try:
-            posix.execv(b"/bin/sh", [b"/bin/sh", path, *[word.encode("utf-8", "surrogateescape") for word in argv[1:]]])
-        except OSError as error:
-            code = error.errno or errno.EINVAL
-    return code

@@ -7,6 +7,8 @@ import pytest
 import testinfra  # type: ignore[import-untyped]
 from docker.models.images import Image
 
+from tools.base_images import BASE_IMAGES
+
 from .support import Containers, built, execute, processes
 
 FROM_OUR_IMAGE = """
@@ -18,6 +20,14 @@ COPIED_INTO_ANOTHER = """
 FROM {base}
 COPY --from={image} /usr/local/lib/pyinit /usr/local/lib/pyinit
 COPY --from={image} /usr/local/bin/pyinit /usr/local/bin/pyinitctl /usr/local/bin/
+ENTRYPOINT ["pyinit", "--"]
+CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
+"""
+
+COPIED_TO_ANOTHER_PYTHON = """
+FROM {other}
+COPY --from={image} /usr/local/lib/pyinit /usr/local/lib/pyinit
+RUN cd /usr/local/lib/pyinit && python3 -m pyinit.ctl install /usr/local/bin
 ENTRYPOINT ["pyinit", "--"]
 CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
 """
@@ -56,12 +66,17 @@ def test_pid_1_is_pyinit_and_the_workload_its_child(containers: Containers) -> N
     assert (workload.parent, workload.command) == (1, "sleep 100")
 
 
-@pytest.mark.parametrize("way", [FROM_OUR_IMAGE, COPIED_INTO_ANOTHER], ids=["FROM", "COPY --from"])
+@pytest.mark.parametrize(
+    "way",
+    [FROM_OUR_IMAGE, COPIED_INTO_ANOTHER, COPIED_TO_ANOTHER_PYTHON],
+    ids=["FROM", "COPY --from", "COPY --from, another Python"],
+)
 def test_image_of_ones_own_runs_under_pyinit(
     engine: docker.DockerClient, containers: Containers, image: Image, base: str, way: str
 ) -> None:
-    """Both ways that the README shows."""
-    with built(engine, way.format(image=image.tags[0], base=base)) as own:
+    """The ways that the README shows."""
+    [other] = {it.tag for it in BASE_IMAGES} - {base}
+    with built(engine, way.format(image=image.tags[0], base=base, other=other)) as own:
         end = containers.run(image=own)
     assert end.status == 3, end
     assert "/usr/local/bin/pyinit\0--\0sh\0" in end.output

@@ -202,12 +202,9 @@ def test_a_closed_standard_error_stays_closed() -> None:
 
 def logged(json_format: bool, message: str, **fields: str | int | None) -> str:
     """The text of one line."""
-    log = Log()
-    log.configure(WARNING, json_format)
     ours, theirs = os.pipe()
     with stderr_as(theirs):
-        log = Log()
-        log.configure(WARNING, json_format)
+        log = Log(WARNING, json_format)
         log.warning("event", message, **fields)
     text = read_all(ours).decode()
     os.close(ours)
@@ -243,9 +240,8 @@ def test_a_level_above_the_one_chosen_is_not_logged() -> None:
     """Level by level."""
     ours, theirs = os.pipe()
     with stderr_as(theirs):
-        log = Log()
         for level in range(TRACE + 1):
-            log.configure(level, False)
+            log = Log(level)
             for name in log_module.NAMES:
                 getattr(log, name)("event", f"{name} at {level}")
     lines = read_all(ours).decode().splitlines()

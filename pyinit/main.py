@@ -1,0 +1,99 @@
+"""From the command line to the exit status: the whole story.
+
+What the workload does not need is imported while it starts; what few runs need, when it is needed.
+"""
+
+import posix
+
+from . import options, signals, workload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+FAILED = 125
+"""The exit status that says: not the workload failed, but pyinit."""
+
+
+def main(words: "list[str]", mask: "set[int]") -> "NoReturn":
+    """Run as the init of the command line `words`, and end the process with the right status.
+
+    `mask` is what `signals.block` returned, called before anything else was done. The end is ``_exit``: there is
+    nothing that an interpreter's tidy end could add, and it would cost a millisecond.
+    """
+    chosen = options.Options()
+    try:
+        chosen = options.parse(words, posix.environ)
+        status = show(chosen.show, mask) if chosen.show else run(chosen, mask)
+    except Exception as error:  # whatever it is: one line, and a status that says who failed
+        status = report(error, chosen)
+    posix._exit(status)
+
+
+def show(what: str, mask: "set[int]") -> int:
+    """Print the help, the version or the license."""
+    from . import about
+
+    signals.restore(mask)
+    about.show(what)
+    return 0
+
+
+def run(chosen: options.Options, mask: "set[int]") -> int:
+    """Start the workload and stay with it; return its exit status, remapped as asked for."""
+    ignore_children = signals.use_defaults()
+    warnings = prepare_orphans(chosen)
+    child = workload.Workload(chosen.argv, mask, ignore_children)
+
+    from .init import Init
+    from .log import Log
+
+    child.await_program()
+    workload.let_go()
+    log = Log(chosen.verbosity, chosen.json)
+    for event, message in warnings:
+        log.warning(event, message)
+    name = chosen.argv[0]
+    log.info("started", f"started {name} as pid {child.pid}", pid=child.pid)
+    status = Init(child.pid, chosen, log).wait()
+    log.info("ended", f"{name} (pid {child.pid}) ended with status {status}", pid=child.pid, status=status)
+    return chosen.exit_remap.get(status, status)
+
+
+def prepare_orphans(chosen: options.Options) -> "list[tuple[str, str]]":
+    """See to it that orphans come to us, and that we hear of our parent's death if that was asked for.
+
+    Before the workload exists, since it could leave orphans at once. What cannot be had is a warning: everything
+    else still works.
+    """
+    warnings = []
+    if posix.getpid() != 1:
+        try:
+            from . import prctl
+
+            prctl.become_subreaper()
+        except (OSError, ImportError) as error:
+            warnings.append(("subreaper", f"cannot become the child subreaper, orphans go elsewhere: {error}"))
+    if chosen.parent_death_signal:
+        try:
+            from . import prctl
+
+            prctl.set_parent_death_signal(chosen.parent_death_signal)
+        except (OSError, ImportError) as error:
+            warnings.append(("parent-death-signal", f"cannot ask for the signal of the parent's death: {error}"))
+    return warnings
+
+
+def report(error: Exception, chosen: options.Options) -> int:
+    """Say in one line why pyinit cannot go on; return the exit status."""
+    from .log import Log
+
+    log = Log(chosen.verbosity, chosen.json)
+    if isinstance(error, options.UsageError):
+        log.error("usage", f"{error} (pyinit --help tells the usage)")
+    elif isinstance(error, workload.CannotExecute):
+        log.error("exec", str(error))
+        return error.exit_status
+    else:
+        log.error("failed", f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}")
+    return FAILED
