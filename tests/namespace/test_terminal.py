@@ -45,6 +45,13 @@ def enter(shell: "pexpect.spawn[str]", line: str) -> str:
     return str(shell.before)
 
 
+def start_cat(shell: "pexpect.spawn[str]") -> None:
+    """Have cat(1) run in the foreground; return when it has answered, for a key pressed before goes to the shell."""
+    shell.sendline("cat")
+    shell.sendline("it runs")
+    shell.expect_exact("it runs\r\nit runs\r\n")
+
+
 def test_no_warning_about_job_control(shell: "pexpect.spawn[str]") -> None:
     """bash complains ("cannot set terminal process group", "no job control") if it is not in the foreground."""
     shell.expect_exact(PROMPT)
@@ -61,8 +68,7 @@ def test_the_workload_leads_the_foreground_group(on_terminal: Terminal) -> None:
 def test_ctrl_c_interrupts_the_job_and_not_the_shell(shell: "pexpect.spawn[str]") -> None:
     """SIGINT goes to the foreground job alone."""
     shell.expect_exact(PROMPT)
-    shell.sendline("echo started; sleep 600")
-    shell.expect_exact("started\r\n")
+    start_cat(shell)
     shell.sendintr()
     shell.expect_exact(PROMPT)
     assert enter(shell, "echo $?").split() == ["130"]
@@ -71,9 +77,7 @@ def test_ctrl_c_interrupts_the_job_and_not_the_shell(shell: "pexpect.spawn[str]"
 def test_ctrl_z_and_fg_work(shell: "pexpect.spawn[str]") -> None:
     """A job stops, is listed, and goes on in the foreground."""
     shell.expect_exact(PROMPT)
-    shell.sendline("cat")
-    shell.sendline("it runs")
-    shell.expect_exact("it runs\r\nit runs\r\n")
+    start_cat(shell)
     shell.sendcontrol("z")
     shell.expect_exact("Stopped")
     shell.expect_exact(PROMPT)

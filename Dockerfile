@@ -1,0 +1,13 @@
+# pyinit on top of any image that has Python 3.11 or later:
+#     docker build --build-arg BASE_IMAGE=python:3.13-slim -t pyinit .
+ARG BASE_IMAGE=python:3.13-slim
+
+FROM ${BASE_IMAGE} AS build
+COPY pyinit /usr/local/lib/pyinit/pyinit
+RUN cd /usr/local/lib/pyinit && python3 -m pyinit.ctl install /usr/local/bin
+
+# A second stage, so that what building left behind stays out of the layers.
+FROM ${BASE_IMAGE}
+COPY --from=build /usr/local/lib/pyinit /usr/local/lib/pyinit
+COPY --from=build /usr/local/bin/pyinit /usr/local/bin/pyinitctl /usr/local/bin/
+ENTRYPOINT ["pyinit", "--"]

@@ -1,0 +1,1 @@
+"""Measures pyinit beside its peers: ``python3 -m bench``, as root."""

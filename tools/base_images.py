@@ -1,0 +1,93 @@
+"""Puts the images to build on into the engine: `python -m tools.base_images -- COMMAND [ARG]...`.
+
+Two of them are what people use: Python's own slim image, and a Debian with Debian's Python. Where the Hub cannot be
+reached, both are put together from Debian packages and kept in .cache/ for the next run. COMMAND is then
+executed in place of this program.
+"""
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException, ImageNotFound
+
+from tools import debian, say
+
+CACHE = Path(__file__).parent.parent / ".cache"
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """An image to build on, and both ways to have it."""
+
+    tag: str
+    dockerfile: str
+    """Makes it where the Hub can be reached."""
+    suite: str
+    """The Debian release that has the same Python, for where it cannot."""
+
+
+BASE_IMAGES = (
+    BaseImage("pyinit-base:slim", "FROM python:3.13-slim\n", suite="trixie"),
+    BaseImage(
+        "pyinit-base:debian",
+        "FROM debian:bookworm-slim\n"
+        "RUN apt-get update && apt-get install --yes --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*\n",
+        suite="bookworm",
+    ),
+)
+
+
+def provide(client: docker.DockerClient, image: BaseImage) -> None:
+    """Have `image` in the engine under its tag."""
+    try:
+        client.images.get(image.tag)
+        return
+    except ImageNotFound:
+        pass
+    cached = CACHE / f"{image.suite}.tar"
+    if not cached.exists():
+        say(f"pulling {image.tag} from the Hub")
+        try:
+            client.images.build(fileobj=BytesIO(image.dockerfile.encode()), tag=image.tag, rm=True)
+            return
+        except DockerException as error:
+            say(f"not to be had ({error}): making it from Debian packages")
+        put_together(image.suite, cached)
+    repository, tag = image.tag.split(":")
+    client.api.import_image_from_file(str(cached), repository=repository, tag=tag)
+
+
+def put_together(suite: str, target: Path) -> None:
+    """Make a tar of a minimal Debian with Python at `target`, whole or not at all."""
+    mmdebstrap = debian.provide("mmdebstrap", "mmdebstrap")
+    target.parent.mkdir(exist_ok=True)
+    unfinished = target.with_suffix(f".{os.getpid()}.tar")
+    command = [mmdebstrap, "--quiet", "--variant=minbase", "--include=python3"]
+    command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
+    command += [suite, str(unfinished)]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        if done.returncode != 0:
+            raise SystemExit(f"{done.stderr}\nset-up: mmdebstrap could not make a Debian {suite}")
+        unfinished.rename(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Provide all base images, then become the command that follows `--`."""
+    with closing(docker.from_env(timeout=600)) as client:
+        for image in BASE_IMAGES:
+            provide(client, image)
+    command = arguments[arguments.index("--") + 1 :]
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,51 @@
+"""Commands that set-up needs, installed from the distribution's packages where they are missing."""
+
+import os
+import shutil
+import subprocess
+
+from tools import say
+
+# dockerd and unshare live where an ordinary user's PATH does not look.
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def find(command: str) -> str | None:
+    """The path of `command`, or None."""
+    return shutil.which(command, path=PATH)
+
+
+def provide(command: str, *packages: str) -> str:
+    """The path of `command`, for which `packages` are installed one after the other until it is there.
+
+    Ends the program with one line if it cannot be had.
+    """
+    for package in packages:
+        if path := find(command):
+            return path
+        install(package)
+    if path := find(command):
+        return path
+    raise SystemExit(f"set-up: there is no {command!r} after installing {', '.join(packages)}")
+
+
+def install(package: str) -> None:
+    """Install one package, or end the program with one line that says why not."""
+    if find("apt-get") is None:
+        raise SystemExit(f"set-up: {package} is needed, and there is no apt-get to install it with")
+    if os.geteuid() != 0:
+        raise SystemExit(f"set-up: {package} is needed: run 'apt-get install {package}' as root, or this as root")
+    say(f"installing {package}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "--yes", package]):
+        done = subprocess.run(
+            ["apt-get", "-qq", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # A list that cannot be renewed may do all the same; a package that cannot be installed does not.
+        if done.returncode != 0 and arguments[0] == "install":
+            raise SystemExit(f"{done.stdout}\nset-up: {package} could not be installed")

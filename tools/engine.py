@@ -1,0 +1,123 @@
+"""Runs a command with a Docker engine at hand: `python -m tools.engine -- COMMAND [ARG]...`.
+
+An engine that answers is used as it is. Where none does, one is installed and started for this command
+alone: its files are in a temporary folder, its mounts in a mount namespace of its own, it has its own bridge and
+makes no packet filter rules, and all of it has gone when the command has ended.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+
+from tools import compose, debian, say
+
+SECONDS_TO_START = 60
+SECONDS_TO_STOP = 30
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that follows `--`; its exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    with nullcontext(host) if answers(host) else private_engine() as host:
+        debian.provide("docker", "docker.io", "docker-cli")
+        compose.provide()
+        return run(arguments[arguments.index("--") + 1 :], {**os.environ, "DOCKER_HOST": host})
+
+
+def answers(host: str) -> bool:
+    """Is there an engine at `host`?"""
+    try:
+        with closing(docker.DockerClient(base_url=host, timeout=5)) as client:
+            return bool(client.ping())
+    except (DockerException, OSError):
+        return False
+
+
+@contextmanager
+def private_engine() -> Iterator[str]:
+    """An engine that nobody else sees, as long as the context lasts; yields its address."""
+    if os.geteuid() != 0:
+        raise SystemExit(
+            "set-up: no Docker engine answers, and only root may start one: start Docker or set DOCKER_HOST"
+        )
+    dockerd = debian.provide("dockerd", "docker.io")
+    ip = debian.provide("ip", "iproute2")
+    folder = Path(tempfile.mkdtemp(prefix="pyinit-engine-"))
+    log = folder / "log"
+    host = f"unix://{folder}/socket"
+    say(f"no Docker engine answers: starting a private one in {folder}")
+    # Without --bridge it would share docker0 with another engine, and with --bridge=none it would delete it.
+    bridge = f"pyinit{os.getpid()}"
+    subprocess.run([ip, "link", "add", bridge, "type", "bridge"], check=True)
+    with log.open("wb") as output:
+        engine = subprocess.Popen(
+            [
+                *("unshare", "--mount", dockerd),
+                *("--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"),
+                *("--host", host, "--group", str(os.getegid())),
+                *(f"--bridge={bridge}", "--iptables=false", "--shutdown-timeout=1"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # the Ctrl-C that ends the command is not for the engine
+        )
+    try:
+        await_answer(engine, host, log)
+        yield host
+    finally:
+        stop(engine)
+        subprocess.run([ip, "link", "delete", bridge], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def await_answer(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
+    """Return when the engine answers; end the program when it has ended or takes too long."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not answers(host):
+        if engine.poll() is not None or time.monotonic() > deadline:
+            last = (log.read_text(errors="replace").splitlines() or ["(it said nothing)"])[-1]
+            raise SystemExit(f"set-up: no Docker engine answers, and a private one does not start: {last}")
+        time.sleep(0.1)
+
+
+def stop(engine: subprocess.Popen[bytes]) -> None:
+    """End the engine and with it its containers."""
+    engine.terminate()
+    try:
+        engine.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        # The session is the engine's own: with it go containerd and the shims' parents.
+        os.killpg(engine.pid, signal.SIGKILL)
+        engine.wait()
+
+
+def run(command: list[str], environment: dict[str, str]) -> int:
+    """Run the command to its end, whatever signals come meanwhile; its exit status as a shell tells it.
+
+    Ctrl-C reaches the command by itself, from the terminal. The other two ways to be stopped are handed on as an
+    interrupt, too: that is what pytest tidies up for.
+    """
+    # First of all, so that the command does not inherit an ignored SIGINT, which it has in the background of a script.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    child = subprocess.Popen(command, env=environment)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: child.send_signal(signal.SIGINT))
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
