@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 class Init:
     """Stands between the workload and the world until the workload has ended."""
 
-    __slots__ = ("_chosen", "_log", "_pid", "_reaper", "_workload")
+    __slots__ = ("_chosen", "_log", "_pid", "_reaper", "_target", "_workload")
 
     def __init__(self, pid: int, chosen: "Options", log: Log) -> None:
         self._workload = pid
         self._chosen = chosen
         self._log = log
         self._pid = posix.getpid()
+        self._target = {"child": pid, "group": -pid}.get(chosen.forward_to, -1 if self._pid == 1 else 0)
+        """What kill(2) is given to reach whom signals are forwarded to; 0 if that takes more than one call."""
         self._reaper = reaper.Reaper(pid, log, chosen.warn_on_reap)
 
     def wait(self) -> int:
@@ -52,8 +54,10 @@ class Init:
     def _forward(self, info: "struct_siginfo") -> None:
         number = self._chosen.rewrite.get(info.si_signo, info.si_signo)
         try:
-            if number:
-                self._send(number)
+            if number and self._target:
+                posix.kill(self._target, number)
+            elif number:
+                self._send_to_descendants(number)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or belongs to somebody else by now
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
@@ -61,18 +65,8 @@ class Init:
         if self._log.level >= INFO:
             self._tell(info, number)
 
-    def _send(self, number: int) -> None:
-        if self._chosen.forward_to == "child":
-            posix.kill(self._workload, number)
-        elif self._chosen.forward_to == "group":
-            posix.kill(-self._workload, number)
-        elif self._pid == 1:
-            posix.kill(-1, number)
-        else:
-            self._send_to_descendants(number)
-
     def _send_to_descendants(self, number: int) -> None:
-        """What ``kill(-1)`` is to PID 1. There are others beside us here, and they are not ours to signal."""
+        """What ``kill(-1)`` does for PID 1. Here are others beside us, and they are not ours to signal."""
         family = procfs.descendants(self._pid)
         if not family:  # no /proc
             posix.kill(self._workload, number)
