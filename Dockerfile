@@ -3,8 +3,12 @@
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
+USER root
 COPY pyinit /usr/local/lib/pyinit/pyinit
-RUN cd /usr/local/lib/pyinit && python3 -m pyinit.ctl install /usr/local/bin
+# Readable for every user, whatever the umask of the checkout; and of the base's environment only PATH, since a
+# PYTHON* variable must not decide what is compiled, or whether.
+RUN cd /usr/local/lib/pyinit && chmod -R u=rwX,go=rX . \
+    && env -i PATH="$PATH" python3 -m pyinit.ctl install /usr/local/bin
 
 # A second stage, so that what building left behind stays out of the layers.
 FROM ${BASE_IMAGE}

@@ -1,7 +1,7 @@
 """A zombie made by hand: a parent that never joins its child.
 
     python3 never_joins.py &
-    ps -o pid,ppid,stat,command --ppid $!
+    sleep 1; ps -o pid,ppid,stat,command --ppid $!
 
 What to see: the child has ended and stays as a zombie (`Z`, `<defunct>`) for as long as its parent lives. No init can
 help: the child is no orphan, and only its parent may reap it. `child.join()` would, or the end of the parent.

@@ -1,7 +1,7 @@
 """The cure inside the parent: reap every child in a handler of SIGCHLD.
 
     python3 reaps_on_sigchld.py &
-    ps -o pid,ppid,stat,command --ppid $!
+    sleep 1; ps -o pid,ppid,stat,command --ppid $!
 
 What to see: three children end one after the other, and none is left as a zombie. One signal may stand for many
 children that ended meanwhile (signals do not queue), so the handler asks until nobody is left.

@@ -16,4 +16,11 @@ try:
     from pyinit.main import main
 except KeyboardInterrupt:  # Ctrl-C before that: there is no workload to hand it to
     sys.exit(130)
+except Exception as error:  # not there, not to be read: one line, and the status that says who failed
+    try:
+        sys.stderr.write(f"pyinit: cannot start: {error}\n")
+    finally:
+        import posix
+
+        posix._exit(125)
 main(sys.argv[1:], mask)

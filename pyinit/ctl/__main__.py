@@ -9,7 +9,7 @@ from pyinit.ctl import install
 
 def main() -> None:
     """Run the command that the arguments name and exit with its status; 2 if they are wrong."""
-    parser = argparse.ArgumentParser(prog="pyinitctl", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="pyinitctl", description="Look into a running container.", allow_abbrev=False)
     parser.add_argument("-V", "--version", action="version", version=f"pyinitctl version {pyinit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (install,):

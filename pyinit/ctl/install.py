@@ -55,16 +55,22 @@ def run(arguments: argparse.Namespace) -> int:
     targets = {path: _init_script}
     if path.is_dir():
         targets = {path / "pyinit": _init_script, path / "pyinitctl": _ctl_script}
+    # Where an isolated interpreter will look, and not where a variable of this one's environment says.
+    sys.pycache_prefix = None
+    if not compileall.compile_dir(PACKAGE, quiet=2, optimize=0):
+        print(f"pyinitctl: warning: could not compile {PACKAGE}: each start is slower", file=sys.stderr)
     try:
         line = _first_line()
         for target, script in targets.items():
             _write(target, f"{line}\n{script()}")
-            print(f"wrote {target} for {sys.executable} and {PACKAGE}")
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        print(f"pyinitctl: cannot write {target}: {error.strerror}", file=sys.stderr)
+        return 1
+    except ValueError as error:
         print(f"pyinitctl: cannot install: {error}", file=sys.stderr)
         return 1
-    if not compileall.compile_dir(PACKAGE, quiet=2):
-        print(f"pyinitctl: warning: could not compile {PACKAGE}: each start is slower", file=sys.stderr)
+    for target in targets:
+        print(f"wrote {target} for {sys.executable} and {PACKAGE}")
     return 0
 
 
@@ -79,7 +85,7 @@ def _ctl_script() -> str:
 
 def _first_line() -> str:
     line = f"#!{sys.executable} {ISOLATED}"
-    if not sys.executable or set(sys.executable) & set(" \t\n"):
+    if not sys.executable or set(sys.executable) & set(" \t\n") or not sys.executable.isprintable():
         raise ValueError(f"the path of the interpreter ({sys.executable!r}) cannot stand in a #! line")
     if len(os.fsencode(line)) > LONGEST:
         raise ValueError(f"the path of the interpreter is too long for a #! line: {sys.executable}")
@@ -88,6 +94,8 @@ def _first_line() -> str:
 
 def _write(target: Path, text: str) -> None:
     """Replace `target` in one step: a container may be starting from it just now."""
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{target} exists and is no regular file")
     with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
         try:
             file.write(text)

@@ -104,7 +104,7 @@ def execute(container: Container, *command: str) -> str:
 
 def processes(container: Container) -> list[Process]:
     """What runs in the container, without the lister itself."""
-    rows = [line.split(maxsplit=3) for line in execute(container, "python3", "-c", LISTER).splitlines()[1:]]
+    rows = [line.split(maxsplit=3) for line in execute(container, "python3", "-B", "-c", LISTER).splitlines()[1:]]
     found = [Process(int(pid), int(parent), state, command) for pid, parent, state, command in rows]
     # What `docker exec` brings in has its parent outside, number 0; so has PID 1.
     return [process for process in found if process.parent != 0 or process.pid == 1]

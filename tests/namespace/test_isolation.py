@@ -1,6 +1,7 @@
 """It does not trust the image."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Ended, Run, Start, clean_environment, python
+from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Ended, Run, clean_environment, python
 
 HOSTILE = {
     "PYTHONHOME": "/nowhere",
@@ -65,11 +66,8 @@ def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) ->
     bare = imported([INTERPRETER, *flags, "-c", "pass"])
     names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "-g", "-r", "TERM:INT", "-e", "7", "--", "sleep", "0.3"])
     ours = [name for name in names if name.partition(".")[0] == "pyinit"]
-    others = sorted(set(names) - set(bare) - set(ours))
-    frozen = subprocess.check_output(
-        [INTERPRETER, "-c", f"import _imp; print([n for n in {others} if _imp.is_frozen(n)])"], text=True
-    )
-    assert [name for name in others if name not in sys.builtin_module_names and name not in frozen] == []
+    # Not what happens to be built into the interpreter at hand: Debian's has more built in than others.
+    assert set(names) - set(bare) - set(ours) <= {"posix", "_signal", "errno", "time", "_stat"}
     assert {"pyinit.main", "pyinit.init"} <= set(ours)
     assert not {"pyinit.about", "pyinit.prctl"} & set(ours), "rarely needed, and loaded without need"
     assert not [name for name in ours if name.startswith("pyinit.ctl")]
@@ -151,22 +149,42 @@ def test_a_launcher_can_be_installed_from_the_wheel(installed: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("path", "complaint"),
     [
-        (["install", "/no/such/folder/pyinit"], "pyinitctl: cannot install: "),
-        (["install", "/proc/pyinit"], "pyinitctl: cannot install: "),
+        ("/no/such/folder/pyinit", "cannot write /no/such/folder/pyinit: No such file or directory"),
+        ("/proc/pyinit", "cannot write /proc/pyinit: No such file or directory"),
+        ("/dev/null", "cannot install: /dev/null exists and is no regular file"),
     ],
 )
-def test_an_installation_that_fails_says_why_in_one_line(
-    bin_folder: Path, arguments: list[str], complaint: str
-) -> None:
+def test_an_installation_that_fails_says_why_in_one_line(bin_folder: Path, path: str, complaint: str) -> None:
     """Status 1, no traceback."""
-    done = subprocess.run([bin_folder / "pyinitctl", *arguments], capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 1
-    assert done.stderr.startswith(complaint) and done.stderr.count("\n") == 1
+    done = subprocess.run([bin_folder / "pyinitctl", "install", path], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"pyinitctl: {complaint}\n")
 
 
-def test_compiled_files_are_used_as_they_are(launcher: str, start: Start) -> None:
+@pytest.mark.parametrize(
+    "variables", [{"PYTHONOPTIMIZE": "2"}, {"PYTHONPYCACHEPREFIX": "/nowhere"}, {"PYTHONDONTWRITEBYTECODE": "1"}]
+)
+def test_no_variable_decides_what_is_compiled(tmp_path: Path, variables: dict[str, str]) -> None:
+    """The launcher's interpreter listens to none, and would find nothing."""
+    shutil.copytree(ROOT / "pyinit", tmp_path / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [INTERPRETER, "-m", "pyinit.ctl", "install", str(tmp_path / "launcher")]
+    subprocess.run(command, cwd=tmp_path, env=clean_environment(**variables), check=True, capture_output=True)
+    assert (tmp_path / "pyinit" / "__pycache__" / f"main.{sys.implementation.cache_tag}.pyc").exists()
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_a_launcher_without_its_folder_says_so_in_one_line(launcher: str, tmp_path: Path, close: bool) -> None:
+    """Copied alone into an image: 125, no traceback, also with standard error closed."""
+    alone = tmp_path / "pyinit"
+    alone.write_text(re.sub("FOLDER = .*", "FOLDER = '/nowhere'", Path(launcher).read_text()))
+    alone.chmod(0o755)
+    words = ["bash", "-c", '"$0" -- true 2>&-', str(alone)] if close else [str(alone), "--", "true"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (125, "" if close else "pyinit: cannot start: No module named 'pyinit'\n")
+
+
+def test_compiled_files_are_used_as_they_are(launcher: str) -> None:
     """A start that compiles is three times as slow: nothing in the folder is newer than its compiled form."""
     package = Path(launcher).parents[1] / "lib" / "pyinit"
     for source in package.rglob("*.py"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PATIENCE, UNSHARE, Container, Run, Start, eventually, python
+from .conftest import PATIENCE, UNSHARE, Container, Run, Start, python
 
 ORPHANS = """if True:
     import posix, sys, time
@@ -98,18 +98,18 @@ def test_a_flood_of_orphans_does_not_hold_up_the_signals(start: Start) -> None:
     program = """
     import _signal
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM])
-    print("ready", flush=True)
-    while not _signal.sigtimedwait([_signal.SIGTERM], 0):
+    for turn in range(10_000):
         posix.close(leak(100))
+        if turn == 3:
+            print("ready", flush=True)
+        if _signal.sigtimedwait([_signal.SIGTERM], 0):
+            break
     print("SIGTERM", flush=True)
     """
     container = start("--", *python(ORPHANS + program))
     container.expect("ready")
-    time.sleep(0.5)
-    sent = time.monotonic()
     container.signal(signal.SIGTERM)
     container.expect("SIGTERM")
-    assert time.monotonic() - sent < 5
     assert container.end().status == 0
 
 
@@ -135,15 +135,29 @@ def test_an_odd_disposition_of_sigchld_changes_nothing(run: Run, statement: str)
 
 def test_children_from_before_are_reaped_too(run: Run) -> None:
     """A shell that executes pyinit leaves it its own children, dead and alive."""
-    before = ["sh", "-c", '(exit 3) & sleep 0.1 & sleep 0.3; exec "$0" "$@"']
-    program = "    sys.exit(7 if all_gone(9) else 1)"
-    assert run("--", *python(ORPHANS + program), before=before).status == 7
+    leave_children = """if True:
+        import os, sys
+        dead = os.fork() or os._exit(3)
+        os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
+        os.fork() or os.execvp("sleep", ["sleep", "0.1"])
+        os.execv(sys.argv[1], sys.argv[1:])
+    """
+    program = "    sys.exit(7 if all_gone(20) else 1)"
+    assert run("--", *python(ORPHANS + program), before=python(leave_children)).status == 7
 
 
 def test_warn_on_reap_names_each_orphan_and_how_it_ended(run: Run) -> None:
     """The workload itself is none."""
-    program = "(sh -c 'kill -9 $$' & sh -c 'exec sleep 0.1; true' & sh -c 'exit 3' & ) ; sleep 0.5; exit 5"
-    ended = run("-w", "--", "sh", "-c", program)
+    program = """
+    if posix.fork() == 0:
+        for words in (["sh", "-c", "kill -9 $$"], ["sleep", "0"], ["sh", "-c", "exit 3"]):
+            if posix.fork() == 0:
+                posix.execv("/bin/" + words[0], words)
+        posix._exit(0)
+    posix.wait()
+    sys.exit(5 if all_gone(20) else 1)
+    """
+    ended = run("-w", "--", *python(ORPHANS + program))
     assert ended.status == 5
     assert sorted(re.sub(r"pid \d+", "pid N", line) for line in ended.err.splitlines()) == [
         "pyinit: reaped pid N (sh), which exited with 3",
@@ -156,11 +170,15 @@ def test_idle_means_asleep(start: Start) -> None:
     """No poll: not one context switch, and no CPU time."""
     container = start("--", "sh", "-c", "echo ready; exec sleep 60")
     container.expect("ready")
-    eventually(lambda: os.listdir(f"/proc/{container.init}/fd") == ["0", "1", "2"], "PID 1 has settled")
-    time.sleep(0.2)
-    before = switches(container)
-    time.sleep(3)
-    assert switches(container) == before
+    while (before := switches(container)) != after_a_while(container, 0.5):
+        pass  # until it has settled
+    assert after_a_while(container, 3) == before
+
+
+def after_a_while(container: Container, seconds: float) -> list[str]:
+    """The context switches of PID 1 after some time in which there was nothing to do."""
+    time.sleep(seconds)
+    return switches(container)
 
 
 def switches(container: Container) -> list[str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import psutil
 import pytest
@@ -197,6 +196,4 @@ def test_ten_thousand_signals_in_a_row_are_answered(start: Start) -> None:
             posix.kill(1, number)
             _signal.sigwait([number])
     """
-    began = time.monotonic()
     assert start("--", *python(ping)).end().status == 0
-    assert time.monotonic() - began < 20

@@ -2,6 +2,7 @@
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -243,3 +244,8 @@ def test_no_input_is_answered_with_anything_but_options_or_a_usage_error(
     assert parsed.forward_to in ("child", "group", "all")
     assert 0 <= parsed.verbosity <= 4
     assert all(0 <= code <= 255 for pair in parsed.exit_remap.items() for code in pair)
+
+
+def test_the_license_that_is_shown_is_the_projects() -> None:
+    """One text in two places."""
+    assert (Path(__file__).parents[2] / "LICENSE").read_text() == about.LICENSE
