@@ -72,8 +72,8 @@ class Containers:
 
     def remove(self) -> None:
         """Remove every container that was made."""
-        for container in self._made:
-            container.remove(force=True, v=True)
+        while self._made:
+            self._made.pop().remove(force=True, v=True)
 
 
 def ended(container: Container) -> Ended:

@@ -1,6 +1,8 @@
 """What the Dockerfile makes, and both ways to use it."""
 
 import re
+import shutil
+from pathlib import Path
 
 import docker
 import pytest
@@ -9,7 +11,7 @@ from docker.models.images import Image
 
 from tools.base_images import BASE_IMAGES
 
-from .support import Containers, built, execute, processes
+from .support import ROOT, Containers, built, execute, processes
 
 FROM_OUR_IMAGE = """
 FROM {image}
@@ -30,6 +32,12 @@ COPY --from={image} /usr/local/lib/pyinit /usr/local/lib/pyinit
 RUN cd /usr/local/lib/pyinit && python3 -m pyinit.ctl install /usr/local/bin
 ENTRYPOINT ["pyinit", "--"]
 CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
+"""
+
+SETTLED_IN_ITS_WAYS = """
+FROM {base}
+ENV PYTHONOPTIMIZE=2 PYTHONSAFEPATH=1 PYTHONINSPECT=1 PYTHONPYCACHEPREFIX=/tmp/elsewhere
+USER 1000
 """
 
 STALE = """
@@ -97,6 +105,29 @@ def test_launcher_tells_its_version(containers: Containers, name: str) -> None:
     """`--version` works inside the image, beside the running PID 1."""
     host = testinfra.get_host(f"docker://{containers.start_sleeper().id}")
     assert re.fullmatch(rf"{name} version \d+\.\d+\S*\n", host.check_output(f"{name} --version") + "\n")
+
+
+def test_settings_of_the_base_and_of_the_checkout_do_not_matter(
+    engine: docker.DockerClient, containers: Containers, base: str, tmp_path: Path
+) -> None:
+    """A base with a user and PYTHON* variables of its own, a checkout that only its owner may read."""
+    for name in ("Dockerfile", ".dockerignore", "pyinit"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    for file in [tmp_path, *tmp_path.rglob("*")]:
+        file.chmod(file.stat().st_mode & 0o700)
+    with built(engine, SETTLED_IN_ITS_WAYS.format(base=base)) as settled:
+        tag = f"{settled.tags[0].partition(':')[0]}-on-top"
+        image, _ = engine.images.build(
+            path=str(tmp_path), buildargs={"BASE_IMAGE": settled.tags[0]}, tag=tag, rm=True, forcerm=True
+        )
+        try:
+            end = containers.run("sh", "-c", "id -u; ls /usr/local/lib/pyinit/pyinit/__pycache__; exit 3", image=image)
+        finally:
+            containers.remove()
+            engine.images.remove(tag, force=True)
+    assert (end.status, end.errors) == (3, "")
+    assert end.output.startswith("1000\n") and "\nmain.cpython-" in end.output
 
 
 def test_files_cannot_be_written_by_others(containers: Containers) -> None:
