@@ -29,17 +29,21 @@ def main(arguments: list[str]) -> int:
     """Run the command that follows `--`; its exit status."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    with nullcontext(host) if answers(host) else private_engine() as host:
+    host = os.environ.get("DOCKER_HOST")
+    if host and not answers():
+        raise SystemExit(f"set-up: no Docker engine answers at DOCKER_HOST, {host}")
+    with nullcontext() if answers() else private_engine() as private:
         debian.provide("docker", "docker.io", "docker-cli")
         compose.provide()
-        return run(arguments[arguments.index("--") + 1 :], {**os.environ, "DOCKER_HOST": host})
+        environment = {**os.environ, "DOCKER_HOST": private} if private else dict(os.environ)
+        return run(arguments[arguments.index("--") + 1 :], environment)
 
 
-def answers(host: str) -> bool:
-    """Is there an engine at `host`?"""
+def answers(host: str | None = None) -> bool:
+    """Is there an engine at `host`, or else where the environment says?"""
     try:
-        with closing(docker.DockerClient(base_url=host, timeout=5)) as client:
+        client = docker.DockerClient(base_url=host, timeout=5) if host else docker.from_env(timeout=5)
+        with closing(client):
             return bool(client.ping())
     except (DockerException, OSError):
         return False
@@ -54,6 +58,7 @@ def private_engine() -> Iterator[str]:
         )
     dockerd = debian.provide("dockerd", "docker.io")
     ip = debian.provide("ip", "iproute2")
+    unshare = debian.provide("unshare", "util-linux")
     folder = Path(tempfile.mkdtemp(prefix="pyinit-engine-"))
     log = folder / "log"
     host = f"unix://{folder}/socket"
@@ -64,7 +69,7 @@ def private_engine() -> Iterator[str]:
     with log.open("wb") as output:
         engine = subprocess.Popen(
             [
-                *("unshare", "--mount", dockerd),
+                *(unshare, "--mount", dockerd),
                 *("--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"),
                 *("--host", host, "--group", str(os.getegid())),
                 *(f"--bridge={bridge}", "--iptables=false", "--shutdown-timeout=1"),
@@ -112,7 +117,10 @@ def run(command: list[str], environment: dict[str, str]) -> int:
     """
     # First of all, so that the command does not inherit an ignored SIGINT, which it has in the background of a script.
     signal.signal(signal.SIGINT, lambda *_: None)
-    child = subprocess.Popen(command, env=environment)
+    try:
+        child = subprocess.Popen(command, env=environment)
+    except OSError as error:
+        raise SystemExit(f"set-up: cannot run {command[0]}: {error.strerror}") from None
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: child.send_signal(signal.SIGINT))
     status = child.wait()
