@@ -17,9 +17,14 @@ def main() -> None:
     launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
     try:
         os.execv(sys.executable, [sys.executable, "-ISBXutf8", launcher, *sys.argv[1:]])
-    except OSError as error:
-        sys.stderr.write(f"pyinit: cannot start {sys.executable!r} anew: {error.strerror}\n")
-        sys.exit(125)
+    except (OSError, ValueError) as error:  # ValueError: the interpreter does not know where it is
+        sys.exit(_fail(f"pyinit: cannot start the interpreter {sys.executable!r} anew: {error}"))
+
+
+def _fail(message: str) -> int:
+    if sys.stderr:
+        print(message, file=sys.stderr)
+    return 125
 
 
 if __name__ == "__main__":

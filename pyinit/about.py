@@ -63,7 +63,7 @@ def _help() -> str:
     for option in options.TABLE:
         value = f"={option.metavar}" if option.metavar else ""
         names = f"-{option.short}, --{option.long}{value}" if option.short else f"    --{option.long}{value}"
-        lines += [f"  {names}", f"          {option.help}"]
+        lines += [f"  {names}", f"          {option.text}"]
         if option.twins:
             lines.append(f"          environment: {', '.join([variable for variable, _ in option.twins])}")
     lines += [

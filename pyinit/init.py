@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .options import Options
 
 
+PATIENCE = 10
+"""How many turns in a row may fail before that counts as not being able to go on."""
+
+
 class Init:
     """Stands between the workload and the world until the workload has ended."""
 
@@ -22,8 +26,13 @@ class Init:
         self._chosen = chosen
         self._log = log
         self._pid = posix.getpid()
-        self._target = {"child": pid, "group": -pid}.get(chosen.forward_to, -1 if self._pid == 1 else 0)
-        """What kill(2) is given to reach whom signals are forwarded to; 0 if that takes more than one call."""
+        if chosen.forward_to == "child":
+            self._target: "int | None" = pid
+        elif chosen.forward_to == "group":
+            self._target = -pid
+        else:
+            self._target = -1 if self._pid == 1 else None
+        """What kill(2) is given to reach whom signals are forwarded to; None if that takes more than one call."""
         self._reaper = reaper.Reaper(pid, log, chosen.warn_on_reap)
 
     def wait(self) -> int:
@@ -32,11 +41,20 @@ class Init:
         Each turn reaps first, and whatever the signal was: standard signals are taken lowest number first, so a
         flood of SIGUSR1 would keep every SIGCHLD waiting. With nothing to do it sleeps in the kernel.
         """
+        failures = 0
         while self._reaper.status is None:
             try:
                 self._turn()
+                failures = 0
             except MemoryError:
                 continue  # others will be killed for want of memory; the init is the last that may go
+            except ChildProcessError:
+                raise
+            except Exception as error:  # nobody knows what, but it is no reason to take the container down
+                failures += 1
+                if failures == PATIENCE:
+                    raise
+                self._log.error("failed", f"carrying on after {error!r}")
         return self._reaper.status
 
     def _turn(self) -> None:
@@ -54,10 +72,10 @@ class Init:
     def _forward(self, info: "struct_siginfo") -> None:
         number = self._chosen.rewrite.get(info.si_signo, info.si_signo)
         try:
-            if number and self._target:
-                posix.kill(self._target, number)
-            elif number:
+            if number and self._target is None:
                 self._send_to_descendants(number)
+            elif number and self._target is not None:
+                posix.kill(self._target, number)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or belongs to somebody else by now
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
@@ -73,8 +91,10 @@ class Init:
         for member in family:
             try:
                 procfs.send(member, number)
+            except ProcessLookupError:  # it has ended meanwhile
+                continue
             except OSError as error:
-                self._log.debug("undeliverable", f"cannot signal pid {member.pid}: {error.strerror}")
+                self._log.warning("undeliverable", f"cannot signal pid {member.pid}: {error.strerror}")
 
     def _tell(self, info: "struct_siginfo", number: int) -> None:
         name = signals.name_of(info.si_signo)

@@ -43,7 +43,7 @@ _MSG_NOSIGNAL = 0x4000
 class Log:
     """Where the lines go. Opens nothing before the first line."""
 
-    __slots__ = ("_dropped", "_json", "_mode", "_rest", "_write", "level")
+    __slots__ = ("_json", "_mode", "_rest", "_write", "dropped", "level")
 
     def __init__(self, level: int = WARNING, json: bool = False) -> None:
         """Events up to `level` are written, as text or as a JSON object a line."""
@@ -55,7 +55,8 @@ class Log:
         self._json = json
         self._write: "Write | None" = None
         self._rest = b""
-        self._dropped = 0
+        self.dropped = 0
+        """How many lines have been dropped and not been told of."""
 
     def error(self, event: str, message: str, **fields: "Field") -> None:
         self._log(ERROR, event, message, fields)
@@ -76,13 +77,13 @@ class Log:
         if level > self.level:
             return
         try:
-            if self._dropped:
-                lost = f"{self._dropped} log lines were dropped: nobody read them"
-                self._put(self._line(WARNING, "dropped", lost, {"lines": self._dropped}))
-                self._dropped = 0
+            if self.dropped:
+                lost = f"{self.dropped} log lines were dropped: they could not be written"
+                self._put(self._line(WARNING, "dropped", lost, {"lines": self.dropped}))
+                self.dropped = 0
             self._put(self._line(level, event, message, fields))
         except (OSError, MemoryError):
-            self._dropped += 1
+            self.dropped += 1
 
     def _line(self, level: int, event: str, message: str, fields: "dict[str, Field]") -> bytes:
         message = printable(message)

@@ -34,6 +34,7 @@ def show(what: str, mask: "set[int]") -> int:
     """Print the help, the version or the license."""
     from . import about
 
+    signals.use_defaults()  # an ordinary command now: Ctrl-C and a reader that has gone end it
     signals.restore(mask)
     about.show(what)
     return 0
@@ -69,17 +70,17 @@ def prepare_orphans(chosen: options.Options) -> "list[tuple[str, str]]":
     warnings = []
     if posix.getpid() != 1:
         try:
-            from . import prctl
+            from . import libc
 
-            prctl.become_subreaper()
-        except (OSError, ImportError) as error:
+            libc.become_subreaper()
+        except Exception as error:
             warnings.append(("subreaper", f"cannot become the child subreaper, orphans go elsewhere: {error}"))
     if chosen.parent_death_signal:
         try:
-            from . import prctl
+            from . import libc
 
-            prctl.set_parent_death_signal(chosen.parent_death_signal)
-        except (OSError, ImportError) as error:
+            libc.set_parent_death_signal(chosen.parent_death_signal)
+        except Exception as error:
             warnings.append(("parent-death-signal", f"cannot ask for the signal of the parent's death: {error}"))
     return warnings
 

@@ -55,23 +55,23 @@ class Options:
 class Option:
     """A row of the table."""
 
-    __slots__ = ("help", "long", "metavar", "set", "short", "twins")
+    __slots__ = ("long", "metavar", "short", "store", "text", "twins")
 
     def __init__(
         self,
         short: str,
         long: str,
         metavar: str,
-        help: str,
-        set: "Setter",
+        text: str,
+        store: "Setter",
         twins: "tuple[tuple[str, Setter], ...]" = (),
     ) -> None:
         self.short = short
         self.long = long
         self.metavar = metavar
         """What the value is called in the help; empty for an option that takes none."""
-        self.help = help
-        self.set = set
+        self.text = text
+        self.store = store
         self.twins = twins
         """The environment variables that say the same, and how each is read."""
 
@@ -80,10 +80,10 @@ class Option:
 
 
 def _constant(name: str, value: object) -> "Setter":
-    def set(settings: "Settings", text: str) -> None:
+    def store(settings: "Settings", text: str) -> None:
         settings[name] = value
 
-    return set
+    return store
 
 
 def _nothing(settings: "Settings", text: str) -> None:
@@ -91,36 +91,36 @@ def _nothing(settings: "Settings", text: str) -> None:
 
 
 def _if_true(name: str, value: object) -> "Setter":
-    def set(settings: "Settings", text: str) -> None:
+    def store(settings: "Settings", text: str) -> None:
         if _boolean(text):
             settings[name] = value
 
-    return set
+    return store
 
 
 def _if_false(name: str, value: object) -> "Setter":
-    def set(settings: "Settings", text: str) -> None:
+    def store(settings: "Settings", text: str) -> None:
         if not _boolean(text):
             settings[name] = value
 
-    return set
+    return store
 
 
 def _choice(name: str, values: "Mapping[str, object]") -> "Setter":
-    def set(settings: "Settings", text: str) -> None:
+    def store(settings: "Settings", text: str) -> None:
         if text not in values:
             raise ValueError(f"'{text}' is none of {', '.join(values)}")
         settings[name] = values[text]
 
-    return set
+    return store
 
 
-def _listed(set_one: "Setter") -> "Setter":
-    def set(settings: "Settings", text: str) -> None:
+def _listed(store_one: "Setter") -> "Setter":
+    def store(settings: "Settings", text: str) -> None:
         for part in text.split(","):
-            set_one(settings, part.strip())
+            store_one(settings, part.strip())
 
-    return set
+    return store
 
 
 def _boolean(text: str) -> bool:
@@ -291,12 +291,12 @@ def _from_environ(environ: "Mapping[bytes, bytes]") -> "Settings":
     peers: "Settings" = {}
     own: "Settings" = {}
     for option in TABLE:
-        for variable, set in option.twins:
+        for variable, store in option.twins:
             value = environ.get(variable.encode())
             if value is None or (not value and variable not in SET_AT_ALL):
                 continue
             try:
-                set(own if variable[:7] == "PYINIT_" else peers, value.decode("utf-8", "surrogateescape"))
+                store(own if variable[:7] == "PYINIT_" else peers, value.decode("utf-8", "surrogateescape"))
             except ValueError as error:
                 raise UsageError(f"environment variable {variable}: {error}") from None
     return {**peers, **own}
@@ -334,7 +334,7 @@ def _apply(option: Option, name: str, value: "str | None", rest: "list[str]", se
             raise UsageError(f"option {name} needs a value: {option.metavar}")
         value = rest.pop()
     try:
-        option.set(settings, value or "")
+        option.store(settings, value or "")
     except ValueError as error:
         raise UsageError(f"option {name}: {error}") from None
 

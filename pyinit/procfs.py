@@ -109,9 +109,9 @@ def send(target: Process, number: int) -> None:
     try:
         handle = posix.pidfd_open(target.pid)
     except OSError as error:
-        if error.errno != errno.ENOSYS:
+        if error.errno == errno.ESRCH:
             raise
-        posix.kill(target.pid, number)  # before Linux 5.3, or in a sandbox
+        posix.kill(target.pid, number)  # before Linux 5.3, in a sandbox, or out of descriptors
         return
     try:
         now = process(target.pid)  # the handle pins the number: whoever has it now is the one it stands for

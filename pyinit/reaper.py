@@ -31,37 +31,57 @@ class Reaper:
         until there is nobody left to wait for.
 
         Raises:
-            ChildProcessError: the workload has gone and its status went elsewhere.
+            ChildProcessError: there is no child at all: the workload has gone, and its status went elsewhere.
         """
-        for _ in range(BATCH):
-            name = self._peek() if self._warn else None
-            try:
-                pid, status = posix.waitpid(-1, posix.WNOHANG)
-            except ChildProcessError:
-                if self.status is None:
-                    raise
-                return False
-            if pid == 0:
-                return False
-            if pid == self._workload:
-                self.status = exit_status(status)
-            else:
-                self.orphans += 1
-                if self._warn:
-                    self._log.warning(
-                        "reaped", f"reaped pid {pid} ({name}), which {describe(status)}", pid=pid, name=name
-                    )
-                elif self._log.level >= DEBUG:
-                    self._log.debug("reaped", f"reaped pid {pid}, which {describe(status)}", pid=pid)
+        try:
+            for _ in range(BATCH):
+                if not self._reap_one():
+                    return False
+        except ChildProcessError:
+            if self.status is None:
+                raise
+            return False
         return True
 
-    def _peek(self) -> "str | None":
-        """The name of the next one to be reaped: only a zombie still has it."""
+    def _reap_one(self) -> bool:
+        target, name = -1, None
+        if self._warn:
+            # Only a zombie still has its name: look first, and then reap the one that was looked at.
+            found = posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+            if found is None:
+                return False
+            target, name = found.si_pid, procfs.name_of(found.si_pid)
+        pid, status = posix.waitpid(target, posix.WNOHANG)
+        if pid == 0:
+            return False
+        if posix.WIFSTOPPED(status):
+            self._stop_tracing(pid, posix.WSTOPSIG(status))
+        elif pid == self._workload:
+            self.status = exit_status(status)
+        else:
+            self.orphans += 1
+            self._tell(pid, name, status)
+        return True
+
+    def _tell(self, pid: int, name: "str | None", status: int) -> None:
+        if self._warn:
+            who = f"pid {pid} ({name})" if name else f"pid {pid}"
+            self._log.warning("reaped", f"reaped {who}, which {describe(status)}", pid=pid, name=name)
+        elif self._log.level >= DEBUG:
+            self._log.debug("reaped", f"reaped pid {pid}, which {describe(status)}", pid=pid)
+
+    def _stop_tracing(self, pid: int, number: int) -> None:
+        """Let a child go on that asked to be traced by its parent (``PTRACE_TRACEME``), which is us.
+
+        It is reported when it stops, though we did not ask for that, and would stay stopped for ever: it is not
+        the init that it had in mind.
+        """
         try:
-            next_one = posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
-        except OSError:
-            return None
-        return procfs.name_of(next_one.si_pid) if next_one else None
+            from . import libc
+
+            libc.stop_tracing(pid, 0 if number == signals.TRAP else number)
+        except Exception as error:
+            self._log.warning("ptrace", f"pid {pid} stopped to be traced, and cannot be let go: {error}", pid=pid)
 
 
 def exit_status(status: int) -> int:

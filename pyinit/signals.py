@@ -11,7 +11,8 @@ else:
     import _signal
 
 ALL = frozenset(_signal.valid_signals())
-"""Every signal a program may name: 1 to 64 without 32 and 33, which belong to the C library (nptl(7))."""
+"""Every signal a program may name: 1 to 64 without those that the C library keeps for itself (nptl(7)): 32 and 33,
+with musl 34 too."""
 
 FAULTS = frozenset(
     (
@@ -32,6 +33,7 @@ CAUGHT = tuple(sorted(ALL - FAULTS - {_signal.SIGKILL, _signal.SIGSTOP}))
 _BLOCKED = ALL - FAULTS
 
 CHLD = int(_signal.SIGCHLD)
+TRAP = int(_signal.SIGTRAP)
 
 SI_KERNEL = 0x80
 """``si_code`` of a signal that the kernel itself sent, such as the terminal's (sigaction(2))."""
@@ -45,7 +47,7 @@ def block() -> "set[int]":
 def restore(mask: "set[int]") -> None:
     """Go back to the mask that `block` returned.
 
-    By unblocking: the C library strips 32 and 33 from every mask that is set, and they would be lost.
+    By unblocking: the C library strips its own signals from every mask that is set, and they would be lost.
     """
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _BLOCKED - mask)
 
@@ -128,15 +130,22 @@ def number_of(text: str) -> int:
     return number
 
 
+_known: "dict[str, int]" = {}
+
+
 def _names() -> "dict[str, int]":
-    """Every name to its number, a number's usual name first. Made when asked for: few runs ever print one."""
+    """Every name to its number, a number's usual name first. Made when first asked for: few runs ever print one."""
+    if _known:
+        return _known
     names = {name: int(value) for name, value in vars(_signal).items() if name[:3] == "SIG" and name[3:4] != "_"}
     for alias in ("SIGCLD", "SIGIOT", "SIGPOLL"):
-        names[alias] = names.pop(alias)
+        if alias in names:  # not every C library has each
+            names[alias] = names.pop(alias)
     first, last = int(_signal.SIGRTMIN), int(_signal.SIGRTMAX)
     middle = (first + last) // 2
     names.update({f"SIGRTMIN+{n - first}": n for n in range(first, middle + 1)})
     names.update({f"SIGRTMAX-{last - n}": n for n in range(middle + 1, last + 1)})
     names.update({f"SIGRTMIN+{n - first}": n for n in range(middle + 1, last + 1)})
     names.update({f"SIGRTMAX-{last - n}": n for n in range(first, middle + 1)})
-    return names
+    _known.update(names)
+    return _known

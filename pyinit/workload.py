@@ -23,13 +23,10 @@ class CannotExecute(Exception):
     def __str__(self) -> str:
         if self.errno != errno.ENOENT:
             return f"cannot execute '{self.program}': {posix.strerror(self.errno)}"
-        if "/" not in self.program:
-            return f"cannot find '{self.program}' in PATH"
-        try:
-            posix.stat(self.program)
-        except OSError:
-            return f"cannot find '{self.program}'"
-        return f"cannot execute '{self.program}': the interpreter that it asks for does not exist"
+        for path in _search(self.program.encode("utf-8", "surrogateescape"))[0]:
+            if _exists(path):
+                return f"cannot execute '{self.program}': the interpreter that it asks for does not exist"
+        return f"cannot find '{self.program}'" + ("" if "/" in self.program else " in PATH")
 
     @property
     def exit_status(self) -> int:
@@ -59,7 +56,7 @@ class Workload:
         self._argv = argv
         words = [word.encode("utf-8", "surrogateescape") for word in argv]
         paths, failure = _search(words[0])
-        terminal = _terminal()
+        takes_terminal = _owns_terminal()
         environment.restore()
         passes_sockets = environment.names_listener(posix.getpid())
         try:
@@ -70,7 +67,7 @@ class Workload:
             raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
         if self.pid == 0:
             try:
-                _take_the_foreground(terminal)
+                _lead_process_group(takes_terminal)
                 if passes_sockets:
                     environment.name_listener()
                 if ignore_children:
@@ -85,6 +82,9 @@ class Workload:
 
     def await_program(self) -> None:
         """Return when the program runs: a signal that came before has waited for it, and did not end the child.
+
+        The one place besides the waiting loop where pyinit sleeps. Only a child that is stopped between the last
+        two things that it does, or a file system that hangs, makes it long.
 
         Raises:
             CannotExecute: it could not be executed.
@@ -113,24 +113,37 @@ def _search(program: bytes) -> "tuple[list[bytes], int]":
     return paths, failure
 
 
-def _terminal() -> "int | None":
-    """The descriptor of our controlling terminal, if our process group is in its foreground."""
-    for fd in (0, 1, 2):
-        try:
-            return fd if posix.tcgetpgrp(fd) == posix.getpgrp() else None
-        except OSError:  # ENOTTY, EBADF: no terminal, or not the one that controls us
-            continue
-    return None
+def _exists(path: bytes) -> bool:
+    try:
+        posix.stat(path)
+    except OSError:
+        return False
+    return True
 
 
-def _take_the_foreground(terminal: "int | None") -> None:
-    """Lead a process group, the foreground one where that is ours to give."""
+def _owns_terminal() -> bool:
+    """Whether standard input is our controlling terminal, with our process group in its foreground.
+
+    Standard input alone, as with tini: in ``pyinit ... </dev/null | less`` the terminal is for less. (Where both
+    groups are outside our PID namespace, both numbers are 0, and that counts as ours.)
+    """
+    try:
+        return posix.tcgetpgrp(0) == posix.getpgrp()
+    except OSError:  # ENOTTY, EBADF
+        return False
+
+
+def _lead_process_group(takes_terminal: bool) -> None:
+    """Lead a process group, the terminal's foreground one where that is ours to give."""
     try:
         posix.setpgid(0, 0)
-        if terminal is not None:
-            posix.tcsetpgrp(terminal, posix.getpid())  # SIGTTOU, which would stop us, is blocked
-    except OSError:  # the terminal has hung up: nothing to take, and the program will notice by itself
-        pass
+    except OSError:  # only in a sandbox: right after fork nothing speaks against it
+        return
+    if takes_terminal:
+        try:
+            posix.tcsetpgrp(0, posix.getpid())  # SIGTTOU, which would stop us, is blocked
+        except OSError:  # it has hung up, and the program will notice by itself
+            pass
 
 
 def _execute(paths: "list[bytes]", words: "list[bytes]", failure: int) -> int:
@@ -145,7 +158,7 @@ def _execute(paths: "list[bytes]", words: "list[bytes]", failure: int) -> int:
                 posix.execv(b"/bin/sh", [b"/bin/sh", path, *words[1:]])
             except OSError as error:
                 code = error.errno or errno.EINVAL
-        if len(paths) == 1 or code not in _LOOK_ON:
+        if b"/" in words[0] or code not in _LOOK_ON:
             return code
         if code == errno.EACCES:  # look on, but remember that there was one
             failure = code
@@ -159,7 +172,7 @@ def let_go() -> None:
     except OSError:  # EACCES: a root folder that is closed to us; no reason to end
         pass
     try:
-        inherited = [number for number in map(int, posix.listdir("/proc/self/fd")) if number > 2]
+        inherited = [int(name) for name in posix.listdir("/proc/self/fd") if name.isdigit() and int(name) > 2]
     except OSError:
         # Not in the first place: where there is no close_range(2), closerange tries each number there could be.
         posix.closerange(3, min(posix.sysconf("SC_OPEN_MAX"), 65536))

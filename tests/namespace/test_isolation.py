@@ -69,7 +69,7 @@ def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) ->
     # Not what happens to be built into the interpreter at hand: Debian's has more built in than others.
     assert set(names) - set(bare) - set(ours) <= {"posix", "_signal", "errno", "time", "_stat"}
     assert {"pyinit.main", "pyinit.init"} <= set(ours)
-    assert not {"pyinit.about", "pyinit.prctl"} & set(ours), "rarely needed, and loaded without need"
+    assert not {"pyinit.about", "pyinit.libc"} & set(ours), "rarely needed, and loaded without need"
     assert not [name for name in ours if name.startswith("pyinit.ctl")]
 
 

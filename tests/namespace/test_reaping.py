@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PATIENCE, UNSHARE, Container, Run, Start, python
+from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Run, Start, python
 
 ORPHANS = """if True:
     import posix, sys, time
@@ -208,7 +208,9 @@ def test_when_not_pid_1_orphans_come_to_pyinit_all_the_same(launcher: str) -> No
 
 def test_when_not_pid_1_all_means_ours_alone(launcher: str, tmp_path: Path) -> None:
     """``--forward-to all``: the workload and its orphans get the signal; whoever else is there does not."""
-    trap = "trap 'echo {0} >> heard' USR1; echo {0} >> ready; while :; do sleep 0.05; done"
+    trap = (
+        "trap 'echo {0} >> heard' USR1; trap 'echo over >> heard' USR2; echo {0} >> ready; while :; do sleep 0.05; done"
+    )
     stranger, workload, orphan = (trap.format(name) for name in ("stranger", "workload", "orphan"))
     script = f"""
         sh -c "{stranger}" & stranger=$!
@@ -216,13 +218,14 @@ def test_when_not_pid_1_all_means_ours_alone(launcher: str, tmp_path: Path) -> N
         while [ "$(wc -l < ready)" != 3 ]; do sleep 0.05; done
         kill -USR1 $init
         while [ "$(wc -l < heard)" != 2 ]; do sleep 0.05; done
-        sleep 0.3
+        kill -USR2 $stranger  # it has the higher number: had SIGUSR1 come, it would be heard before
+        while [ "$(wc -l < heard)" != 3 ]; do sleep 0.05; done
     """
     for name in ("ready", "heard"):
         (tmp_path / name).touch()
     (tmp_path / "script").write_text(script)
     subprocess.run([*UNSHARE, "bash", "script"], cwd=tmp_path, timeout=PATIENCE, check=True)
-    assert sorted((tmp_path / "heard").read_text().split()) == ["orphan", "workload"]
+    assert sorted((tmp_path / "heard").read_text().split()) == ["orphan", "over", "workload"]
 
 
 def test_the_parents_death_is_a_signal(launcher: str, tmp_path: Path) -> None:
@@ -250,3 +253,62 @@ def test_an_interpreter_without_ctypes_is_a_warning(launcher: str, tmp_path: Pat
     assert done.returncode == 3
     assert done.stderr.startswith("pyinit: cannot become the child subreaper, orphans go elsewhere: ")
     assert done.stderr.count("\n") == 1
+
+
+TRACED = """if True:
+    import ctypes, os, signal, sys
+    def ask_to_be_traced_and_stop():
+        assert ctypes.CDLL(None, use_errno=True).ptrace(0, 0, 0, 0) == 0
+        os.kill(os.getpid(), signal.SIGUSR1)
+    def wait_for_parent(pid):
+        while os.getppid() != pid:
+            pass
+    signal.signal(signal.SIGUSR1, lambda number, frame: os.write(1, b"SIGUSR1\\n"))
+"""
+"""PTRACE_TRACEME makes the parent the tracer, and the parent is PID 1."""
+
+
+@pytest.mark.parametrize("option", ["-c", "-w", "-vv"])
+def test_a_workload_that_asks_to_be_traced_goes_on(run: Run, option: str) -> None:
+    """Its stop is reported to pyinit, unasked, and is no end; the signal that it stopped for arrives."""
+    ended = run(option, "--", INTERPRETER, "-c", TRACED + "    ask_to_be_traced_and_stop(); sys.exit(5)")
+    assert (ended.status, ended.out) == (5, "SIGUSR1\n"), ended
+
+
+@pytest.mark.parametrize("option", ["-c", "-w", "-vv"])
+def test_an_orphan_that_asks_to_be_traced_goes_on(run: Run, option: str) -> None:
+    """It is reaped when it ends, and takes nobody with it."""
+    program = """
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            wait_for_parent(1)
+            ask_to_be_traced_and_stop()
+            os._exit(0)
+        os._exit(0)
+    os.wait()
+    os.close(writer)
+    os.read(reader, 1)
+    sys.exit(5)
+    """
+    ended = run(option, "--", INTERPRETER, "-c", TRACED + program)
+    assert (ended.status, ended.out) == (5, "SIGUSR1\n"), ended
+
+
+def test_warn_on_reap_names_the_right_one_in_a_storm(run: Run) -> None:
+    """Many that die at the same time, each with the name that goes with its status."""
+    program = """
+    for turn in range(20):
+        if posix.fork() == 0:
+            for number in range(40):
+                if posix.fork() == 0:
+                    open("/proc/self/comm", "w").write(f"n{number}")
+                    posix._exit(number)
+            posix._exit(0)
+        posix.wait()
+    sys.exit(5 if all_gone(20) else 1)
+    """
+    ended = run("-w", "--", *python(ORPHANS + program))
+    pairs = re.findall(r"reaped pid \d+ \(n(\d+)\), which exited with (\d+)\n", ended.err)
+    assert ended.status == 5 and len(pairs) == 800, ended
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []

@@ -1,6 +1,7 @@
 """Exit statuses."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,12 +54,14 @@ def test_what_could_not_be_started_has_a_status_and_one_line(
 
 def test_a_missing_interpreter_is_named_as_the_reason(run: Run, tmp_path: Path) -> None:
     """The script is there: saying "not found" of it would send people looking in the wrong place."""
-    script = tmp_path / "script"
+    script = tmp_path / "odd-script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
     ended = run("--", str(script))
-    assert ended.status == 127
-    assert ended.err == f"pyinit: cannot execute '{script}': the interpreter that it asks for does not exist\n"
+    complaint = "the interpreter that it asks for does not exist"
+    assert (ended.status, ended.err) == (127, f"pyinit: cannot execute '{script}': {complaint}\n")
+    ended = run("--", "odd-script", env=clean_environment(PATH=f"{tmp_path}:{os.environ['PATH']}"))
+    assert (ended.status, ended.err) == (127, f"pyinit: cannot execute 'odd-script': {complaint}\n")
 
 
 def test_a_script_without_a_first_line_runs_through_sh(run: Run, tmp_path: Path) -> None:
@@ -122,6 +125,12 @@ def test_what_is_printed_goes_to_standard_output(run: Run, word: str) -> None:
     ended = run(word)
     assert ended.status == 0
     assert "pyinit" in ended.out and ended.err == ""
+
+
+def test_help_whose_reader_has_gone_ends_quietly(launcher: str) -> None:
+    """As any command does: ``pyinit --help | true``."""
+    done = subprocess.run(["bash", "-c", f"{launcher} --help | true; echo ${{PIPESTATUS[0]}}"], capture_output=True)
+    assert done.stderr == b"" and done.stdout in (b"141\n", b"0\n")
 
 
 def test_help_into_a_full_device_is_an_error(run: Run) -> None:

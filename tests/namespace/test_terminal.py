@@ -104,3 +104,20 @@ def test_a_new_window_size_is_told(on_terminal: Terminal) -> None:
     child.expect_exact("ready")
     child.setwinsize(33, 111)
     child.expect_exact(str(int(signal.SIGWINCH)))
+
+
+def test_a_terminal_that_is_not_standard_input_is_left_alone(on_terminal: Terminal, launcher: str) -> None:
+    """As with tini: in ``pyinit ... </dev/null | less`` it is for less."""
+    child = on_terminal("sh", "-c", f"{launcher} -- true </dev/null; echo now; read -r line; echo got $line")
+    child.expect_exact("now\r\n")
+    child.sendline("it")
+    child.expect_exact("got it\r\n")
+
+
+def test_in_the_background_the_terminal_is_not_taken(shell: "pexpect.spawn[str]", launcher: str) -> None:
+    """The shell's group has the foreground, and it is not ours to give."""
+    shell.expect_exact(PROMPT)
+    enter(shell, f"{launcher} -- sleep 600 &")
+    assert "still here" in enter(shell, "echo still here")
+    assert "Running" in enter(shell, "jobs")
+    enter(shell, "kill %1; wait")

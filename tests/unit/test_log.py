@@ -101,7 +101,7 @@ def test_a_reader_that_stalls_does_not_block_and_later_hears_what_it_missed(
     assert numbered == [f"pyinit: line {number}" for number in range(len(numbered))]
     assert 0 < len(numbered) < PLENTY
     assert lines[-2:] == [
-        f"pyinit: {PLENTY - len(numbered)} log lines were dropped: nobody read them",
+        f"pyinit: {PLENTY - len(numbered)} log lines were dropped: they could not be written",
         "pyinit: the reader is back",
     ]
 
@@ -175,7 +175,8 @@ def test_a_file_is_shared_with_the_workload(tmp_path: Path) -> None:
 def test_a_full_device_is_no_error() -> None:
     """ENOSPC: dropped, counted."""
     with open("/dev/full", "wb") as full, stderr_as(full.fileno()):
-        write_lines(3)
+        log = write_lines(3)
+    assert log.dropped == 3
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:
@@ -183,7 +184,8 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     ours, theirs = make_pipe()
     os.close(ours)
     with stderr_as(theirs):
-        write_lines(3)
+        log = write_lines(3)
+    assert log.dropped == 3
 
 
 def test_a_closed_standard_error_stays_closed() -> None:

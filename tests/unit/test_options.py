@@ -201,7 +201,7 @@ def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> N
     for option in TABLE:
         assert f"--{option.long}" in text
         assert not option.short or f"-{option.short}, " in text
-        assert option.help in text
+        assert option.text in text
         for variable, _ in option.twins:
             assert variable in text
     assert max(map(len, text.splitlines())) <= 120
