@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from .options import Options
 
-
 PATIENCE = 10
 """How many turns in a row may fail before that counts as not being able to go on."""
 
@@ -26,13 +25,13 @@ class Init:
         self._chosen = chosen
         self._log = log
         self._pid = posix.getpid()
+        # What kill(2) is given to reach whom signals are forwarded to; None if that takes more than one call.
         if chosen.forward_to == "child":
             self._target: "int | None" = pid
         elif chosen.forward_to == "group":
             self._target = -pid
         else:
             self._target = -1 if self._pid == 1 else None
-        """What kill(2) is given to reach whom signals are forwarded to; None if that takes more than one call."""
         self._reaper = reaper.Reaper(pid, log, chosen.warn_on_reap)
 
     def wait(self) -> int:
