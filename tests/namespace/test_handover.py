@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, Container, Run, Start, clean_environment, eventually, python
+from .conftest import INTERPRETER, UNSHARE, Container, Run, Start, clean_environment, eventually, python
 
 STATE = """if True:
     import _signal, json, os, resource, sys
@@ -40,7 +40,8 @@ SHOW_SIGNALS = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]
 def assert_signals_are_handed_over(run: Run, before: list[str], *, blocked: int = 0, ignored: int = 0) -> None:
     """What a workload gets is what PID 1 was given, down to the signals of the C library (which make(1) leaves ignored
     in what it starts); and what PID 1 was given includes these bits."""
-    given = subprocess.run([*before, shutil.which("grep") or "", *SHOW_SIGNALS[1:]], capture_output=True, text=True)
+    without_init = [*UNSHARE, *before, shutil.which("grep") or "", *SHOW_SIGNALS[1:]]
+    given = subprocess.run(without_init, capture_output=True, text=True)
     sets = {line.split(":")[0]: int(line.split()[1], 16) for line in given.stdout.splitlines()}
     assert sets["SigBlk"] & blocked == blocked and sets["SigIgn"] & ignored == ignored
     assert run("--", *SHOW_SIGNALS, before=before).out == given.stdout
