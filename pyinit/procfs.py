@@ -1,7 +1,7 @@
 """Processes as /proc shows them (proc(5)).
 
 Everything here may be gone by the time it is looked at: an answer that is not there is None, never an error.
-Nothing is read but ``stat`` and ``comm``: ``cmdline`` takes the memory lock of the process and can hang with it.
+Nothing is read but ``stat``: ``cmdline`` takes the memory lock of the process and can hang with it.
 """
 
 import errno
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Process:
     """One line of ``/proc/PID/stat``."""
 
-    __slots__ = ("name", "parent", "pid", "started", "state")
+    __slots__ = ("name", "parent", "pid", "started")
 
     def __init__(self, line: bytes) -> None:
         """Take the line apart.
@@ -34,7 +34,6 @@ class Process:
             raise ValueError("too short for a line of /proc/PID/stat")
         self.pid = int(line[:opening])
         self.name = line[opening + 1 : closing].decode("utf-8", "surrogateescape")
-        self.state = rest[0].decode("ascii", "replace")
         self.parent = int(rest[1])
         self.started = int(rest[19])  # clock ticks after boot; with the pid it identifies a process for good
 

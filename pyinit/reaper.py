@@ -12,7 +12,7 @@ BATCH = 1000
 class Reaper:
     """Waits for every child there is: the workload, and the orphans that the kernel gives us."""
 
-    __slots__ = ("_log", "_warn", "_workload", "orphans", "status")
+    __slots__ = ("_log", "_warn", "_workload", "status")
 
     def __init__(self, workload: int, log: Log, warn: bool) -> None:
         self._workload = workload
@@ -21,8 +21,6 @@ class Reaper:
         """Whether each orphan is worth a line."""
         self.status: "int | None" = None
         """The exit status of the workload as a shell tells it, once it has ended."""
-        self.orphans = 0
-        """How many others have been reaped."""
 
     def reap(self) -> bool:
         """Reap the children that have ended, `BATCH` at most; True if there may be more.
@@ -59,7 +57,6 @@ class Reaper:
         elif pid == self._workload:
             self.status = exit_status(status)
         else:
-            self.orphans += 1
             self._tell(pid, name, status)
         return True
 

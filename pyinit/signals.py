@@ -35,9 +35,6 @@ _BLOCKED = ALL - FAULTS
 CHLD = int(_signal.SIGCHLD)
 TRAP = int(_signal.SIGTRAP)
 
-SI_KERNEL = 0x80
-"""``si_code`` of a signal that the kernel itself sent, such as the terminal's (sigaction(2))."""
-
 
 def block() -> "set[int]":
     """Block every signal but the faults; return the mask as it was."""

@@ -23,9 +23,8 @@ class CannotExecute(Exception):
     def __str__(self) -> str:
         if self.errno != errno.ENOENT:
             return f"cannot execute '{self.program}': {posix.strerror(self.errno)}"
-        for path in _search(self.program.encode("utf-8", "surrogateescape"))[0]:
-            if _exists(path):
-                return f"cannot execute '{self.program}': the interpreter that it asks for does not exist"
+        if _search(self.program.encode("utf-8", "surrogateescape"))[0]:
+            return f"cannot execute '{self.program}': the interpreter that it asks for does not exist"
         return f"cannot find '{self.program}'" + ("" if "/" in self.program else " in PATH")
 
     @property
@@ -98,27 +97,21 @@ class Workload:
 
 def _search(program: bytes) -> "tuple[list[bytes], int]":
     """Where execvp(3) would look for the program, less where nothing is; and the errno if none can be executed."""
-    if b"/" in program:
-        return [program], errno.ENOENT
+    named_by_path = b"/" in program
+    candidates = [program]
+    if not named_by_path:
+        folders = posix.environ.get(b"PATH", _DEFAULT_PATH).split(b":") if program else ()
+        candidates = [folder + b"/" + program if folder else program for folder in folders]
     paths = []
     failure = errno.ENOENT
-    for folder in posix.environ.get(b"PATH", _DEFAULT_PATH).split(b":") if program else ():
-        path = folder + b"/" + program if folder else program
+    for path in candidates:
         try:
             posix.stat(path)
             paths.append(path)
         except OSError as error:
-            if error.errno == errno.EACCES:
-                failure = errno.EACCES
+            if error.errno and (named_by_path or error.errno == errno.EACCES):
+                failure = error.errno
     return paths, failure
-
-
-def _exists(path: bytes) -> bool:
-    try:
-        posix.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _owns_terminal() -> bool:
