@@ -1,7 +1,7 @@
 """Every command line that tini accepts means the same here: both run it, and the outcome is compared.
 
-Two differences are intended. Options end at the first word that is none, as with POSIX getopt(3), which tini has where
-it is built with musl; the GNU one goes on behind PROGRAM, and takes from it what looks like an option. And log lines
+Two differences are intended. Options end at the first word that is none, as with POSIX getopt(3) and with tini
+under POSIXLY_CORRECT; the GNU one goes on behind PROGRAM, and takes from it what looks like an option. And log lines
 go to standard error: tini's from ``-v`` on stand among what the workload writes.
 """
 
@@ -67,7 +67,7 @@ LINES = [
 
 
 def test_options_behind_the_program_are_the_programs(launcher: str, tini: str, tmp_path: Path) -> None:
-    """Where tini built with the GNU C library takes them for its own."""
+    """Where tini with GNU getopt takes them for its own."""
     assert outcome(launcher, "echo -v -- a", tmp_path, {}) == (0, "-v -- a\n")
     gnu = subprocess.run([*UNSHARE, tini, "echo", "-w", "--", "a"], capture_output=True, text=True, timeout=PATIENCE)
     assert gnu.stdout == "a\n"
