@@ -1,7 +1,7 @@
 """Processes as /proc shows them (proc(5)).
 
 Everything here may be gone by the time it is looked at: an answer that is not there is None, never an error.
-Nothing is read but ``stat``: ``cmdline`` takes the memory lock of the process and can hang with it.
+Of others nothing is read but ``stat``: ``cmdline`` takes the memory lock of the process and can hang with it.
 """
 
 import errno
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_ROUNDS = 5
+"""How often to look at all processes for a picture in which nobody's parent is missing."""
+
+
 class Process:
     """One line of ``/proc/PID/stat``."""
 
-    __slots__ = ("name", "parent", "pid", "started")
+    __slots__ = ("is_dead", "name", "parent", "pid", "started")
 
     def __init__(self, line: bytes) -> None:
         """Take the line apart.
@@ -35,21 +39,31 @@ class Process:
         self.pid = int(line[:opening])
         self.name = line[opening + 1 : closing].decode("utf-8", "surrogateescape")
         self.parent = int(rest[1])
-        self.started = int(rest[19])  # clock ticks after boot; with the pid it identifies a process for good
+        self.started = int(rest[19])  # clock ticks after boot
+        # A zombie. Where threads live on after their main thread has gone, that one is shown as a zombie, too.
+        self.is_dead = rest[0] in b"ZX" and int(rest[17]) <= 1
+
+    @property
+    def identity(self) -> "tuple[int, int]":
+        """What is this process's own for good: a pid is given again."""
+        return self.pid, self.started
 
 
 def read(path: str) -> "bytes | None":
-    """The first 4 KiB of a file of /proc, None where it cannot be read."""
+    """What a file that the kernel makes up says; None where it cannot be read."""
+    text = b""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return posix.read(fd, 4096)
+        while part := posix.read(fd, 8192):
+            text += part
     except OSError:  # ESRCH: it ended between the two calls
         return None
     finally:
         posix.close(fd)
+    return text
 
 
 def is_ours() -> bool:
@@ -88,14 +102,32 @@ def processes() -> "Iterable[Process]":
                 yield found
 
 
+def children() -> "list[int]":
+    """The pids of our own children, zombies too. None of them is given again before we have waited for it."""
+    listed = read("/proc/thread-self/children")
+    if listed is None:  # a kernel without CONFIG_PROC_CHILDREN
+        return [found.pid for found in processes() if found.parent == posix.getpid()]
+    return [int(pid) for pid in listed.split()]
+
+
 def descendants(root: int) -> "list[Process]":
     """The children of `root`, their children and so on, parents first."""
-    children: "dict[int, list[Process]]" = {}
-    for found in processes():
-        children.setdefault(found.parent, []).append(found)
-    family = list(children.pop(root, ()))
-    for member in family:  # grows while it is walked
-        family.extend(children.pop(member.pid, ()))
+    family: "list[Process]" = []
+    for _ in range(_ROUNDS):
+        found = list(processes())
+        born = {one.pid: one.started for one in found}
+        by_parent: "dict[int, list[Process]]" = {}
+        for one in found:
+            # Nobody is older than its parent, or than the subreaper that it was re-parented to: that is another
+            # process, which has got the number since.
+            if one.started >= born.get(one.parent, 0):
+                by_parent.setdefault(one.parent, []).append(one)
+        family = list(by_parent.get(root, ()))
+        for member in family:  # grows while it is walked
+            family.extend(by_parent.get(member.pid, ()))
+        # Where a parent is missing, it has ended while we looked, and its children have another one by now.
+        if all(one.parent == 0 or one.parent in born for one in found):
+            break
     return family
 
 

@@ -33,7 +33,15 @@ CAUGHT = tuple(sorted(ALL - FAULTS - {_signal.SIGKILL, _signal.SIGSTOP}))
 _BLOCKED = ALL - FAULTS
 
 CHLD = int(_signal.SIGCHLD)
+CONT = int(_signal.SIGCONT)
+INT = int(_signal.SIGINT)
+KILL = int(_signal.SIGKILL)
+QUIT = int(_signal.SIGQUIT)
+TERM = int(_signal.SIGTERM)
 TRAP = int(_signal.SIGTRAP)
+
+STOP_SIGNALS = (TERM, INT, QUIT)
+"""What asks a workload to end, and starts the stop timeout."""
 
 
 def block() -> "set[int]":
