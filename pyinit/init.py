@@ -1,49 +1,86 @@
-"""The init: wait, forward or reap until the workload has ended."""
+"""The init: wait, forward or reap until the workload, and whoever it left behind, has ended."""
 
 import posix
+import time
 
-from . import procfs, reaper, signals
+from . import reaper, signals
 from .log import INFO, TRACE, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import struct_siginfo
 
+    from .cgroup import Memory
+    from .deadlines import Deadlines
     from .options import Options
+    from .shutdown import Shutdown
+    from .workload import Workload
 
 PATIENCE = 10
 """How many turns in a row may fail before that counts as not being able to go on."""
 
+_AFTER_END = 1.0
+"""Seconds that zombies may keep us busy when the workload has ended, before those who live are asked to go."""
+
+
+class Received:
+    """A signal that was passed on, when it came for the first time."""
+
+    __slots__ = ("is_stop", "name", "origin", "pid", "time", "uid")
+
+    def __init__(self, info: "struct_siginfo", is_stop: bool) -> None:
+        self.time = time.monotonic()
+        self.is_stop = is_stop
+        self.name = signals.name_of(info.si_signo)
+        self.origin = _origin(info)
+        self.pid = info.si_pid if signals.is_sent(info) else None
+        self.uid = info.si_uid if signals.is_sent(info) else None
+
 
 class Init:
-    """Stands between the workload and the world until the workload has ended."""
+    """Stands between the workload and the world until the end."""
 
-    __slots__ = ("_chosen", "_log", "_pid", "_reaper", "_target", "_workload")
+    __slots__ = (
+        "_chosen",
+        "_deadlines",
+        "_is_prepared",
+        "_log",
+        "_pid",
+        "_target",
+        "memory",
+        "reaper",
+        "received",
+        "shutdown",
+        "workload",
+    )
 
-    def __init__(self, pid: int, chosen: "Options", log: Log) -> None:
-        self._workload = pid
+    def __init__(self, workload: "Workload", chosen: "Options", log: Log) -> None:
+        self.workload = workload
         self._chosen = chosen
         self._log = log
         self._pid = posix.getpid()
-        # What kill(2) is given to reach whom signals are forwarded to; None if that takes more than one call.
-        if chosen.forward_to == "child":
-            self._target: "int | None" = pid
-        elif chosen.forward_to == "group":
-            self._target = -pid
-        else:
-            self._target = -1 if self._pid == 1 else None
-        self._reaper = reaper.Reaper(pid, log, chosen.warn_on_reap)
+        # What kill(2) is given to reach whom signals are forwarded to; None for everyone.
+        self._target: "int | None" = {"child": workload.pid, "group": -workload.pid, "all": None}[chosen.forward_to]
+        self._is_prepared = False
+        self._deadlines: "Deadlines | None" = None
+        accounts = chosen.exit_report == "always" or log.level >= INFO
+        self.reaper = reaper.Reaper(workload.pid, log, chosen.warn_on_reap, accounts)
+        self.shutdown: "Shutdown | None" = None
+        self.memory: "Memory | None" = None
+        self.received: "dict[int, Received]" = {}
+        """What was passed on, by the number that was delivered."""
 
     def wait(self) -> int:
-        """Forward signals and reap orphans until the workload has ended; return its exit status.
+        """Forward signals and reap orphans until the end; return the exit status of the workload.
 
         Each turn reaps first, and whatever the signal was: standard signals are taken lowest number first, so a
         flood of SIGUSR1 would keep every SIGCHLD waiting. With nothing to do it sleeps in the kernel.
         """
         failures = 0
-        while self._reaper.status is None:
+        while True:
             try:
-                self._turn()
+                if self._turn():
+                    break
                 failures = 0
             except MemoryError:
                 continue  # others will be killed for want of memory; the init is the last that may go
@@ -54,53 +91,113 @@ class Init:
                 if failures == PATIENCE:
                     raise
                 self._log.error("failed", f"carrying on after {error!r}")
-        return self._reaper.status
+        if self.reaper.wait_status is None:  # killed, and hanging in the kernel all the same
+            return 128 + signals.KILL
+        return reaper.exit_status(self.reaper.wait_status)
 
-    def _turn(self) -> None:
-        more = self._reaper.reap()
-        if self._reaper.status is not None:
-            return
-        info = signals.wait(0 if more else None)
+    def is_abnormal(self) -> bool:
+        """Whether the end is none that anybody asked for."""
+        status = self.reaper.wait_status
+        if status is None or (self.memory and self.memory.kills()):
+            return True
+        if self.shutdown and (self.shutdown.killed_after is not None or self.shutdown.stragglers_killed is not None):
+            return True
+        if not posix.WIFSIGNALED(status):
+            return False
+        number = posix.WTERMSIG(status)
+        typed = self.workload.takes_terminal and number in (signals.INT, signals.QUIT)  # Ctrl-C passes us by
+        return number not in self.received and not typed
+
+    def _turn(self) -> bool:
+        """Do what is to be done, and wait for the next signal or deadline; True at the end."""
+        more = self.reaper.reap()
+        if self._is_over(more):
+            return True
+        seconds = None
+        if self._deadlines and self.shutdown:
+            self._deadlines.meet()
+            if self.shutdown.is_over:
+                return True
+            seconds = self._deadlines.remaining()
+        info = signals.wait(0 if more else seconds)
         if info is None or signals.is_own_doing(info, self._pid):  # a line about the latter would raise the next one
-            return
+            return False
         if self._log.level >= TRACE:
             self._log.trace("woken", f"woken by {signals.name_of(info.si_signo)}")
         if not signals.is_child_report(info):
             self._forward(info)
+        return False
+
+    def _is_over(self, more: bool) -> bool:
+        """Whether the container may end. `more` says that there is still somebody to reap."""
+        ended = self.reaper.wait_status is not None
+        if not self._is_prepared:
+            if ended and self.reaper.is_childless:
+                return True  # a short run: none of what follows is needed, or loaded
+            self._prepare()
+        if self.shutdown is None:
+            return ended
+        if ended and self.shutdown.is_running:
+            self._target = None  # its number may be another's soon
+            while more and time.monotonic() < self.reaper.ended + _AFTER_END:
+                more = self.reaper.reap()
+            self.shutdown.workload_ended(self.reaper.is_childless)
+        return self.shutdown.is_over or (ended and self.reaper.is_childless)
+
+    def _prepare(self) -> None:
+        """Load what the end will take: while the workload is busy, and not when there may be no memory for it."""
+        self._is_prepared = True
+        self.reaper.accounts = True
+        try:
+            from .cgroup import Memory
+            from .deadlines import Deadlines
+            from .shutdown import Shutdown
+
+            self._deadlines = deadlines = Deadlines()
+            self.shutdown = shutdown = Shutdown(self.workload.pid, self._chosen, deadlines, self._log)
+            self.memory = Memory()
+            if self._chosen.orphans == "terminate":
+                from .orphans import Orphans
+
+                orphans = Orphans(self.workload.pid, self._chosen.drain_timeout, shutdown, deadlines, self._log)
+                orphans.end()
+        except Exception as error:
+            self._log.error("failed", f"cannot prepare for the end, and carrying on all the same: {error!r}")
 
     def _forward(self, info: "struct_siginfo") -> None:
         number = self._chosen.rewrite.get(info.si_signo, info.si_signo)
+        is_stop = number != 0 and (info.si_signo in signals.STOP_SIGNALS or number in signals.STOP_SIGNALS)
+        if is_stop and self.shutdown:
+            self.shutdown.stop()
         try:
             if number and self._target is None:
-                self._send_to_descendants(number)
+                self._send_to_all(number)
             elif number and self._target is not None:
                 posix.kill(self._target, number)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or belongs to somebody else by now
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
             return
+        if number and number not in self.received:
+            self.received[number] = Received(info, is_stop)
         if self._log.level >= INFO:
             self._tell(info, number)
 
-    def _send_to_descendants(self, number: int) -> None:
-        """What ``kill(-1)`` does for PID 1. Here are others beside us, and they are not ours to signal."""
-        family = procfs.descendants(self._pid)
-        if not family:  # no /proc
-            posix.kill(self._workload, number)
-        for member in family:
-            try:
-                procfs.send(member, number)
-            except ProcessLookupError:  # it has ended meanwhile
-                continue
-            except OSError as error:
-                self._log.warning("undeliverable", f"cannot signal pid {member.pid}: {error.strerror}")
+    def _send_to_all(self, number: int) -> None:
+        from . import everyone
+
+        if everyone.can_be_reached() or self.reaper.wait_status is not None:
+            everyone.send(self._log, number)
+        else:
+            posix.kill(self.workload.pid, number)
 
     def _tell(self, info: "struct_siginfo", number: int) -> None:
         name = signals.name_of(info.si_signo)
+        to = "all" if self._target is None else self._chosen.forward_to
         if number == 0:
             outcome = "dropped"
         elif number == info.si_signo:
-            outcome = f"forwarded to {self._chosen.forward_to}"
+            outcome = f"forwarded to {to}"
         else:
             outcome = f"forwarded as {signals.name_of(number)}"
         self._log.info(
@@ -110,7 +207,7 @@ class Init:
             sender_pid=info.si_pid if signals.is_sent(info) else None,
             sender_uid=info.si_uid if signals.is_sent(info) else None,
             delivered=signals.name_of(number) if number else None,
-            to=self._chosen.forward_to if number else None,
+            to=to if number else None,
         )
 
 
@@ -120,5 +217,7 @@ def _origin(info: "struct_siginfo") -> str:
         return "from the kernel"
     if info.si_pid == 0:
         return "from outside the container"
+    from . import procfs
+
     name = procfs.name_of(info.si_pid)
     return f"from pid {info.si_pid} ({name})" if name else f"from pid {info.si_pid}"

@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Field = str | int | float | None
+    Field = str | int | float | list[str] | None
     Write = Callable[[bytes], int]
 
 ERROR, WARNING, INFO, DEBUG, TRACE = range(5)
@@ -77,15 +77,14 @@ class Log:
         if level > self.level:
             return
         try:
-            if self.dropped:
-                lost = f"{self.dropped} log lines were dropped: they could not be written"
-                self._put(self._line(WARNING, "dropped", lost, {"lines": self.dropped}))
-                self.dropped = 0
-            self._put(self._line(level, event, message, fields))
-        except (OSError, MemoryError):
+            line = self.line(level, event, message, fields)
+        except MemoryError:
             self.dropped += 1
+        else:
+            self.write(line)
 
-    def _line(self, level: int, event: str, message: str, fields: "dict[str, Field]") -> bytes:
+    def line(self, level: int, event: str, message: str, fields: "dict[str, Field]") -> bytes:
+        """An event as it is written, in the format that was chosen."""
         message = printable(message)
         if not self._json:
             return f"pyinit: {message}\n".encode()
@@ -99,6 +98,17 @@ class Log:
             **fields,
         }
         return ("{" + ", ".join([f"{_json(key)}: {_json(value)}" for key, value in pairs.items()]) + "}\n").encode()
+
+    def write(self, line: bytes) -> None:
+        """Write a line, whatever the verbosity; count it if that cannot be done now."""
+        try:
+            if self.dropped:
+                lost = f"{self.dropped} log lines were dropped: they could not be written"
+                self._put(self.line(WARNING, "dropped", lost, {"lines": self.dropped}))
+                self.dropped = 0
+            self._put(line)
+        except (OSError, MemoryError):
+            self.dropped += 1
 
     def _put(self, line: bytes) -> None:
         """Write a line.
@@ -170,6 +180,8 @@ def _escape(code: int) -> str:
 def _json(value: "Field") -> str:
     if isinstance(value, str):
         return '"' + printable(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list):
+        return "[" + ", ".join([_json(item) for item in value]) + "]"
     return "null" if value is None else str(value)
 
 

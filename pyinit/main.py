@@ -11,6 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from .init import Init
+    from .log import Log
+
 FAILED = 125
 """The exit status that says: not the workload failed, but pyinit."""
 
@@ -26,7 +29,7 @@ def main(words: "list[str]", mask: "set[int]") -> "NoReturn":
         chosen = options.parse(words, posix.environ)
         status = show(chosen.show, mask) if chosen.show else run(chosen, mask)
     except Exception as error:  # whatever it is: one line, and a status that says who failed
-        status = report(error, chosen)
+        status = give_up(error, chosen)
     posix._exit(status)
 
 
@@ -54,11 +57,32 @@ def run(chosen: options.Options, mask: "set[int]") -> int:
     log = Log(chosen.verbosity, chosen.json)
     for event, message in warnings:
         log.warning(event, message)
-    name = chosen.argv[0]
-    log.info("started", f"started {name} as pid {child.pid}", pid=child.pid)
-    status = Init(child.pid, chosen, log).wait()
-    log.info("ended", f"{name} (pid {child.pid}) ended with status {status}", pid=child.pid, status=status)
-    return chosen.exit_remap.get(status, status)
+    log.info("started", f"started {chosen.argv[0]} as pid {child.pid}", pid=child.pid)
+    init = Init(child, chosen, log)
+    status = init.wait()
+    exit_status = chosen.exit_remap.get(status, status)
+    tell_end(init, status, exit_status, chosen, log)
+    return exit_status
+
+
+def tell_end(init: "Init", status: int, exit_status: int, chosen: options.Options, log: "Log") -> None:
+    """Say why the container ends, to those who want to know."""
+    from .log import INFO
+
+    if chosen.exit_report == "never":
+        return
+    wanted = chosen.exit_report == "always" or init.is_abnormal()
+    if not wanted and log.level < INFO:
+        return
+    try:
+        from . import report
+
+        line = report.compose(init, status, exit_status, log)
+        log.write(line)
+        if wanted and chosen.termination_log:
+            report.write_termination_log(chosen.termination_log, line, log)
+    except Exception as error:
+        log.error("failed", f"cannot tell how it ended: {error!r}")
 
 
 def prepare_orphans(chosen: options.Options) -> "list[tuple[str, str]]":
@@ -85,16 +109,23 @@ def prepare_orphans(chosen: options.Options) -> "list[tuple[str, str]]":
     return warnings
 
 
-def report(error: Exception, chosen: options.Options) -> int:
+def give_up(error: Exception, chosen: options.Options) -> int:
     """Say in one line why pyinit cannot go on; return the exit status."""
-    from .log import Log
+    from .log import ERROR, Log
 
-    log = Log(chosen.verbosity, chosen.json)
+    status = FAILED
     if isinstance(error, options.UsageError):
-        log.error("usage", f"{error} (pyinit --help tells the usage)")
+        event, message = "usage", f"{error} (pyinit --help tells the usage)"
     elif isinstance(error, workload.CannotExecute):
-        log.error("exec", str(error))
-        return error.exit_status
+        event, message, status = "exec", str(error), error.exit_status
     else:
-        log.error("failed", f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}")
-    return FAILED
+        event = "failed"
+        message = f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}"
+    log = Log(chosen.verbosity, chosen.json)
+    line = log.line(ERROR, event, message, {})
+    log.write(line)
+    if chosen.termination_log and chosen.exit_report != "never":
+        from . import report
+
+        report.write_termination_log(chosen.termination_log, line, log)
+    return status

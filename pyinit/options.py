@@ -4,6 +4,8 @@ One table says what there is, parses the command line and the environment, and m
 source beats an earlier one: the defaults, the environment variables of tini and dumb-init, our own, the flags.
 """
 
+import posix
+
 from . import signals
 
 TYPE_CHECKING = False
@@ -23,13 +25,19 @@ class Options:
 
     __slots__ = (
         "argv",
+        "drain_timeout",
         "exit_remap",
+        "exit_report",
         "forward_to",
         "json",
+        "orphans",
         "parent_death_signal",
         "rewrite",
         "show",
+        "stop_timeout",
+        "termination_log",
         "verbosity",
+        "wait_for",
         "warn_on_reap",
     )
 
@@ -42,6 +50,14 @@ class Options:
         """Who receives a forwarded signal: ``child``, ``group`` or ``all``."""
         self.rewrite: "dict[int, int]" = {}
         """Signal numbers to the ones delivered in their place; 0 drops."""
+        self.stop_timeout: "float | None" = None
+        """Seconds from the first stop signal until a workload that still lives is killed; None for never."""
+        self.drain_timeout = 5.0
+        """Seconds that whoever is left when the workload has ended has after SIGTERM; 0 leaves them alone."""
+        self.wait_for = "main"
+        """Whose end is the end: the workload's (``main``), or the last process's (``all``)."""
+        self.orphans = "keep"
+        """What becomes of live processes whose parent died: ``keep`` or ``terminate``."""
         self.exit_remap: "dict[int, int]" = {}
         """Exit statuses of the workload to those reported in their place."""
         self.parent_death_signal = 0
@@ -50,6 +66,10 @@ class Options:
         self.verbosity = 1
         """The highest level that is logged: 0 errors, 1 warnings, 2 info, 3 debug, 4 trace."""
         self.json = False
+        self.exit_report = "abnormal"
+        """When to say why the container ends: ``never``, ``abnormal`` or ``always``."""
+        self.termination_log: "str | None" = None
+        """The file that is told, too: an absolute path."""
 
 
 class Option:
@@ -137,6 +157,27 @@ def _number(text: str, most: int, what: str) -> int:
     return int(text)
 
 
+def _seconds(name: str) -> "Setter":
+    def store(settings: "Settings", text: str) -> None:
+        whole, _, fraction = text.partition(".")
+        digits = whole + fraction
+        if not (digits.isascii() and digits.isdigit() and len(whole) <= 9 and len(fraction) <= 9):
+            raise ValueError(f"'{text}' is no number of seconds")
+        settings[name] = float(text)
+
+    return store
+
+
+def _set_termination_log(settings: "Settings", text: str) -> None:
+    """Make the path absolute: when the file is written, our working directory is another."""
+    if not text or "\0" in text:
+        raise ValueError(f"'{text}' is no path")
+    try:
+        settings["termination_log"] = text if text[0] == "/" else f"{posix.getcwd()}/{text}"
+    except OSError:
+        raise ValueError(f"'{text}' is relative, and there is no working directory") from None
+
+
 def _add_rewrite(settings: "Settings", text: str) -> None:
     source, colon, target = text.partition(":")
     if not colon:
@@ -175,6 +216,11 @@ def _set_verbosity(settings: "Settings", text: str) -> None:
 
 _set_forward_to = _choice("forward_to", {"child": "child", "group": "group", "all": "all"})
 _set_log_format = _choice("json", {"text": False, "json": True})
+_set_stop_timeout = _seconds("stop_timeout")
+_set_drain_timeout = _seconds("drain_timeout")
+_set_wait_for = _choice("wait_for", {"main": "main", "all": "all"})
+_set_orphans = _choice("orphans", {"keep": "keep", "terminate": "terminate"})
+_set_exit_report = _choice("exit_report", {"never": "never", "abnormal": "abnormal", "always": "always"})
 
 TABLE = (
     Option(
@@ -208,6 +254,38 @@ TABLE = (
         "deliver the signal TO in place of FROM; 0 drops it; names (TERM, RTMIN+3) or numbers; repeatable",
         _add_rewrite,
         (("PYINIT_REWRITE", _listed(_add_rewrite)),),
+    ),
+    Option(
+        "t",
+        "stop-timeout",
+        "SECONDS",
+        "kill a workload that is still alive this long after the first stop signal (TERM, INT or QUIT)",
+        _set_stop_timeout,
+        (("PYINIT_STOP_TIMEOUT", _set_stop_timeout),),
+    ),
+    Option(
+        "",
+        "drain-timeout",
+        "SECONDS",
+        "when the workload has ended, everything else gets TERM, has this long (5), then gets KILL; 0 skips it",
+        _set_drain_timeout,
+        (("PYINIT_DRAIN_TIMEOUT", _set_drain_timeout),),
+    ),
+    Option(
+        "",
+        "wait-for",
+        "main|all",
+        "whose end is the end: the workload's (the default), or that of the last process it leaves",
+        _set_wait_for,
+        (("PYINIT_WAIT_FOR", _set_wait_for),),
+    ),
+    Option(
+        "",
+        "orphans",
+        "keep|terminate",
+        "terminate: end a live process whose parent died (TERM, then KILL after the drain timeout)",
+        _set_orphans,
+        (("PYINIT_ORPHANS", _set_orphans),),
     ),
     Option(
         "e",
@@ -261,6 +339,22 @@ TABLE = (
         "one line an event, as text (the default) or as a JSON object",
         _set_log_format,
         (("PYINIT_LOG_FORMAT", _set_log_format),),
+    ),
+    Option(
+        "",
+        "exit-report",
+        "never|abnormal|always",
+        "a line on why the container ends: if that was abnormal (the default), always, or never",
+        _set_exit_report,
+        (("PYINIT_EXIT_REPORT", _set_exit_report),),
+    ),
+    Option(
+        "",
+        "termination-log",
+        "PATH",
+        "write that line there, too (Kubernetes reads /dev/termination-log)",
+        _set_termination_log,
+        (("PYINIT_TERMINATION_LOG", _set_termination_log),),
     ),
     Option("l", "license", "", "print the license and exit", _constant("show", "license")),
     Option("V", "version", "", "print the version and exit", _constant("show", "version")),

@@ -1,9 +1,12 @@
 """The waitpid loop; how a process ended."""
 
 import posix
+import time
 
-from . import procfs, signals
+from . import signals
 from .log import DEBUG, Log
+
+_ENDED_OR_STOPPED = posix.WEXITED | posix.WSTOPPED | posix.WNOHANG
 
 BATCH = 1000
 """How many are reaped before pending signals get their turn: a storm of either must not hold up the other."""
@@ -12,53 +15,98 @@ BATCH = 1000
 class Reaper:
     """Waits for every child there is: the workload, and the orphans that the kernel gives us."""
 
-    __slots__ = ("_log", "_warn", "_workload", "status")
+    __slots__ = (
+        "_log",
+        "_tells",
+        "_warn",
+        "_workload",
+        "accounts",
+        "ended",
+        "is_childless",
+        "orphans",
+        "usage",
+        "wait_status",
+    )
 
-    def __init__(self, workload: int, log: Log, warn: bool) -> None:
+    def __init__(self, workload: int, log: Log, warn: bool, accounts: bool) -> None:
         self._workload = workload
         self._log = log
         self._warn = warn
-        """Whether each orphan is worth a line."""
-        self.status: "int | None" = None
-        """The exit status of the workload as a shell tells it, once it has ended."""
+        """Whether each orphan is worth a warning."""
+        self._tells = warn or log.level >= DEBUG
+        self.accounts = accounts
+        """Whether to find out what the workload took if it exits. (If it is killed, that is found out anyway.)"""
+        self.wait_status: "int | None" = None
+        """The workload's, once it has ended."""
+        self.ended = 0.0
+        """When that was seen, on the monotonic clock."""
+        self.usage: "tuple[float, int] | None" = None
+        """What the workload and the children that it waited for took: CPU seconds, and the most memory that one
+        of them had resident, in bytes. None if it was not found out."""
+        self.orphans = 0
+        """How many orphans have been reaped."""
+        self.is_childless = False
+        """Whether nobody was left to wait for when we last looked."""
 
     def reap(self) -> bool:
         """Reap the children that have ended, `BATCH` at most; True if there may be more.
 
         A SIGCHLD stands for any number of children, since a pending one swallows the next (signal(7)): so wait
-        until there is nobody left to wait for.
+        until there is nobody left to wait for. Look first, and then take the one that was looked at: only a zombie
+        still has its name, and only a costlier call tells what the workload took.
 
         Raises:
             ChildProcessError: there is no child at all: the workload has gone, and its status went elsewhere.
         """
+        self.is_childless = False
         try:
             for _ in range(BATCH):
-                if not self._reap_one():
+                found = posix.waitid(posix.P_ALL, 0, _ENDED_OR_STOPPED | posix.WNOWAIT)
+                if found is None:
                     return False
+                pid = found.si_pid
+                if found.si_code > posix.CLD_DUMPED:
+                    self._pass_over(pid, found.si_code, found.si_status)
+                elif pid == self._workload and self.wait_status is None:
+                    self._take_workload(self.accounts or found.si_code != posix.CLD_EXITED)
+                else:
+                    self._take_orphan(pid)
         except ChildProcessError:
-            if self.status is None:
+            if self.wait_status is None:
                 raise
+            self.is_childless = True
             return False
         return True
 
-    def _reap_one(self) -> bool:
-        target, name = -1, None
+    def _take_orphan(self, pid: int) -> None:
+        name = None
         if self._warn:
-            # Only a zombie still has its name: look first, and then reap the one that was looked at.
-            found = posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
-            if found is None:
-                return False
-            target, name = found.si_pid, procfs.name_of(found.si_pid)
-        pid, status = posix.waitpid(target, posix.WNOHANG)
-        if pid == 0:
-            return False
-        if posix.WIFSTOPPED(status):
-            self._stop_tracing(pid, posix.WSTOPSIG(status))
-        elif pid == self._workload:
-            self.status = exit_status(status)
-        else:
+            from . import procfs
+
+            name = procfs.name_of(pid)
+        _, status = posix.waitpid(pid, posix.WNOHANG)
+        self.orphans += 1
+        if self._tells:
             self._tell(pid, name, status)
-        return True
+
+    def _take_workload(self, account: bool) -> None:
+        self.ended = time.monotonic()
+        if account:
+            try:
+                import resource  # noqa: F401 - wait4 imports it, too, but when the child is taken already
+
+                _, self.wait_status, usage = posix.wait4(self._workload, posix.WNOHANG)
+                self.usage = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+                return
+            except ImportError:  # an interpreter without it
+                pass
+        _, self.wait_status = posix.waitpid(self._workload, posix.WNOHANG)
+
+    def _pass_over(self, pid: int, code: int, number: int) -> None:
+        """A child has only stopped. Take the report, or it would come again and again."""
+        posix.waitid(posix.P_PID, pid, _ENDED_OR_STOPPED & ~posix.WEXITED)
+        if code == posix.CLD_TRAPPED:
+            self._stop_tracing(pid, number)
 
     def _tell(self, pid: int, name: "str | None", status: int) -> None:
         if self._warn:

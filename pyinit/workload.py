@@ -2,6 +2,7 @@
 
 import errno
 import posix
+import time
 
 from . import environment, signals
 
@@ -41,7 +42,7 @@ class Workload:
     ignored, which they were not, and takes the environment as a mapping, which it need not be.
     """
 
-    __slots__ = ("_argv", "_receiver", "pid")
+    __slots__ = ("_argv", "_receiver", "pid", "started", "takes_terminal")
 
     def __init__(self, argv: "list[str]", mask: "set[int]", ignore_children: bool) -> None:
         """Fork the child, which takes over in a process group of its own, with signal mask `mask`.
@@ -55,18 +56,20 @@ class Workload:
         self._argv = argv
         words = [word.encode("utf-8", "surrogateescape") for word in argv]
         paths, failure = _search(words[0])
-        takes_terminal = _owns_terminal()
+        self.takes_terminal = _owns_terminal()
+        """Whether it is given the terminal's foreground: Ctrl-C reaches it then, and not us."""
         environment.restore()
         passes_sockets = environment.names_listener(posix.getpid())
         try:
             # exec closes the child's end, and the parent reads the end of file; or else why exec failed.
             self._receiver, sender = posix.pipe2(posix.O_CLOEXEC)
+            self.started = time.monotonic()
             self.pid = posix.fork()
         except OSError as error:
             raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
         if self.pid == 0:
             try:
-                _lead_process_group(takes_terminal)
+                _lead_process_group(self.takes_terminal)
                 if passes_sockets:
                     environment.name_listener()
                 if ignore_children:
@@ -78,6 +81,11 @@ class Workload:
             posix.write(sender, bytes((failure,)))
             posix._exit(127)
         posix.close(sender)
+
+    @property
+    def name(self) -> str:
+        """The program's name without its folder."""
+        return self._argv[0].rpartition("/")[2] or self._argv[0]
 
     def await_program(self) -> None:
         """Return when the program runs: a signal that came before has waited for it, and did not end the child.

@@ -59,6 +59,12 @@ class Container:
         """Send a signal to PID 1 from outside the namespace."""
         os.kill(self.init, number)
 
+    def say(self, line: str = "") -> None:
+        """Write a line to standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+
     def line(self) -> str:
         """The next line of standard output."""
         assert self.process.stdout is not None

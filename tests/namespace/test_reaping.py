@@ -194,9 +194,9 @@ def test_when_not_pid_1_orphans_come_to_pyinit_all_the_same(launcher: str) -> No
     parents = {line.split()[3] for line in (open(f"/proc/{pid}/stat").read() for pid in others()) if line[-1]}
     me = str(posix.getppid())
     assert me != "1" and me in parents, parents
+    orphan = [pid for pid in others() if open(f"/proc/{pid}/stat").read().split()[3] == me]
     posix.close(writer)
     deadline = time.monotonic() + 9
-    orphan = [pid for pid in others() if open(f"/proc/{pid}/stat").read().split()[3] == me]
     while orphan and time.monotonic() < deadline and orphan[0] in others():
         time.sleep(0.01)
     sys.exit(7 if orphan and orphan[0] not in others() else 1)

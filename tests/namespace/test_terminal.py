@@ -121,3 +121,14 @@ def test_in_the_background_the_terminal_is_not_taken(shell: "pexpect.spawn[str]"
     assert "still here" in enter(shell, "echo still here")
     assert "Running" in enter(shell, "jobs")
     enter(shell, "kill %1; wait")
+
+
+def test_ctrl_c_is_none_to_report(on_terminal: Terminal) -> None:
+    """It goes to the workload, not through pyinit; and the person at the terminal knows why it ended."""
+    child = on_terminal("sh", "-c", "echo ready; exec sleep 60")
+    child.expect("ready")
+    child.sendcontrol("c")
+    child.expect(pexpect.EOF)
+    assert "pyinit" not in str(child.before)
+    child.close()
+    assert child.exitstatus == 128 + signal.SIGINT

@@ -126,6 +126,39 @@ def test_the_remaining_settings() -> None:
     assert not parse(PYINIT_WARN_ON_REAP="off").warn_on_reap
     assert parse("--log-format", "json").json and parse(PYINIT_LOG_FORMAT="json").json
     assert parse("-s").argv == parse(TINI_SUBREAPER="").argv == ["true"]
+    assert parse("--wait-for=all").wait_for == parse(PYINIT_WAIT_FOR="all").wait_for == "all"
+    assert parse("--orphans=terminate").orphans == parse(PYINIT_ORPHANS="terminate").orphans == "terminate"
+    assert parse("--exit-report=never").exit_report == parse(PYINIT_EXIT_REPORT="never").exit_report == "never"
+    assert parse("--termination-log=/a").termination_log == parse(PYINIT_TERMINATION_LOG="/a").termination_log == "/a"
+
+
+def test_the_defaults_of_the_end() -> None:
+    """No stop timeout, five seconds to drain, the workload's end is the end."""
+    parsed = parse()
+    assert (parsed.stop_timeout, parsed.drain_timeout, parsed.wait_for, parsed.orphans) == (None, 5, "main", "keep")
+    assert (parsed.exit_report, parsed.termination_log) == ("abnormal", None)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("3", 3), ("0.25", 0.25), (".5", 0.5), ("7.", 7), ("007", 7)])
+def test_seconds(text: str, seconds: float) -> None:
+    """With or without a fraction, 0 among them."""
+    assert parse("-t", text).stop_timeout == parse(PYINIT_STOP_TIMEOUT=text).stop_timeout == seconds
+    parsed = parse(f"--drain-timeout={text}", PYINIT_DRAIN_TIMEOUT="99")
+    assert parsed.drain_timeout == seconds
+    assert parse(PYINIT_DRAIN_TIMEOUT=text).drain_timeout == seconds
+
+
+def test_a_relative_termination_log_is_in_the_folder_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later pyinit's own folder is the root; a folder that has gone is no place for a relative path."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert parse("--termination-log", "log").termination_log == f"{folder}/log"
+    folder.rmdir()
+    with pytest.raises(UsageError, match="option --termination-log: 'log' is relative, and there is no"):
+        parse("--termination-log", "log")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +187,19 @@ def test_the_remaining_settings() -> None:
         (["-r", "0:TERM", "true"], "option -r: there is no signal '0'"),
         (["-p", "FOO", "true"], "option -p: there is no signal 'FOO'"),
         (["--forward-to", "me", "true"], "option --forward-to: 'me' is none of child, group, all"),
+        (["-t", "-1", "true"], "option -t: '-1' is no number of seconds"),
+        (["-t", "10s", "true"], "option -t: '10s' is no number of seconds"),
+        (["-t", "inf", "true"], "option -t: 'inf' is no number of seconds"),
+        (["-t.", "true"], "option -t: '.' is no number of seconds"),
+        (["-t", "1e3", "true"], "option -t: '1e3' is no number of seconds"),
+        (["-t", "1.2.3", "true"], "option -t: '1.2.3' is no number of seconds"),
+        (["-t", "\u0663", "true"], "option -t: '\u0663' is no number of seconds"),
+        (["-t", "9" * 10, "true"], "is no number of seconds"),
+        (["--drain-timeout=", "true"], "option --drain-timeout: '' is no number of seconds"),
+        (["--wait-for=some", "true"], "option --wait-for: 'some' is none of main, all"),
+        (["--orphans", "kill", "true"], "option --orphans: 'kill' is none of keep, terminate"),
+        (["--exit-report=yes", "true"], "option --exit-report: 'yes' is none of never, abnormal, always"),
+        (["--termination-log=", "true"], "option --termination-log: '' is no path"),
         (["--log-format=xml", "true"], "option --log-format: 'xml' is none of text, json"),
     ],
 )
@@ -177,6 +223,11 @@ def test_a_malformed_command_line_is_named(words: list[str], complaint: str) -> 
         ("DUMB_INIT_DEBUG", "x"),
         ("DUMB_INIT_SETSID", "x"),
         ("PYINIT_LOG_FORMAT", "JSON"),
+        ("PYINIT_STOP_TIMEOUT", "soon"),
+        ("PYINIT_DRAIN_TIMEOUT", "5s"),
+        ("PYINIT_WAIT_FOR", "MAIN"),
+        ("PYINIT_ORPHANS", "1"),
+        ("PYINIT_EXIT_REPORT", "1"),
     ],
 )
 def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
@@ -207,6 +258,15 @@ def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> N
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_the_readme_lists_every_option_and_every_variable() -> None:
+    """One table in two places."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for option in TABLE:
+        assert not option.metavar or f"--{option.long}={option.metavar}".replace("|", "\\|") in readme, option.long
+        assert f"--{option.long}" in readme or f"`-{option.short}`" in readme, option.long
+        assert all(variable in readme for variable, _ in option.twins), option.long
+
+
 @pytest.mark.parametrize("word", ["-h", "--help", "-V", "--version", "-l", "--license"])
 def test_what_is_shown_needs_no_program(word: str) -> None:
     """Print and exit: nothing is started."""
@@ -222,7 +282,7 @@ WORDS = st.one_of(
 )
 VARIABLES = st.dictionaries(
     st.sampled_from([variable.encode() for option in TABLE for variable, _ in option.twins]),
-    st.one_of(st.binary(max_size=12), st.sampled_from([b"1", b"0", b"TERM:INT", b"143:0,1", b"json", b"all"])),
+    st.one_of(st.binary(max_size=12), st.sampled_from([b"1", b"0.5", b"TERM:INT", b"143:0,1", b"json", b"all"])),
 )
 
 
@@ -243,6 +303,7 @@ def test_no_input_is_answered_with_anything_but_options_or_a_usage_error(
     assert parsed.argv or parsed.show
     assert parsed.forward_to in ("child", "group", "all")
     assert 0 <= parsed.verbosity <= 4
+    assert 0 <= parsed.drain_timeout < 1e9 and 0 <= (parsed.stop_timeout or 0) < 1e9
     assert all(0 <= code <= 255 for pair in parsed.exit_remap.items() for code in pair)
 
 

@@ -1,0 +1,142 @@
+"""The report: in one line, why the container ends."""
+
+import posix
+import time
+
+from . import reaper, signals
+from .log import ERROR, INFO, Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .init import Init, Received
+    from .log import Field
+
+_MOST_NAMES = 10
+"""So many different names are told: Kubernetes keeps 4 KiB of a termination message."""
+
+
+def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
+    """The line for the log, made when all is over.
+
+    `status` is the workload's as a shell tells it, `exit_status` the one that pyinit ends with.
+    """
+    wait_status = init.reaper.wait_status
+    number = posix.WTERMSIG(wait_status) if wait_status is not None and posix.WIFSIGNALED(wait_status) else 0
+    ended = init.reaper.ended or time.monotonic()
+    seconds = ended - init.workload.started
+    received = _explanation(init, number, ended)
+    since = max(0.0, ended - received.time) if received else None
+    killed_after = init.shutdown.killed_after if init.shutdown else None
+    stragglers = init.shutdown.stragglers if init.shutdown else []
+    stragglers_killed = init.shutdown.stragglers_killed if init.shutdown else None
+    kills = init.memory.kills() if init.memory else 0
+    limit = init.memory.limit() if init.memory else None
+    was_out_of_memory = kills > 0 and number == signals.KILL and killed_after is None
+
+    how = "was killed, and does not end," if wait_status is None else reaper.describe(wait_status)
+    what = f"{init.workload.name} (pid {init.workload.pid}) {how} after {_time(seconds)}"
+    bound = f"the cgroup's limit is {_size(limit)}" if limit else "the cgroup has no limit of its own"
+    if was_out_of_memory:
+        what += f": out of memory ({bound}, {_count(kills, 'kill')})"
+    elif killed_after is not None and received:
+        what += f": it was still there {_time(killed_after)} after {received.name} {received.origin}"
+    elif received and since is not None:
+        what += f", {_time(since)} after {received.name} {received.origin}"
+    facts = [what]
+    if kills and not was_out_of_memory:
+        facts.append(f"{_count(kills, 'process', 'processes')} beside it killed: out of memory ({bound})")
+    if init.reaper.usage:
+        facts.append(f"{_time(init.reaper.usage[0])} CPU, {_size(init.reaper.usage[1])} peak memory")
+    stragglers_ended = _less(stragglers, stragglers_killed or [])
+    if stragglers_ended:
+        facts.append(f"{_count(len(stragglers_ended), 'straggler')} ended ({_names(stragglers_ended)})")
+    if stragglers_killed is not None:
+        facts.append(f"{_count(len(stragglers_killed), 'straggler')} killed ({_names(stragglers_killed)})")
+    if init.reaper.orphans:
+        facts.append(f"{_count(init.reaper.orphans, 'orphan')} reaped")
+
+    fields: "dict[str, Field]" = {
+        "pid": init.workload.pid,
+        "name": init.workload.name,
+        "status": status,
+        "exit_status": exit_status,
+        "killed_by": signals.name_of(number) if number else None,
+        "seconds": _rounded(seconds),
+        "cpu_seconds": _rounded(init.reaper.usage[0]) if init.reaper.usage else None,
+        "peak_memory_bytes": init.reaper.usage[1] if init.reaper.usage else None,
+        "signal": received.name if received else None,
+        "sender_pid": received.pid if received else None,
+        "sender_uid": received.uid if received else None,
+        "signal_seconds": _rounded(since),
+        "killed_after_seconds": _rounded(killed_after),
+        "oom_kills": kills if init.memory else None,
+        "memory_limit_bytes": limit,
+        "memory_peak_bytes": init.memory.peak() if init.memory else None,
+        "stragglers_ended": len(stragglers_ended),
+        "stragglers_ended_names": list(dict.fromkeys(stragglers_ended))[:_MOST_NAMES],
+        "stragglers_killed": len(stragglers_killed or ()),
+        "stragglers_killed_names": list(dict.fromkeys(stragglers_killed or ()))[:_MOST_NAMES],
+        "orphans_reaped": init.reaper.orphans,
+    }
+    return log.line(ERROR if init.is_abnormal() else INFO, "ended", "; ".join(facts), fields)
+
+
+def write_termination_log(path: str, line: bytes, log: Log) -> None:
+    """Write the line to the end of the file; a warning if that cannot be done."""
+    # O_NONBLOCK is for a FIFO that nobody reads: it would keep us here.
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
+    try:
+        fd = posix.open(path, flags, 0o644)
+        try:
+            while line:
+                line = line[posix.write(fd, line) :]
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        log.warning("termination-log", f"cannot write to the termination log '{path}': {error.strerror}")
+
+
+def _explanation(init: "Init", number: int, ended: float) -> "Received | None":
+    """The signal that may explain the end: the one that the workload died of, or else the first to ask it to stop."""
+    if number in init.received:
+        return init.received[number]
+    asked = [found for found in init.received.values() if found.is_stop and found.time <= ended]
+    return min(asked, key=lambda found: found.time) if asked else None
+
+
+def _less(names: "list[str]", others: "list[str]") -> "list[str]":
+    """The names without the others', each as often as it occurs."""
+    rest = list(others)
+    return [name for name in names if name not in rest or rest.remove(name)]  # type: ignore[func-returns-value]
+
+
+def _names(names: "list[str]") -> str:
+    counts: "dict[str, int]" = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    told = [name if count == 1 else f"{count} {name}" for name, count in counts.items()]
+    more = f" and {len(told) - _MOST_NAMES} more names" if len(told) > _MOST_NAMES else ""
+    return (", ".join(told[:_MOST_NAMES]) or "names unknown") + more
+
+
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes = int(seconds) // 60
+    if minutes < 60:
+        return f"{minutes}m{int(seconds) % 60:02d}s"
+    return f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB" if size < 2**33 else f"{size / 2**30:.1f} GiB"
+
+
+def _rounded(seconds: "float | None") -> "float | None":
+    return None if seconds is None else round(seconds, 3)

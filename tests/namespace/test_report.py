@@ -1,0 +1,196 @@
+"""The reason: one line at the end, for those who want to know."""
+
+import json
+import os
+import re
+import resource
+import signal
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import INTERPRETER, Ended, Run, Start, eventually, python
+
+SLEEPER = ["sh", "-c", "echo ready; exec sleep 60"]
+
+
+def report_of(ended: Ended) -> str:
+    """The one line on stderr, without what differs from run to run."""
+    assert len(ended.err.splitlines()) == 1, ended
+    line = re.sub(r"\(pid \d+\)", "(pid N)", ended.err.rstrip("\n"))
+    return re.sub(r"\b\d+(\.\d+)?(ms|s)\b", "TIME", re.sub(r"\d+ MiB peak", "SIZE peak", line))
+
+
+@pytest.mark.parametrize("script", ["exit 0", "exit 3", "exit 143", "kill -TERM 1; exec sleep 60"])
+def test_a_quiet_end_says_nothing(run: Run, script: str) -> None:
+    """Whatever the status: the workload has spoken for itself. And who was asked to end has ended."""
+    assert run("--", "sh", "-c", script).err == ""
+
+
+def test_a_signal_that_nobody_asked_us_to_send_is_told(run: Run) -> None:
+    """Somebody inside has killed the workload; or it has, by a fault of its own."""
+    assert report_of(run("--", "sh", "-c", "kill -KILL $$")) == (
+        "pyinit: sh (pid N) was killed by SIGKILL after TIME; TIME CPU, SIZE peak memory"
+    )
+    ended = run("--", "sh", "-c", "kill -SEGV $$")
+    assert ended.status == 139
+    assert "sh (pid N) was killed by SIGSEGV after TIME" in report_of(ended)
+
+
+def test_a_signal_that_was_forwarded_is_none_to_tell(start: Start) -> None:
+    """Also one that is no stop signal, and one in place of another."""
+    for number, option in ((signal.SIGUSR1, "-v"), (signal.SIGTERM, "-rTERM:USR2")):
+        container = start("-q", option.replace("-v", "-q"), "--", *SLEEPER)
+        container.expect("ready")
+        container.signal(number)
+        ended = container.end()
+        assert ended.status in (138, 140)
+        assert ended.err == ""
+
+
+def test_always_tells_every_end(start: Start, run: Run) -> None:
+    """With the signal that asked for it, who sent that, what it took, and how many orphans there were."""
+    container = start("--exit-report=always", "--", "sh", "-c", "(sleep 0 &); sleep 0.3; echo ready; exec sleep 60")
+    container.expect("ready")
+    container.signal(signal.SIGTERM)
+    assert report_of(container.end()) == (
+        "pyinit: sh (pid N) was killed by SIGTERM after TIME, TIME after SIGTERM from outside the container; "
+        "TIME CPU, SIZE peak memory; 1 orphan reaped"
+    )
+    ended = run("--exit-report=always", "--", "sh", "-c", "exit 3")
+    assert report_of(ended) == "pyinit: sh (pid N) exited with 3 after TIME; TIME CPU, SIZE peak memory"
+
+
+def test_the_sender_inside_is_named(run: Run) -> None:
+    """By pid and name, as long as it lives."""
+    script = f"{INTERPRETER} -ISc 'import os, time; os.kill(1, 15); time.sleep(60)' & wait"
+    line = report_of(run("--exit-report=always", "--", "sh", "-c", f"trap 'exit 0' TERM; {script}"))
+    assert re.search(r"exited with 0 after TIME, TIME after SIGTERM from pid \d+ \(python3[.\d]*\); ", line), line
+    assert line.endswith("1 straggler ended (" + Path(INTERPRETER).name + "); 1 orphan reaped"), line
+
+
+def test_never_tells_nothing(run: Run) -> None:
+    """Not even at -v."""
+    assert run("--exit-report=never", "--", "sh", "-c", "kill -KILL $$").err == ""
+    lines = run("-v", "--exit-report=never", "--", "true").err.splitlines()
+    assert len(lines) == 1 and "started true as pid" in lines[0], lines
+
+
+def test_verbosity_does_not_silence_a_report_that_was_asked_for(run: Run) -> None:
+    """-q is for the log."""
+    assert "exited with 0" in run("-q", "--exit-report=always", "--", "true").err
+    assert "SIGKILL" in run("-q", "--", "sh", "-c", "kill -KILL $$").err
+
+
+def test_memory_and_cpu_time_are_those_of_the_workload_and_its_children(run: Run) -> None:
+    """Against what was really used: 200 MiB, and half a second."""
+    program = "import time; x = b'x' * (200 << 20); t = time.process_time()\nwhile time.process_time() < t + 0.5: pass"
+    record = json.loads(run("--exit-report=always", "--log-format=json", "--", *python(program)).err)
+    assert 200 << 20 < record["peak_memory_bytes"] < 300 << 20
+    assert 0.5 <= record["cpu_seconds"] < 5
+    assert record["seconds"] >= 0.5
+
+
+def test_json_has_the_same_facts_under_stable_names(start: Start) -> None:
+    """The names that docs/log.md lists."""
+    child = "trap '' TERM; echo ready; exec sleep 60"
+    script = f"({child}) & trap 'exit 7' TERM; while :; do sleep 0.05; done"
+    container = start("--drain-timeout=0.3", "--log-format=json", "-e7:9", "--", "/bin/sh", "-c", script)
+    container.expect("ready")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert ended.status == 9
+    record = json.loads(ended.err.splitlines()[-1])
+    documented = Path(__file__).parents[2].joinpath("docs", "log.md").read_text()
+    assert all(f"`{name}`" in documented for name in record), record
+    known = {
+        "level": "error",
+        "event": "ended",
+        "name": "sh",
+        "status": 7,
+        "exit_status": 9,
+        "killed_by": None,
+        "signal": "SIGTERM",
+        "sender_pid": 0,
+        "killed_after_seconds": None,
+        "stragglers_killed": 1,
+        "stragglers_killed_names": ["sleep"],
+    }
+    assert {name: record[name] for name in known} == known, record
+    assert record["orphans_reaped"] >= 1 and record["signal_seconds"] < record["seconds"]
+
+
+def test_hundreds_of_stragglers_still_make_a_line(start: Start) -> None:
+    """Names are counted, and only some are told."""
+    script = "for i in $(seq 300); do sleep 60 & done; echo ready; read line"
+    container = start("--exit-report=always", "--", "sh", "-c", script, stdin=subprocess.PIPE)
+    container.expect("ready")
+    ended = container.end()
+    assert re.search(r"; 300 stragglers ended \(.*\d+ sleep.*\); 300 orphans reaped", ended.err), ended
+
+
+def test_the_termination_log_gets_the_very_line(run: Run, tmp_path: Path) -> None:
+    """At its end: what the workload wrote there stays. Relative to the folder that pyinit was started in."""
+    log = tmp_path / "termination-log"
+    script = "echo 'last words' > termination-log; kill -KILL $$"
+    for option in (f"--termination-log={log}", "--termination-log=termination-log"):
+        ended = run(option, "--", "sh", "-c", script, cwd=tmp_path)
+        assert ended.status == 137
+        assert log.read_text() == "last words\n" + ended.err
+
+
+def test_the_termination_log_is_made_if_need_be_and_says_nothing_of_quiet_ends(run: Run, tmp_path: Path) -> None:
+    """One line for an abnormal end, none for the others."""
+    log = tmp_path / "log"
+    run("-v", f"--termination-log={log}", "--", "true")
+    assert not log.exists()
+    run(f"--termination-log={log}", "--exit-report=always", "--", "true")
+    assert "exited with 0" in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) & 0o111 == 0
+
+
+def test_the_termination_log_tells_also_why_there_was_no_start(run: Run, tmp_path: Path) -> None:
+    """Kubernetes shows it then."""
+    log = tmp_path / "log"
+    ended = run(f"--termination-log={log}", "--", "no-such-program")
+    assert ended.status == 127
+    assert log.read_text() == ended.err == "pyinit: cannot find 'no-such-program' in PATH\n"
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/", "/no/such/folder/log", "fifo"])
+def test_a_termination_log_that_cannot_be_written_is_a_warning(run: Run, tmp_path: Path, path: str) -> None:
+    """A full device, a folder, a FIFO that nobody reads: the status is the same."""
+    os.mkfifo(tmp_path / "fifo")
+    ended = run(f"--termination-log={path}", "--", "sh", "-c", "kill -KILL $$", cwd=tmp_path)
+    assert ended.status == 137
+    first, second = ended.err.splitlines()
+    assert "was killed by SIGKILL" in first
+    assert second.startswith("pyinit: cannot write to the termination log '"), ended
+
+
+def test_an_interpreter_without_resource_does_without_the_figures(run: Run, launcher: str, tmp_path: Path) -> None:
+    """It is an extension module, and some images are cut down."""
+    hide = f'mount --bind /dev/null {resource.__file__} && exec "$@"'
+    ended = run("--exit-report=always", "--", "sh", "-c", "exit 3", before=["unshare", "-m", "sh", "-c", hide, "sh"])
+    assert ended.status == 3
+    assert report_of(ended) == "pyinit: sh (pid N) exited with 3 after TIME"
+
+
+def test_a_stalled_reader_of_standard_error_does_not_hold_up_the_end(start: Start) -> None:
+    """The pipe is full, the line is dropped, and the status is the same."""
+    program = """if True:
+        import fcntl, os
+        flags = fcntl.fcntl(2, fcntl.F_GETFL)
+        fcntl.fcntl(2, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        try:
+            while True:
+                os.write(2, b"x" * 4096)
+        except BlockingIOError:
+            fcntl.fcntl(2, fcntl.F_SETFL, flags)
+        os.kill(os.getpid(), 9)
+    """
+    container = start("--", *python(program))
+    eventually(lambda: container.process.poll() is not None, "it has ended")
+    assert container.end().status == 137

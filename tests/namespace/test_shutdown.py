@@ -1,0 +1,370 @@
+"""The end, in stages: nothing is killed that could have ended by itself."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import PATIENCE, UNSHARE, Container, Run, Start, eventually, python
+
+NOTES_TERM = "trap 'echo {0} heard; exit' TERM; echo {0} ready; while :; do sleep 0.05; done"
+"""A shell program that says when it is ready, and that it has got SIGTERM."""
+
+IGNORES_TERM = "trap '' TERM; echo {0} ready; while :; do sleep 0.05; done"
+
+
+def lines(container: Container, count: int) -> set[str]:
+    """So many lines of standard output, in no order."""
+    return {container.line() for _ in range(count)}
+
+
+def is_stopped(container: Container) -> bool:
+    """Whether one of the processes in it has stopped."""
+    family = psutil.Process(container.init).children(recursive=True)
+    return any(member.status() == psutil.STATUS_STOPPED for member in family)
+
+
+def test_the_stop_signal_goes_to_the_workload_alone_and_then_to_all_that_is_left(start: Start) -> None:
+    """The workload decides when: its child hears of it when it has ended, and saves its work."""
+    child = "trap 'sleep 0.3; echo child saved; exit' TERM; echo child ready; while :; do sleep 0.05; done"
+    workload = f"""({child}) &
+        trap 'sleep 0.3; echo workload done; exit 4' TERM; echo workload ready; while :; do sleep 0.05; done"""
+    container = start("--", "sh", "-c", workload)
+    assert lines(container, 2) == {"workload ready", "child ready"}
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (4, "workload done\nchild saved\n"), ended
+    assert "pyinit" not in ended.err
+
+
+def test_a_stopped_straggler_is_continued_and_hears_the_signal(start: Start) -> None:
+    """SIGTERM alone would stay pending for ever."""
+    child = "trap 'echo heard; exit' TERM; kill -STOP \\$\\$; sleep 60"
+    container = start("--", "sh", "-c", f'sh -c "{child}" & read line', stdin=subprocess.PIPE)
+    eventually(lambda: is_stopped(container), "the child has stopped")
+    ended = container.end()
+    assert (ended.status, ended.out) == (1, "heard\n"), ended
+
+
+def test_a_daemon_is_asked_to_go_too(start: Start) -> None:
+    """Another session, another process group: it is one of those that are left all the same."""
+    daemon = NOTES_TERM.format("daemon")
+    container = start("--", "sh", "-c", f'(setsid sh -c "{daemon}" &); read line; exit 3', stdin=subprocess.PIPE)
+    container.expect("daemon ready")
+    ended = container.end()
+    assert (ended.status, ended.out) == (3, "daemon heard\n"), ended
+
+
+def test_who_ignores_the_signal_is_killed_after_the_drain_timeout(start: Start) -> None:
+    """Not before, and the report names it."""
+    container = start(
+        "--drain-timeout=0.7", "--", "sh", "-c", f"({IGNORES_TERM.format('child')}) & read line", stdin=subprocess.PIPE
+    )
+    container.expect("child ready")
+    begin = time.monotonic()
+    ended = container.end()
+    assert 0.7 <= time.monotonic() - begin < 5
+    assert ended.status == 1
+    assert ended.err.startswith("pyinit: sh (pid ") and "straggler" in ended.err and "killed (sh" in ended.err, ended
+
+
+def test_without_stragglers_there_is_no_wait(run: Run) -> None:
+    """The drain timeout is for those who are left."""
+    begin = time.monotonic()
+    assert run("--drain-timeout=20", "--", "sh", "-c", "sleep 0 & wait; exit 6").status == 6
+    assert time.monotonic() - begin < 5
+
+
+def test_a_drain_timeout_of_0_leaves_the_others_to_the_kernel(start: Start) -> None:
+    """As under tini: nobody hears anything, and PID 1 goes."""
+    container = start(
+        "--drain-timeout=0", "--", "sh", "-c", f"({NOTES_TERM.format('child')}) & read line", stdin=subprocess.PIPE
+    )
+    container.expect("child ready")
+    ended = container.end()
+    assert (ended.status, ended.out, ended.err) == (1, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_the_stop_timeout_kills_a_workload_that_ignores_the_signal(start: Start, number: int) -> None:
+    """It counts from the first stop signal, whichever that is."""
+    container = start("-t0.6", "--", "sh", "-c", "trap '' TERM INT QUIT; echo ready; while :; do sleep 0.05; done")
+    container.expect("ready")
+    begin = time.monotonic()
+    container.signal(number)
+    time.sleep(0.3)  # a second one changes nothing
+    container.signal(number)
+    ended = container.end()
+    assert 0.6 <= time.monotonic() - begin < 0.6 + 0.3 + 4
+    assert ended.status == 137
+    name = signal.Signals(number).name
+    assert "was killed by SIGKILL after " in ended.err and f" after {name} from outside the container" in ended.err
+
+
+def test_no_other_signal_starts_the_stop_timeout(start: Start) -> None:
+    """SIGHUP asks for a reload; a dropped SIGTERM asks for nothing."""
+    container = start(
+        "-t0.2",
+        "-rTERM:0",
+        "--",
+        "sh",
+        "-c",
+        "trap 'echo reloaded' HUP; echo ready; read line; exit 5",
+        stdin=subprocess.PIPE,
+    )
+    container.expect("ready")
+    container.signal(signal.SIGTERM)
+    container.signal(signal.SIGHUP)
+    time.sleep(0.6)
+    ended = container.end()
+    assert (ended.status, ended.out) == (5, "reloaded\n"), ended
+
+
+def test_a_second_stop_signal_while_draining_goes_to_all_that_is_left(start: Start) -> None:
+    """And so does any other: the workload has gone, and its number may be another's."""
+    child = "trap '' TERM; trap 'echo child got INT; exit' INT; echo child ready; while :; do sleep 0.05; done"
+    # A shell has its background children ignore SIGINT, and they cannot trap it then: Python's are not so.
+    container = start("-v", "--drain-timeout=20", "--", "bash", "-mc", f"({child}) & read line", stdin=subprocess.PIPE)
+    container.expect("child ready")
+    container.say()
+    assert container.process.stderr is not None
+    while b"SIGTERM to those who are left" not in (line := container.process.stderr.readline()):
+        assert line, "pyinit has ended"
+    container.signal(signal.SIGINT)
+    container.expect("child got INT")
+    ended = container.end()
+    assert ended.status == 0
+    assert "pyinit: SIGINT from outside the container, forwarded to all" in ended.err
+
+
+def test_orphans_are_reaped_while_draining(start: Start) -> None:
+    """Who is left may leave orphans of its own."""
+    child = """if True:
+        import _signal, posix, time
+        _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+        print("ready", flush=True)
+        while posix.getppid() != 1:
+            time.sleep(0.01)
+        middle = posix.fork()
+        if middle == 0:
+            posix.write(1, b"%d\\n" % posix.fork())
+            posix._exit(0)
+        posix.waitpid(middle, 0)
+        time.sleep(0.5)
+        import os
+        print(len([name for name in posix.listdir("/proc") if name.isdigit()]), flush=True)
+    """
+    workload = python(f"import os, sys; os.fork() or os.execv(sys.executable, {python(child)!r}); sys.stdin.read()")
+    container = start("--", *workload, stdin=subprocess.PIPE)
+    container.expect("ready")
+    ended = container.end()
+    # PID 1 and the child itself: the orphan (which said a 0) has gone, and no zombie is left of it.
+    assert ended.out.split()[-1] == "2", ended
+
+
+def test_wait_for_all_stays_until_the_successor_has_ended(start: Start) -> None:
+    """The status is that of the first, whatever the successor's is."""
+    container = start(
+        "--wait-for=all",
+        "--drain-timeout=0.1",
+        "--",
+        "sh",
+        "-c",
+        "(read line <&3; sleep 0.5; echo over; exit 9) 3<&0 & exit 3",
+        stdin=subprocess.PIPE,
+    )
+    time.sleep(0.5)
+    assert container.process.poll() is None
+    ended = container.end()
+    assert (ended.status, ended.out, ended.err) == (3, "over\n", "")
+
+
+def test_wait_for_all_stop_signals_go_to_all_when_the_workload_has_gone(start: Start) -> None:
+    """There is nobody else who could be meant."""
+    container = start("--wait-for=all", "--", "sh", "-c", f"({NOTES_TERM.format('successor')}) & exit 3")
+    container.expect("successor ready")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (3, "successor heard\n"), ended
+
+
+def test_wait_for_all_a_stop_signal_passes_on_when_the_workload_ends(start: Start) -> None:
+    """The workload first, alone; then the others. They have all the time they want."""
+    child = "trap 'sleep 1; echo child saved; exit' TERM; echo child ready; while :; do sleep 0.05; done"
+    workload = f"({child}) & trap 'echo workload done; exit 4' TERM; echo ready; while :; do sleep 0.05; done"
+    container = start("--wait-for=all", "--drain-timeout=0.1", "--", "sh", "-c", workload)
+    assert lines(container, 2) == {"ready", "child ready"}
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (4, "workload done\nchild saved\n"), ended
+
+
+def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
+    """Then it is as it always is: SIGTERM to all, the drain timeout, SIGKILL."""
+    container = start(
+        "--wait-for=all",
+        "-t0.3",
+        "--drain-timeout=0.3",
+        "--",
+        "sh",
+        "-c",
+        f"({IGNORES_TERM.format('successor')}) & exit 3",
+    )
+    container.expect("successor ready")
+    begin = time.monotonic()
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert 0.6 <= time.monotonic() - begin < 5
+    assert ended.status == 3
+    assert "killed (sh" in ended.err, ended
+
+
+def test_nothing_wakes_pyinit_while_no_deadline_is_pending(start: Start) -> None:
+    """A stop timeout that nobody has started is none, and waiting for all is no reason to look."""
+    container = start("-t20", "--wait-for=all", "--", "sh", "-c", "(echo ready; exec sleep 60) & exit 3")
+    container.expect("ready")
+    status = Path(f"/proc/{container.init}/status")
+
+    def switches() -> list[str]:
+        return [line for line in status.read_text().splitlines() if "ctxt_switches" in line]
+
+    before, after = [""], switches()
+    while before != after:  # until it has settled
+        time.sleep(0.5)
+        before, after = after, switches()
+    time.sleep(2)
+    assert switches() == after
+
+
+WORKER = """if True:
+    import posix, time, _signal
+    {0}
+    middle = posix.fork()
+    if middle == 0:
+        if posix.fork():
+            _signal.pause()
+        {1}
+        posix.write(1, b"worker %d\\n" % posix.getpid())
+        while True:
+            time.sleep(60)
+    import sys
+    sys.stdin.readline()
+    posix.kill(middle, _signal.SIGKILL)
+    posix.waitpid(middle, 0)
+    posix.write(1, b"parent killed\\n")
+    sys.stdin.readline()
+"""
+"""A worker whose parent is killed when a line comes in, by the workload, which goes on."""
+
+
+@pytest.mark.parametrize(
+    ("preparation", "seen"),
+    [
+        ("pass", ["SIGTERM"]),
+        ("_signal.signal(_signal.SIGTERM, _signal.SIG_IGN)", ["SIGTERM", "SIGKILL"]),
+    ],
+)
+def test_live_orphans_are_ended_if_asked_for(start: Start, preparation: str, seen: list[str]) -> None:
+    """A worker whose parent was killed: SIGTERM, and SIGKILL after the drain timeout. The workload lives on."""
+    container = start(
+        "-v",
+        "--orphans=terminate",
+        "--drain-timeout=0.5",
+        "--",
+        *python(WORKER.format("pass", preparation)),
+        stdin=subprocess.PIPE,
+    )
+    assert container.line().startswith("worker ")
+    container.say()
+    container.expect("parent killed")
+    eventually(lambda: len(psutil.Process(container.init).children(recursive=True)) == 1, "the workload is left alone")
+    ended = container.end()
+    assert ended.status == 0
+    told = [line for line in ended.err.splitlines() if "whose parent died" in line]
+    assert [line.split()[1] for line in told] == seen, ended
+
+
+def test_live_orphans_are_kept_by_default_and_so_are_older_children(start: Start) -> None:
+    """Nobody's parent has died who was a child of the shell that executed pyinit."""
+    container = start("--", *python(WORKER.format("pass", "pass")), stdin=subprocess.PIPE)
+    assert container.line().startswith("worker ")
+    container.say()
+    container.expect("parent killed")
+    time.sleep(1.5)
+    assert len(psutil.Process(container.init).children(recursive=True)) == 2
+    before = python(
+        "import os, sys, time; os.fork() or os.execvp('sleep', ['sleep', '60']); time.sleep(0.1);"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    container = start(
+        "-v",
+        "--orphans=terminate",
+        "--",
+        "sh",
+        "-c",
+        "echo ready; read line; sleep 1.5",
+        before=before,
+        stdin=subprocess.PIPE,
+    )
+    container.expect("ready")
+    assert "whose parent died" not in container.end().err
+
+
+def test_a_workload_that_may_not_be_killed_does_not_keep_the_container(start: Start) -> None:
+    """Without CAP_KILL, and another user's by now: a second after the try the end goes on, and the kernel ends all."""
+    drop = "import os, signal, sys; os.setgroups([]); os.setgid(1002); os.setuid(1002); print('ready', flush=True);"
+    container = start(
+        "-t0.2",
+        "--drain-timeout=0.2",
+        "--",
+        *python(drop + "signal.pause()"),
+        before=["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"],
+    )
+    container.expect("ready")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert ended.status == 137, ended
+    assert "cannot kill pid" in ended.err and "does not end: going on without it" in ended.err
+
+
+BESIDE = """if True:
+    import json, os, subprocess, sys, time
+    stranger = "trap 'echo heard >> heard' TERM CONT INT HUP; echo > ready; while :; do sleep 0.05; done"
+    beside = subprocess.Popen(["sh", "-c", stranger])
+    while not os.path.exists("ready"):
+        time.sleep(0.01)
+    status = subprocess.call(sys.argv[1:])
+    def alive():
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) not in (1, beside.pid):
+                try:
+                    words = open(f"/proc/{name}/stat").read().rpartition(")")[2].split()
+                except OSError:
+                    continue
+                if words[0] != "Z" and int(words[1]) != beside.pid:
+                    yield open(f"/proc/{name}/comm").read()
+    survivors = list(alive())
+    beside.kill()
+    beside.wait()
+    print(json.dumps([status, survivors, os.path.exists("heard")]))
+"""
+"""PID 1 of a namespace in which pyinit runs beside a stranger: the status, who survived, what the stranger heard."""
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        "sleep 60 & exit 3",
+        "(setsid sh -c 'sleep 60 & sleep 60' &) ; sleep 0.2; exit 3",
+        "(trap '' TERM; sleep 60; sleep 60) & sleep 0.2; exit 3",
+        "for i in 1 2 3 4 5; do (trap '' TERM; while :; do sleep 0.01; done) & done; sleep 0.2; exit 3",
+    ],
+)
+def test_as_a_subreaper_only_our_own_are_ended(launcher: str, tmp_path: Path, workload: str) -> None:
+    """Whoever else is there gets no signal, and none of ours survives."""
+    command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout == "[3, [], false]\n", done
