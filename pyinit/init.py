@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PATIENCE = 10
 """How many turns in a row may fail before that counts as not being able to go on."""
 
+_SHORT_RUN = 0.002
+"""Seconds after which a workload that still runs is none that is over at once, and the end is prepared for."""
+
 _AFTER_END = 1.0
 """Seconds that zombies may keep us busy when the workload has ended, before those who live are asked to go."""
 
@@ -113,13 +116,15 @@ class Init:
         more = self.reaper.reap()
         if self._is_over(more):
             return True
-        seconds = None
+        seconds = None if self._is_prepared else _SHORT_RUN
         if self._deadlines and self.shutdown:
             self._deadlines.meet()
             if self.shutdown.is_over:
                 return True
             seconds = self._deadlines.remaining()
         info = signals.wait(0 if more else seconds)
+        if not self._is_prepared and (info is None or not signals.is_child_report(info)):
+            self._prepare()
         if info is None or signals.is_own_doing(info, self._pid):  # a line about the latter would raise the next one
             return False
         if self._log.level >= TRACE:
@@ -132,7 +137,9 @@ class Init:
         """Whether the container may end. `more` says that there is still somebody to reap."""
         ended = self.reaper.wait_status is not None
         if not self._is_prepared:
-            if ended and self.reaper.is_childless:
+            if not ended:
+                return False
+            if self.reaper.is_childless:
                 return True  # a short run: none of what follows is needed, or loaded
             self._prepare()
         if self.shutdown is None:
