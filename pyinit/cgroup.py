@@ -30,10 +30,10 @@ class Memory:
         # A container's cgroup is new, another's is not: what has happened before is none of ours.
         self._before = self._count()
 
-    def kills(self) -> int:
+    def kills(self) -> "int | None":
         """How many processes of the cgroup were killed for want of memory since we are here."""
         now = self._count()
-        return 0 if now is None or self._before is None else max(0, now - self._before)
+        return None if now is None or self._before is None else max(0, now - self._before)
 
     def limit(self) -> "int | None":
         """In bytes; None if there is none."""
@@ -78,9 +78,10 @@ def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
             continue
         if kinds[0] == "cgroup" and "memory" not in kinds[2].split(","):
             continue
-        root, point, path = places[3].rstrip("/"), places[4], paths[kinds[0]]
-        # A container sees its own cgroup as the root of the mount, even where the path is told from the machine's.
-        below = path[len(root) :] if path.startswith(f"{root}/") else ""
-        found[kinds[0]] = point + below.rstrip("/")
+        root, point, path = places[3].rstrip("/"), places[4], paths[kinds[0]].rstrip("/")
+        if path == root or path.startswith(f"{root}/"):
+            found[kinds[0]] = point + path[len(root) :]
+        else:  # a container whose own cgroup is mounted, while its path is told from somewhere else
+            found.setdefault(kinds[0], point)
     kind = "cgroup" if "cgroup" in found else "cgroup2"  # where both are mounted, version 1 has the memory controller
     return tuple([f"{found[kind]}/{name}" for name in _FILES[kind]]) if kind in found else ()

@@ -11,20 +11,25 @@ import posix
 from . import procfs, signals
 from .log import Log
 
-_ROUNDS = 10
+_ROUNDS = 3
 """How often to walk at most: each walk may find somebody who was born during the one before."""
+
+_MOST_NAMES = 10
+"""So many different names are told: Kubernetes keeps 4 KiB of a termination message."""
 
 
 def can_be_reached() -> bool:
-    """Whether there is a way to them: PID 1 needs none, a walk needs /proc."""
-    return posix.getpid() == 1 or procfs.is_ours()
+    """Whether there is a way to them: PID 1 needs none, a walk needs /proc, and a descriptor to read it with."""
+    return posix.getpid() == 1 or (procfs.is_ours() and procfs.process(posix.getpid()) is not None)
 
 
-def send(log: Log, *numbers: int) -> None:
+def send(log: "Log | None", *numbers: int) -> None:
     """Send each of the signals to every process that is left.
 
+    Who may not be signalled is a line in the `log`. (Not as PID 1: the kernel keeps that to itself.)
+
     Raises:
-        OSError: nobody was there (ESRCH), or none of them may be signalled (EPERM).
+        OSError: nobody was there (ESRCH).
     """
     if posix.getpid() != 1:
         _send_to_descendants(log, numbers)
@@ -33,12 +38,25 @@ def send(log: Log, *numbers: int) -> None:
         posix.kill(-1, number)
 
 
-def names() -> "list[str]":
-    """The names of our descendants that are alive. (Not of those that ``docker exec`` brought in.)"""
-    return [found.name for found in procfs.descendants(posix.getpid()) if not found.is_dead]
+def living() -> "list[procfs.Process]":
+    """Our descendants that are alive. (Not those that ``docker exec`` brought in.)"""
+    return [found for found in procfs.descendants(posix.getpid()) if not found.is_dead]
 
 
-def _send_to_descendants(log: Log, numbers: "tuple[int, ...]") -> None:
+def different(names: "list[str]") -> "list[str]":
+    """The names, each once, and not too many."""
+    return list(dict.fromkeys(names))[:_MOST_NAMES]
+
+
+def summary(names: "list[str]") -> str:
+    """The names in a line, each with how often it occurs."""
+    told = different(names)
+    more = len(set(names)) - len(told)
+    counted = [name if names.count(name) == 1 else f"{names.count(name)} {name}" for name in told]
+    return ", ".join(counted) + (f" and {more} more" if more else "")
+
+
+def _send_to_descendants(log: "Log | None", numbers: "tuple[int, ...]") -> None:
     reached = set()
     for _ in range(_ROUNDS):
         found = [member for member in procfs.descendants(posix.getpid()) if member.identity not in reached]
@@ -52,12 +70,14 @@ def _send_to_descendants(log: Log, numbers: "tuple[int, ...]") -> None:
             except ProcessLookupError:  # it has ended meanwhile
                 continue
             except OSError as error:
-                name = signals.name_of(numbers[0])
-                log.warning(
-                    "undeliverable",
-                    f"cannot send {name} to pid {member.pid} ({member.name}): {error.strerror}",
-                    signal=name,
-                    pid=member.pid,
-                )
+                if log:
+                    warn(log, member, numbers[0], error)
     if not reached:
         raise ProcessLookupError(errno.ESRCH, posix.strerror(errno.ESRCH))
+
+
+def warn(log: Log, member: procfs.Process, number: int, error: OSError) -> None:
+    """Say that a process could not be sent a signal."""
+    name = signals.name_of(number)
+    message = f"cannot send {name} to {member.name} (pid {member.pid}): {error.strerror}"
+    log.warning("undeliverable", message, signal=name, pid=member.pid)

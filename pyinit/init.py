@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATIENCE = 10
 """How many turns in a row may fail before that counts as not being able to go on."""
 
-_SHORT_RUN = 0.002
+_SHORT_RUN = 0.005
 """Seconds after which a workload that still runs is none that is over at once, and the end is prepared for."""
 
 _AFTER_END = 1.0
@@ -49,7 +49,7 @@ class Init:
         "_is_prepared",
         "_log",
         "_pid",
-        "_target",
+        "_prepare_at",
         "memory",
         "reaper",
         "received",
@@ -62,8 +62,7 @@ class Init:
         self._chosen = chosen
         self._log = log
         self._pid = posix.getpid()
-        # What kill(2) is given to reach whom signals are forwarded to; None for everyone.
-        self._target: "int | None" = {"child": workload.pid, "group": -workload.pid, "all": None}[chosen.forward_to]
+        self._prepare_at = workload.started + _SHORT_RUN
         self._is_prepared = False
         self._deadlines: "Deadlines | None" = None
         accounts = chosen.exit_report == "always" or log.level >= INFO
@@ -94,16 +93,26 @@ class Init:
                 if failures == PATIENCE:
                     raise
                 self._log.error("failed", f"carrying on after {error!r}")
-        if self.reaper.wait_status is None:  # killed, and hanging in the kernel all the same
-            return 128 + signals.KILL
-        return reaper.exit_status(self.reaper.wait_status)
+        if self.reaper.wait_status is not None:
+            return reaper.exit_status(self.reaper.wait_status)
+        # It hangs in the kernel. SIGKILL will end it, ours or the one that comes when PID 1 has gone; if we may not
+        # send it, and are not PID 1, nothing has.
+        return 125 if self._pid != 1 and self.killed_after is None else 128 + signals.KILL
+
+    @property
+    def killed_after(self) -> "float | None":
+        """Seconds from the first stop signal until we killed the workload; None if that did not end it."""
+        status = self.reaper.wait_status
+        if self.shutdown is None or (status is not None and reaper.exit_status(status) != 128 + signals.KILL):
+            return None
+        return self.shutdown.killed_after
 
     def is_abnormal(self) -> bool:
         """Whether the end is none that anybody asked for."""
         status = self.reaper.wait_status
         if status is None or (self.memory and self.memory.kills()):
             return True
-        if self.shutdown and (self.shutdown.killed_after is not None or self.shutdown.stragglers_killed is not None):
+        if self.killed_after is not None or (self.shutdown and self.shutdown.has_killed):
             return True
         if not posix.WIFSIGNALED(status):
             return False
@@ -116,14 +125,14 @@ class Init:
         more = self.reaper.reap()
         if self._is_over(more):
             return True
-        seconds = None if self._is_prepared else _SHORT_RUN
+        seconds = None if self._is_prepared else max(0.0, self._prepare_at - time.monotonic())
         if self._deadlines and self.shutdown:
             self._deadlines.meet()
             if self.shutdown.is_over:
                 return True
             seconds = self._deadlines.remaining()
         info = signals.wait(0 if more else seconds)
-        if not self._is_prepared and (info is None or not signals.is_child_report(info)):
+        if not self._is_prepared and time.monotonic() >= self._prepare_at:
             self._prepare()
         if info is None or signals.is_own_doing(info, self._pid):  # a line about the latter would raise the next one
             return False
@@ -135,24 +144,27 @@ class Init:
 
     def _is_over(self, more: bool) -> bool:
         """Whether the container may end. `more` says that there is still somebody to reap."""
-        ended = self.reaper.wait_status is not None
-        if not self._is_prepared:
-            if not ended:
-                return False
+        if self.reaper.wait_status is None:
+            return self.shutdown is not None and self.shutdown.is_over
+        if self.shutdown is None:
             if self.reaper.is_childless:
                 return True  # a short run: none of what follows is needed, or loaded
             self._prepare()
-        if self.shutdown is None:
-            return ended
-        if ended and self.shutdown.is_running:
-            self._target = None  # its number may be another's soon
+            if self.shutdown is None:
+                return True
+        if self.shutdown.is_running:
             while more and time.monotonic() < self.reaper.ended + _AFTER_END:
                 more = self.reaper.reap()
             self.shutdown.workload_ended(self.reaper.is_childless)
-        return self.shutdown.is_over or (ended and self.reaper.is_childless)
+        elif self.reaper.is_childless:
+            self.shutdown.all_ended()
+        return self.shutdown.is_over
 
     def _prepare(self) -> None:
-        """Load what the end will take: while the workload is busy, and not when there may be no memory for it."""
+        """Load what the end will take: while the workload is busy, and not when there may be no memory for it.
+
+        If that fails it is tried again when it is needed.
+        """
         self._is_prepared = True
         self.reaper.accounts = True
         try:
@@ -174,33 +186,46 @@ class Init:
     def _forward(self, info: "struct_siginfo") -> None:
         number = self._chosen.rewrite.get(info.si_signo, info.si_signo)
         is_stop = number != 0 and (info.si_signo in signals.STOP_SIGNALS or number in signals.STOP_SIGNALS)
-        if is_stop and self.shutdown:
-            self.shutdown.stop()
+        if is_stop:
+            if self.shutdown is None:
+                self._prepare()
+            if self.shutdown:
+                self.shutdown.stop()
         try:
-            if number and self._target is None:
-                self._send_to_all(number)
-            elif number and self._target is not None:
-                posix.kill(self._target, number)
+            if number:
+                self._send(number)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or belongs to somebody else by now
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
             return
-        if number and number not in self.received:
+        if number and number not in self.received and self.reaper.wait_status is None:
             self.received[number] = Received(info, is_stop)
         if self._log.level >= INFO:
             self._tell(info, number)
 
-    def _send_to_all(self, number: int) -> None:
-        from . import everyone
+    @property
+    def _receivers(self) -> str:
+        """Who gets a signal now. The number of a workload that has ended may be another's."""
+        is_running = self.reaper.wait_status is None and (self.shutdown is None or self.shutdown.is_running)
+        return self._chosen.forward_to if is_running else "all"
 
-        if everyone.can_be_reached() or self.reaper.wait_status is not None:
-            everyone.send(self._log, number)
-        else:
+    def _send(self, number: int) -> None:
+        receivers = self._receivers
+        if receivers == "child":
             posix.kill(self.workload.pid, number)
+        elif receivers == "group":
+            posix.kill(-self.workload.pid, number)
+        else:
+            from . import everyone
+
+            if everyone.can_be_reached() or self.reaper.wait_status is not None:
+                everyone.send(self._log, number)
+            else:
+                posix.kill(self.workload.pid, number)
 
     def _tell(self, info: "struct_siginfo", number: int) -> None:
         name = signals.name_of(info.si_signo)
-        to = "all" if self._target is None else self._chosen.forward_to
+        to = self._receivers
         if number == 0:
             outcome = "dropped"
         elif number == info.si_signo:

@@ -118,10 +118,11 @@ class Log:
         """
         if self._write is None:
             self._write = self._open()
-        if self._rest:
-            self._rest = self._rest[self._write(self._rest) :]
-            if self._rest:
+        while self._rest:
+            written = self._write(self._rest)
+            if not written:
                 raise BlockingIOError
+            self._rest = self._rest[written:]
         self._rest = line[self._write(line) :]  # what a terminal or socket had no room for goes first next time
 
     def _open(self) -> "Write":

@@ -124,8 +124,10 @@ def give_up(error: Exception, chosen: options.Options) -> int:
     log = Log(chosen.verbosity, chosen.json)
     line = log.line(ERROR, event, message, {})
     log.write(line)
-    if chosen.termination_log and chosen.exit_report != "never":
+    # Where the options could not be read, one variable still can.
+    path = chosen.termination_log or posix.environ.get(b"PYINIT_TERMINATION_LOG", b"").decode(errors="surrogateescape")
+    if path and chosen.exit_report != "never":
         from . import report
 
-        report.write_termination_log(chosen.termination_log, line, log)
+        report.write_termination_log(path, line, log)
     return status

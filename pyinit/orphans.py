@@ -6,7 +6,7 @@ The kernel tells nobody of a re-parenting, so one has to look, again and again: 
 import posix
 import time
 
-from . import procfs, signals
+from . import everyone, procfs, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,17 +57,12 @@ class Orphans:
 
     def _send(self, orphan: procfs.Process, *numbers: int) -> None:
         """No handle is needed: the number of a child of ours is its own until we have waited for it."""
-        name = signals.name_of(numbers[0])
         try:
             for number in numbers:
                 posix.kill(orphan.pid, number)
         except OSError as error:
-            self._log.warning(
-                "undeliverable",
-                f"cannot send {name} to the orphan {orphan.name} (pid {orphan.pid}): {error.strerror}",
-                signal=name,
-                pid=orphan.pid,
-            )
-        else:
-            message = f"{name} to {orphan.name} (pid {orphan.pid}), whose parent died"
-            self._log.info("orphan", message, pid=orphan.pid, name=orphan.name, signal=name)
+            everyone.warn(self._log, orphan, numbers[0], error)
+            return
+        name = signals.name_of(numbers[0])
+        message = f"{name} to {orphan.name} (pid {orphan.pid}), whose parent died"
+        self._log.info("orphan", message, pid=orphan.pid, name=orphan.name, signal=name)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_ROUNDS = 5
+_ROUNDS = 3
 """How often to look at all processes for a picture in which nobody's parent is missing."""
 
 
@@ -137,17 +137,24 @@ def send(target: Process, number: int) -> None:
     Raises:
         OSError: it has gone (ESRCH), or it is not ours to signal (EPERM).
     """
+    handle = None
     try:
-        handle = posix.pidfd_open(target.pid)
+        handle = posix.pidfd_open(target.pid)  # it pins the number: whoever has it now is the one it stands for
     except OSError as error:
         if error.errno == errno.ESRCH:
             raise
-        posix.kill(target.pid, number)  # before Linux 5.3, in a sandbox, or out of descriptors
-        return
     try:
-        now = process(target.pid)  # the handle pins the number: whoever has it now is the one it stands for
+        now = process(target.pid)
+        if now is None and handle is not None:  # it has gone, or that was the last descriptor
+            posix.close(handle)
+            handle = None
+            now = process(target.pid)
         if now is None or now.started != target.started:
             raise ProcessLookupError(errno.ESRCH, posix.strerror(errno.ESRCH))
-        signals.send_by_handle(handle, number)
+        if handle is None:  # before Linux 5.3, in a sandbox, or out of descriptors
+            posix.kill(target.pid, number)
+        else:
+            signals.send_by_handle(handle, number)
     finally:
-        posix.close(handle)
+        if handle is not None:
+            posix.close(handle)

@@ -91,15 +91,10 @@ class Reaper:
 
     def _take_workload(self, account: bool) -> None:
         self.ended = time.monotonic()
-        if account:
-            try:
-                import resource  # noqa: F401 - wait4 imports it, too, but when the child is taken already
-
-                _, self.wait_status, usage = posix.wait4(self._workload, posix.WNOHANG)
-                self.usage = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-                return
-            except ImportError:  # an interpreter without it
-                pass
+        if account and _can_import_resource():
+            _, self.wait_status, usage = posix.wait4(self._workload, posix.WNOHANG)
+            self.usage = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+            return
         _, self.wait_status = posix.waitpid(self._workload, posix.WNOHANG)
 
     def _pass_over(self, pid: int, code: int, number: int) -> None:
@@ -139,3 +134,12 @@ def describe(status: int) -> str:
     """How a process ended, as the end of a sentence that starts with it."""
     code = posix.waitstatus_to_exitcode(status)
     return f"exited with {code}" if code >= 0 else f"was killed by {signals.name_of(-code)}"
+
+
+def _can_import_resource() -> bool:
+    """Whether wait4 will do: it imports this extension module, and fails when the child is taken already."""
+    try:
+        import resource  # noqa: F401
+    except Exception:  # an interpreter without it, no descriptor, no memory
+        return False
+    return True

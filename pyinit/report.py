@@ -3,16 +3,14 @@
 import posix
 import time
 
-from . import reaper, signals
+from . import everyone, reaper, signals
 from .log import ERROR, INFO, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .init import Init, Received
     from .log import Field
-
-_MOST_NAMES = 10
-"""So many different names are told: Kubernetes keeps 4 KiB of a termination message."""
+    from .shutdown import Shutdown
 
 
 def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
@@ -24,19 +22,17 @@ def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
     number = posix.WTERMSIG(wait_status) if wait_status is not None and posix.WIFSIGNALED(wait_status) else 0
     ended = init.reaper.ended or time.monotonic()
     seconds = ended - init.workload.started
-    received = _explanation(init, number, ended)
+    received = _explanation(init, number)
     since = max(0.0, ended - received.time) if received else None
-    killed_after = init.shutdown.killed_after if init.shutdown else None
-    stragglers = init.shutdown.stragglers if init.shutdown else []
-    stragglers_killed = init.shutdown.stragglers_killed if init.shutdown else None
-    kills = init.memory.kills() if init.memory else 0
+    killed_after = init.killed_after
+    kills = init.memory.kills() if init.memory else None
     limit = init.memory.limit() if init.memory else None
-    was_out_of_memory = kills > 0 and number == signals.KILL and killed_after is None
+    was_out_of_memory = kills and number == signals.KILL and number not in init.received and killed_after is None
 
-    how = "was killed, and does not end," if wait_status is None else reaper.describe(wait_status)
+    how = reaper.describe(wait_status) if wait_status is not None else "does not end, and is given up"
     what = f"{init.workload.name} (pid {init.workload.pid}) {how} after {_time(seconds)}"
     bound = f"the cgroup's limit is {_size(limit)}" if limit else "the cgroup has no limit of its own"
-    if was_out_of_memory:
+    if kills and was_out_of_memory:
         what += f": out of memory ({bound}, {_count(kills, 'kill')})"
     elif killed_after is not None and received:
         what += f": it was still there {_time(killed_after)} after {received.name} {received.origin}"
@@ -47,11 +43,15 @@ def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
         facts.append(f"{_count(kills, 'process', 'processes')} beside it killed: out of memory ({bound})")
     if init.reaper.usage:
         facts.append(f"{_time(init.reaper.usage[0])} CPU, {_size(init.reaper.usage[1])} peak memory")
-    stragglers_ended = _less(stragglers, stragglers_killed or [])
-    if stragglers_ended:
-        facts.append(f"{_count(len(stragglers_ended), 'straggler')} ended ({_names(stragglers_ended)})")
-    if stragglers_killed is not None:
-        facts.append(f"{_count(len(stragglers_killed), 'straggler')} killed ({_names(stragglers_killed)})")
+    ended_names, killed_names, left_names = _stragglers(init.shutdown)
+    if ended_names:
+        facts.append(f"{_count(len(ended_names), 'straggler')} ended ({everyone.summary(ended_names)})")
+    if killed_names:
+        facts.append(f"{_count(len(killed_names), 'straggler')} killed ({everyone.summary(killed_names)})")
+    elif killed_names is None:
+        facts.append("stragglers killed (/proc does not tell who)")
+    if left_names:
+        facts.append(f"{_count(len(left_names), 'straggler')} left behind ({everyone.summary(left_names)})")
     if init.reaper.orphans:
         facts.append(f"{_count(init.reaper.orphans, 'orphan')} reaped")
 
@@ -69,13 +69,15 @@ def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
         "sender_uid": received.uid if received else None,
         "signal_seconds": _rounded(since),
         "killed_after_seconds": _rounded(killed_after),
-        "oom_kills": kills if init.memory else None,
+        "oom_kills": kills,
         "memory_limit_bytes": limit,
         "memory_peak_bytes": init.memory.peak() if init.memory else None,
-        "stragglers_ended": len(stragglers_ended),
-        "stragglers_ended_names": list(dict.fromkeys(stragglers_ended))[:_MOST_NAMES],
-        "stragglers_killed": len(stragglers_killed or ()),
-        "stragglers_killed_names": list(dict.fromkeys(stragglers_killed or ()))[:_MOST_NAMES],
+        "stragglers_ended": len(ended_names),
+        "stragglers_ended_names": everyone.different(ended_names),
+        "stragglers_killed": None if killed_names is None else len(killed_names),
+        "stragglers_killed_names": everyone.different(killed_names or []),
+        "stragglers_left": len(left_names),
+        "stragglers_left_names": everyone.different(left_names),
         "orphans_reaped": init.reaper.orphans,
     }
     return log.line(ERROR if init.is_abnormal() else INFO, "ended", "; ".join(facts), fields)
@@ -96,27 +98,25 @@ def write_termination_log(path: str, line: bytes, log: Log) -> None:
         log.warning("termination-log", f"cannot write to the termination log '{path}': {error.strerror}")
 
 
-def _explanation(init: "Init", number: int, ended: float) -> "Received | None":
+def _explanation(init: "Init", number: int) -> "Received | None":
     """The signal that may explain the end: the one that the workload died of, or else the first to ask it to stop."""
     if number in init.received:
         return init.received[number]
-    asked = [found for found in init.received.values() if found.is_stop and found.time <= ended]
+    asked = [found for found in init.received.values() if found.is_stop]
     return min(asked, key=lambda found: found.time) if asked else None
 
 
-def _less(names: "list[str]", others: "list[str]") -> "list[str]":
-    """The names without the others', each as often as it occurs."""
-    rest = list(others)
-    return [name for name in names if name not in rest or rest.remove(name)]  # type: ignore[func-returns-value]
-
-
-def _names(names: "list[str]") -> str:
-    counts: "dict[str, int]" = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    told = [name if count == 1 else f"{count} {name}" for name, count in counts.items()]
-    more = f" and {len(told) - _MOST_NAMES} more names" if len(told) > _MOST_NAMES else ""
-    return (", ".join(told[:_MOST_NAMES]) or "names unknown") + more
+def _stragglers(shutdown: "Shutdown | None") -> "tuple[list[str], list[str] | None, list[str]]":
+    """The names of those who ended, who were killed (None if that is not known), and who are there all the same."""
+    if shutdown is None:
+        return [], [], []
+    killed = {member.identity for member in shutdown.killed}
+    left = {member.identity for member in shutdown.left}
+    ended_names = [member.name for member in shutdown.stragglers if member.identity not in killed]
+    killed_names = [member.name for member in shutdown.killed if member.identity not in left]
+    left_names = [member.name for member in shutdown.left]
+    is_known = killed or not shutdown.has_killed
+    return ended_names, killed_names if is_known else None, left_names
 
 
 def _count(count: int, one: str, many: str = "") -> str:

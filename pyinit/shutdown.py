@@ -11,13 +11,14 @@ that still lives is killed, and a stay is over.
 import posix
 import time
 
-from . import everyone, signals
+from . import everyone, procfs, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .deadlines import Deadlines
     from .log import Log
     from .options import Options
+    from .procfs import Process
 
 RUNNING, STAYING, DRAINING, KILLING, OVER = "running", "staying", "draining", "killing", "over"
 
@@ -34,14 +35,17 @@ class Shutdown:
     __slots__ = (
         "_chosen",
         "_deadlines",
+        "_hangs",
         "_log",
         "_ran_out",
         "_stopped",
         "_workload",
+        "has_killed",
+        "killed",
         "killed_after",
+        "left",
         "stage",
         "stragglers",
-        "stragglers_killed",
     )
 
     def __init__(self, workload: int, chosen: "Options", deadlines: "Deadlines", log: "Log") -> None:
@@ -53,13 +57,19 @@ class Shutdown:
         """When the first stop signal came."""
         self._ran_out = False
         """Whether the stop timeout has passed."""
+        self._hangs = False
+        """Whether the workload is there all the same."""
         self.stage = RUNNING
         self.killed_after: "float | None" = None
         """Seconds from the first stop signal until we killed the workload; None if we did not."""
-        self.stragglers: "list[str]" = []
-        """The names of those who were left when the workload had ended, and got SIGTERM."""
-        self.stragglers_killed: "list[str] | None" = None
-        """The names of those who were left after the drain timeout; None if it did not come to that."""
+        self.stragglers: "list[Process]" = []
+        """Who was left when the workload had ended, and got SIGTERM."""
+        self.has_killed = False
+        """Whether the drain timeout has passed, and those who were left have got SIGKILL."""
+        self.killed: "list[Process]" = []
+        """Who they were, as far as that is known."""
+        self.left: "list[Process]" = []
+        """Who is there all the same when we go, though not with us: PID 1 takes everybody along."""
 
     @property
     def is_running(self) -> bool:
@@ -85,13 +95,19 @@ class Shutdown:
     def workload_ended(self, nobody_is_left: bool) -> None:
         """The workload has ended, and we were waiting for that."""
         if self._chosen.wait_for == "all" and not self._ran_out and not nobody_is_left:
+            self.stage = STAYING
             self._log.info("staying", "the workload has ended, others live on: staying until they have ended, too")
             if self._stopped is not None:  # it was asked to stop, and so are they
                 self._send(signals.TERM, signals.CONT)
-            self.stage = STAYING
             return
         self._deadlines.cancel(self._run_out)
         self._drain(nobody_is_left)
+
+    def all_ended(self) -> None:
+        """Nobody is left whom we were waiting for."""
+        if self.stage == STAYING:
+            self._drain(nobody_is_left=True)
+        self.stage = OVER
 
     def _run_out(self) -> None:
         """The stop timeout has passed."""
@@ -100,6 +116,7 @@ class Shutdown:
             self._drain()
             return
         assert self._stopped is not None
+        self._deadlines.set(self._give_up_workload, _AFTER_KILL)
         after = time.monotonic() - self._stopped
         try:
             posix.kill(self._workload, signals.KILL)
@@ -107,60 +124,78 @@ class Shutdown:
             self._log.info("stop-timeout", f"killed pid {self._workload}, {after:.1f}s after the stop signal")
         except OSError as error:  # EPERM: somebody else's by now, and we lack CAP_KILL
             self._log.error("undeliverable", f"cannot kill pid {self._workload}: {error.strerror}", signal="SIGKILL")
-        self._deadlines.set(self._give_up_workload, _AFTER_KILL)
 
     def _give_up_workload(self) -> None:
         if self.stage == RUNNING:
+            self._hangs = True
             self._log.error("hanging", f"pid {self._workload} does not end: going on without it", pid=self._workload)
             self._drain()
 
+    # In the stages below the next deadline comes first: whatever else fails, the end comes.
+
     def _drain(self, nobody_is_left: bool = False) -> None:
         """Ask all that are left to go, and give them time."""
+        self.stage = OVER
         if not self._chosen.drain_timeout:
-            self.stage = OVER
             return
         if nobody_is_left:  # in our care: what `docker exec` brought in is not, but shall hear of the end
             if posix.getpid() == 1:
                 self._send(signals.TERM, signals.CONT)
-            self.stage = OVER
             return
         if not everyone.can_be_reached():
             self._log.warning("undeliverable", "cannot see who is left, for want of /proc: leaving them alone")
-            self.stage = OVER
             return
-        self.stragglers = self._names()
-        self._log.info("draining", f"SIGTERM to those who are left: {', '.join(self.stragglers)}")
-        self._send(signals.TERM, signals.CONT)
         self._deadlines.set(self._kill, self._chosen.drain_timeout)
         self.stage = DRAINING
+        self.stragglers = self._living()
+        self._log.info("draining", f"SIGTERM to those who are left: {_names(self.stragglers)}")
+        self._send(signals.TERM, signals.CONT)
+        self._warn_of_unreachable(self.stragglers, signals.TERM)
 
     def _kill(self) -> None:
         """The drain timeout has passed: kill all that are left."""
-        self.stragglers_killed = self._names()
-        self._log.info("killing", f"SIGKILL to those who are left: {', '.join(self.stragglers_killed)}")
-        self._deadlines.set(self._give_up, _AFTER_KILL)
-        self._kill_again()
-        self.stage = KILLING
-
-    def _kill_again(self) -> None:
+        if self.stage == DRAINING:
+            self._deadlines.set(self._give_up, _AFTER_KILL)
+            self.stage = KILLING
+            self.killed = self._living()
+            self.has_killed = bool(self.killed) or not procfs.is_ours()  # or they have gone just now
+            self._log.info("killing", f"SIGKILL to those who are left: {_names(self.killed)}")
+            self._warn_of_unreachable(self.killed, signals.KILL)
         self._send(signals.KILL)
-        if posix.getpid() != 1:
-            self._deadlines.set(self._kill_again, _KILL_AGAIN)
+        if posix.getpid() != 1:  # a walk may miss who is just being born
+            self._deadlines.set(self._kill, _KILL_AGAIN)
 
     def _give_up(self) -> None:
+        if posix.getpid() != 1:
+            self.left = self._living()
         self.stage = OVER
 
-    def _names(self) -> "list[str]":
+    def _living(self) -> "list[Process]":
+        """Who is left, as far as that can be seen: all but a workload that hangs."""
         try:
-            return everyone.names()
+            return [member for member in everyone.living() if member.pid != self._workload or not self._hangs]
         except Exception:  # no names, then: what follows matters more
             return []
 
+    def _warn_of_unreachable(self, members: "list[Process]", number: int) -> None:
+        """Say whom we may not signal, for want of CAP_KILL."""
+        for member in members:
+            try:
+                posix.kill(member.pid, 0)
+            except PermissionError as error:
+                everyone.warn(self._log, member, number, error)
+            except OSError:  # it has ended meanwhile
+                pass
+
     def _send(self, *numbers: int) -> None:
         try:
-            everyone.send(self._log, *numbers)
+            everyone.send(None, *numbers)
         except ProcessLookupError:  # nobody is left
             pass
-        except OSError as error:
+        except Exception as error:
             name = signals.name_of(numbers[0])
-            self._log.warning("undeliverable", f"cannot send {name} to all: {error.strerror}", signal=name)
+            self._log.error("undeliverable", f"cannot send {name} to all that are left: {error!r}", signal=name)
+
+
+def _names(members: "list[Process]") -> str:
+    return everyone.summary([member.name for member in members]) or "(names unknown)"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, Ended, Run, Start, eventually, python
+from .conftest import INTERPRETER, Ended, Run, Start, clean_environment, eventually, python
 
 SLEEPER = ["sh", "-c", "echo ready; exec sleep 60"]
 
@@ -194,3 +194,73 @@ def test_a_stalled_reader_of_standard_error_does_not_hold_up_the_end(start: Star
     container = start("--", *python(program))
     eventually(lambda: container.process.poll() is not None, "it has ended")
     assert container.end().status == 137
+
+
+def test_a_straggler_that_takes_another_name_is_still_one(run: Run) -> None:
+    """The same process, seen twice: it was killed, and nobody else ended."""
+    program = """if True:
+        import _signal, posix, time
+        if posix.fork() == 0:
+            _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+            while posix.getppid() != 1:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            with open("/proc/self/comm", "w") as file:
+                file.write("renamed")
+            time.sleep(60)
+        time.sleep(0.2)
+        posix._exit(3)
+    """
+    ended = run("--drain-timeout=1", "--", *python(program))
+    assert ended.status == 3
+    assert "; 1 straggler killed (renamed); 1 orphan reaped\n" in ended.err and "straggler ended" not in ended.err, (
+        ended
+    )
+
+
+def test_without_proc_nobody_knows_how_many_were_killed(run: Run) -> None:
+    """And no number is claimed."""
+    without_proc = ["sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
+    script = "(trap '' TERM; exec sleep 60) & sleep 0.2; exit 3"
+    for form, told in (
+        ("text", "; stragglers killed (/proc does not tell who)"),
+        ("json", '"stragglers_killed": null'),
+    ):
+        ended = run(f"--log-format={form}", "--drain-timeout=0.2", "--", "sh", "-c", script, before=without_proc)
+        assert ended.status == 3
+        assert told in ended.err, ended
+
+
+def test_a_signal_that_came_after_the_death_explains_nothing(start: Start) -> None:
+    """The workload died of a signal that nobody had asked us to send, by then."""
+    program = """if True:
+        import _signal, posix, sys, time
+        if posix.fork() == 0:
+            _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+            while posix.getppid() != 1:
+                time.sleep(0.01)
+            print("left", flush=True)
+            sys.stdin.readline()
+            posix._exit(0)
+        time.sleep(0.2)
+        posix.kill(posix.getpid(), _signal.SIGTERM)
+    """
+    container = start("-v", "--drain-timeout=20", "--", *python(program), stdin=subprocess.PIPE)
+    container.expect("left")
+    container.signal(signal.SIGTERM)
+    assert container.process.stderr is not None
+    told = [container.process.stderr.readline().decode()]
+    while told[-1] and "forwarded to all" not in told[-1]:
+        told.append(container.process.stderr.readline().decode())
+    container.say()
+    ended = container.end()
+    assert ended.status == 143
+    assert "was killed by SIGTERM after" in ended.err and "from outside" not in ended.err, (told, ended)
+
+
+def test_the_termination_log_tells_of_a_usage_error(run: Run, tmp_path: Path) -> None:
+    """The variable can be read though the words cannot."""
+    log = tmp_path / "log"
+    ended = run("--nonsense", "--", "true", env=clean_environment(PYINIT_TERMINATION_LOG=str(log)))
+    assert ended.status == 125
+    assert log.read_text() == ended.err

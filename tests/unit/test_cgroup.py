@@ -97,4 +97,4 @@ def test_where_it_cannot_be_read_nothing_is_claimed(monkeypatch: pytest.MonkeyPa
     """No /proc, no mount, no controller, files that say something else."""
     Files(monkeypatch, files)
     memory = cgroup.Memory()
-    assert (memory.kills(), memory.limit(), memory.peak()) == (0, None, None)
+    assert (memory.kills(), memory.limit(), memory.peak()) == (None, None, None)
