@@ -1,5 +1,6 @@
 """Containers, and what can be seen of them."""
 
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,6 +101,16 @@ def execute(container: Container, *command: str) -> str:
     assert isinstance(output, bytes)
     assert status == 0, output.decode()
     return output.decode()
+
+
+def read_file(container: Container, path: str) -> str:
+    """What a file of the container holds, also when that has ended."""
+    parts, _ = container.get_archive(path)
+    with tarfile.open(fileobj=BytesIO(b"".join(parts))) as archive:
+        [member] = archive.getmembers()
+        file = archive.extractfile(member)
+        assert file is not None, member
+        return file.read().decode()
 
 
 def processes(container: Container) -> list[Process]:
