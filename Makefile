@@ -26,7 +26,7 @@ demo:
 	@$(PYTHON) examples/demo.py
 
 bench: $(READY)
-	@$(RUN) -m bench $(ARGS)
+	@$(RUN) -m tools.engine -- $(RUN) -m tools.base_images -- $(RUN) -m bench $(ARGS)
 
 image:
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag pyinit .

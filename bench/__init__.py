@@ -1,1 +1,1 @@
-"""Measures pyinit beside its peers: ``python3 -m bench``, as root."""
+"""Measures pyinit beside its peers: ``make bench``, as root."""

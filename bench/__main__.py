@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import contenders, idle, memory, probes, reaping, report, signals, start
+from bench import contenders, engine, idle, memory, probes, reaping, report, signals, start, stop
 from bench.container import Failed
 from bench.setting import Setting
 
@@ -21,7 +21,7 @@ MET, MISSED, IMPOSSIBLE = range(3)
 def main() -> int:
     """Measure everything in one run, print the tables as they come, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python3 -m bench", description="Measure pyinit beside its peers.")
-    parser.add_argument("--quick", action="store_true", help="less of everything: a minute at most")
+    parser.add_argument("--quick", action="store_true", help="less of everything: a minute or so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     # Not sys.executable: that of a virtual environment reads one file more at each start.
     parser.add_argument(
@@ -43,14 +43,15 @@ def _run(quick: bool, python: str | None, file: Path | None) -> int:
         raise contenders.Unavailable("only root may create PID namespaces: run it as root")
     if not python:
         raise contenders.Unavailable("no python3 found for pyinit: name one with --python")
-    contenders.provide_tools()
-    with tempfile.TemporaryDirectory(prefix="pyinit-bench-") as name:
+    with engine.connect() as client, tempfile.TemporaryDirectory(prefix="pyinit-bench-") as name:
+        contenders.provide_tools()
         folder = Path(name)
         built = folder / "probes"
         built.mkdir()
         probes.build(built)
         inits = [*contenders.find_peers(), contenders.install_pyinit(folder, python)]
-        return _measure(Setting({init.name: init for init in inits}, python, built, quick), file)
+        with engine.equip(client, folder / "image") as equipped:
+            return _measure(Setting({init.name: init for init in inits}, python, built, equipped, quick), file)
 
 
 def _measure(setting: Setting, file: Path | None) -> int:
@@ -58,9 +59,10 @@ def _measure(setting: Setting, file: Path | None) -> int:
     machine = report.describe_machine()
     versions = {contenders.INTERPRETER: asked.stdout.split()[-1]}
     versions.update((name, init.version()) for name, init in setting.inits.items())
+    versions["docker"] = setting.engine.version()
     print(report.heading(machine, versions), flush=True)
     found = []
-    for part in (start, signals, reaping, idle, memory):
+    for part in (start, signals, reaping, idle, memory, stop):
         found.append(part.measure(setting))
         print(f"\n{report.as_text(found[-1])}", flush=True)
     if file:

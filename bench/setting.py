@@ -5,15 +5,17 @@ from pathlib import Path
 
 from bench.container import Container
 from bench.contenders import Contender
+from bench.engine import Engine
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The inits by name, pyinit among them, the interpreter, the folder of probes, and whether time is short."""
+    """The inits by name, pyinit among them, the interpreter, the folder of probes, the engine, and if time is short."""
 
     inits: dict[str, Contender]
     python: str
     probes: Path
+    engine: Engine
     quick: bool
 
     def probe(self, name: str) -> str:
