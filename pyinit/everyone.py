@@ -1,4 +1,4 @@
-"""All processes that are left to pyinit, signalled as one.
+"""All processes that are left to pyinit: signalled as one, told by name.
 
 PID 1 has a call for it: ``kill(-1)`` reaches every process of the PID namespace but the caller, in one step that
 no fork can slip through (kill(2)); those that ``docker exec`` brought in are among them. Anybody else has strangers
@@ -15,7 +15,7 @@ _ROUNDS = 3
 """How often to walk at most: each walk may find somebody who was born during the one before."""
 
 _MOST_NAMES = 10
-"""So many different names are told: Kubernetes keeps 4 KiB of a termination message."""
+"""So many different names are told: a line should stay one that can be read."""
 
 
 def can_be_reached() -> bool:

@@ -22,22 +22,38 @@ PATIENCE = 10
 _SHORT_RUN = 0.005
 """Seconds after which a workload that still runs is none that is over at once, and the end is prepared for."""
 
+_RETRY = 1.0
+"""Seconds until that is tried again where it failed."""
+
 _AFTER_END = 1.0
 """Seconds that zombies may keep us busy when the workload has ended, before those who live are asked to go."""
 
 
 class Received:
-    """A signal that was passed on, when it came for the first time."""
+    """A signal that came in."""
 
-    __slots__ = ("is_stop", "name", "origin", "pid", "time", "uid")
+    __slots__ = ("_info", "_origin", "is_stop", "pid", "time", "uid")
 
     def __init__(self, info: "struct_siginfo", is_stop: bool) -> None:
-        self.time = time.monotonic()
+        self._info = info
+        self._origin: "str | None" = None
         self.is_stop = is_stop
-        self.name = signals.name_of(info.si_signo)
-        self.origin = _origin(info)
+        self.time = time.monotonic()
         self.pid = info.si_pid if signals.is_sent(info) else None
+        """The sender's pid, 0 for one outside the PID namespace, None for the kernel; ``uid`` likewise."""
         self.uid = info.si_uid if signals.is_sent(info) else None
+        if is_stop:
+            self.origin()  # as long as the sender is there
+
+    @property
+    def name(self) -> str:
+        return signals.name_of(self._info.si_signo)
+
+    def origin(self) -> str:
+        """Where it came from, as the words behind its name. Looked up once: it takes /proc."""
+        if self._origin is None:
+            self._origin = _origin(self.pid)
+        return self._origin
 
 
 class Init:
@@ -50,6 +66,7 @@ class Init:
         "_log",
         "_pid",
         "_prepare_at",
+        "first_stop",
         "memory",
         "reaper",
         "received",
@@ -70,7 +87,9 @@ class Init:
         self.shutdown: "Shutdown | None" = None
         self.memory: "Memory | None" = None
         self.received: "dict[int, Received]" = {}
-        """What was passed on, by the number that was delivered."""
+        """What was passed on to the workload last, by the number that was delivered."""
+        self.first_stop: "Received | None" = None
+        """The first stop signal that was passed on to it."""
 
     def wait(self) -> int:
         """Forward signals and reap orphans until the end; return the exit status of the workload.
@@ -123,7 +142,7 @@ class Init:
     def _turn(self) -> bool:
         """Do what is to be done, and wait for the next signal or deadline; True at the end."""
         more = self.reaper.reap()
-        if self._is_over(more):
+        if self._advance(more):
             return True
         seconds = None if self._is_prepared else max(0.0, self._prepare_at - time.monotonic())
         if self._deadlines and self.shutdown:
@@ -142,8 +161,8 @@ class Init:
             self._forward(info)
         return False
 
-    def _is_over(self, more: bool) -> bool:
-        """Whether the container may end. `more` says that there is still somebody to reap."""
+    def _advance(self, more: bool) -> bool:
+        """Go on to the next stage of the end where that is due; True if there is none. `more` is what `reap` said."""
         if self.reaper.wait_status is None:
             return self.shutdown is not None and self.shutdown.is_over
         if self.shutdown is None:
@@ -161,36 +180,40 @@ class Init:
         return self.shutdown.is_over
 
     def _prepare(self) -> None:
-        """Load what the end will take: while the workload is busy, and not when there may be no memory for it.
+        """Load what the end takes: while the workload is busy, and not when there may be no memory for it.
 
-        If that fails it is tried again when it is needed.
+        (All but the report, which only some ends need.) If that fails, it is tried again and again.
         """
-        self._is_prepared = True
-        self.reaper.accounts = True
         try:
             from .cgroup import Memory
             from .deadlines import Deadlines
             from .shutdown import Shutdown
 
-            self._deadlines = deadlines = Deadlines()
-            self.shutdown = shutdown = Shutdown(self.workload.pid, self._chosen, deadlines, self._log)
-            self.memory = Memory()
+            deadlines = Deadlines()
+            shutdown = Shutdown(self.workload.pid, self._chosen, deadlines, self._log)
+            memory = Memory()
             if self._chosen.orphans == "terminate":
                 from .orphans import Orphans
 
                 orphans = Orphans(self.workload.pid, self._chosen.drain_timeout, shutdown, deadlines, self._log)
                 orphans.end()
         except Exception as error:
+            self._prepare_at = time.monotonic() + _RETRY
             self._log.error("failed", f"cannot prepare for the end, and carrying on all the same: {error!r}")
+            return
+        self._is_prepared = True
+        self._deadlines, self.shutdown, self.memory = deadlines, shutdown, memory
+        self.reaper.accounts = True
+        if self.first_stop:
+            shutdown.stop()
 
     def _forward(self, info: "struct_siginfo") -> None:
         number = self._chosen.rewrite.get(info.si_signo, info.si_signo)
         is_stop = number != 0 and (info.si_signo in signals.STOP_SIGNALS or number in signals.STOP_SIGNALS)
-        if is_stop:
-            if self.shutdown is None:
-                self._prepare()
-            if self.shutdown:
-                self.shutdown.stop()
+        if is_stop and not self._is_prepared:
+            self._prepare()
+        if is_stop and self.shutdown:
+            self.shutdown.stop()
         try:
             if number:
                 self._send(number)
@@ -198,10 +221,13 @@ class Init:
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
             return
-        if number and number not in self.received and self.reaper.wait_status is None:
-            self.received[number] = Received(info, is_stop)
+        received = Received(info, is_stop)
+        if number and self.reaper.wait_status is None:
+            self.received[number] = received
+            if is_stop and self.first_stop is None:
+                self.first_stop = received
         if self._log.level >= INFO:
-            self._tell(info, number)
+            self._tell(received, info.si_signo, number)
 
     @property
     def _receivers(self) -> str:
@@ -223,33 +249,32 @@ class Init:
             else:
                 posix.kill(self.workload.pid, number)
 
-    def _tell(self, info: "struct_siginfo", number: int) -> None:
-        name = signals.name_of(info.si_signo)
+    def _tell(self, received: Received, number: int, delivered: int) -> None:
         to = self._receivers
-        if number == 0:
+        if delivered == 0:
             outcome = "dropped"
-        elif number == info.si_signo:
+        elif delivered == number:
             outcome = f"forwarded to {to}"
         else:
-            outcome = f"forwarded as {signals.name_of(number)}"
+            outcome = f"forwarded as {signals.name_of(delivered)}"
         self._log.info(
             "signal",
-            f"{name} {_origin(info)}, {outcome}",
-            signal=name,
-            sender_pid=info.si_pid if signals.is_sent(info) else None,
-            sender_uid=info.si_uid if signals.is_sent(info) else None,
-            delivered=signals.name_of(number) if number else None,
-            to=to if number else None,
+            f"{received.name} {received.origin()}, {outcome}",
+            signal=received.name,
+            sender_pid=received.pid,
+            sender_uid=received.uid,
+            delivered=signals.name_of(delivered) if delivered else None,
+            to=to if delivered else None,
         )
 
 
-def _origin(info: "struct_siginfo") -> str:
-    """Where a signal came from, as the words behind its name."""
-    if not signals.is_sent(info):
+def _origin(sender: "int | None") -> str:
+    """The sender of a signal, as people know it."""
+    if sender is None:
         return "from the kernel"
-    if info.si_pid == 0:
+    if sender == 0:
         return "from outside the container"
     from . import procfs
 
-    name = procfs.name_of(info.si_pid)
-    return f"from pid {info.si_pid} ({name})" if name else f"from pid {info.si_pid}"
+    name = procfs.name_of(sender)
+    return f"from pid {sender} ({name})" if name else f"from pid {sender}"

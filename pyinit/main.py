@@ -71,17 +71,17 @@ def tell_end(init: "Init", status: int, exit_status: int, chosen: options.Option
 
     if chosen.exit_report == "never":
         return
-    wanted = chosen.exit_report == "always" or init.is_abnormal()
-    if not wanted and log.level < INFO:
-        return
     try:
+        wanted = chosen.exit_report == "always" or init.is_abnormal()
+        if not wanted and log.level < INFO:
+            return
         from . import report
 
         line = report.compose(init, status, exit_status, log)
         log.write(line)
         if wanted and chosen.termination_log:
             report.write_termination_log(chosen.termination_log, line, log)
-    except Exception as error:
+    except Exception as error:  # no descriptor to load it with, no memory
         log.error("failed", f"cannot tell how it ended: {error!r}")
 
 

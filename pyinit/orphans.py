@@ -52,6 +52,7 @@ class Orphans:
                 self._send(found, signals.TERM, signals.CONT)
             elif until <= now:
                 self._send(found, signals.KILL)
+                until = float("inf")  # once: it hangs in the kernel, or is not ours to kill
             seen[found.identity] = until
         self._until = seen
 

@@ -99,7 +99,10 @@ class Reaper:
 
     def _pass_over(self, pid: int, code: int, number: int) -> None:
         """A child has only stopped. Take the report, or it would come again and again."""
-        posix.waitid(posix.P_PID, pid, _ENDED_OR_STOPPED & ~posix.WEXITED)
+        try:
+            posix.waitid(posix.P_PID, pid, _ENDED_OR_STOPPED & ~posix.WEXITED)
+        except ChildProcessError:  # killed meanwhile: it is a zombie, and the next look finds it
+            return
         if code == posix.CLD_TRAPPED:
             self._stop_tracing(pid, number)
 

@@ -8,7 +8,7 @@ from .log import ERROR, INFO, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .init import Init, Received
+    from .init import Init
     from .log import Field
     from .shutdown import Shutdown
 
@@ -22,22 +22,23 @@ def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
     number = posix.WTERMSIG(wait_status) if wait_status is not None and posix.WIFSIGNALED(wait_status) else 0
     ended = init.reaper.ended or time.monotonic()
     seconds = ended - init.workload.started
-    received = _explanation(init, number)
+    # What explains the end: the signal that the workload died of, or else the first that asked it to stop.
+    received = init.received.get(number, init.first_stop)
     since = max(0.0, ended - received.time) if received else None
     killed_after = init.killed_after
     kills = init.memory.kills() if init.memory else None
     limit = init.memory.limit() if init.memory else None
-    was_out_of_memory = kills and number == signals.KILL and number not in init.received and killed_after is None
+    was_out_of_memory = bool(kills) and number == signals.KILL and number not in init.received and killed_after is None
 
     how = reaper.describe(wait_status) if wait_status is not None else "does not end, and is given up"
     what = f"{init.workload.name} (pid {init.workload.pid}) {how} after {_time(seconds)}"
     bound = f"the cgroup's limit is {_size(limit)}" if limit else "the cgroup has no limit of its own"
-    if kills and was_out_of_memory:
-        what += f": out of memory ({bound}, {_count(kills, 'kill')})"
+    if was_out_of_memory:
+        what += f": out of memory ({bound}, {_count(kills or 0, 'kill')})"
     elif killed_after is not None and received:
-        what += f": it was still there {_time(killed_after)} after {received.name} {received.origin}"
+        what += f": it was still there {_time(killed_after)} after {received.name} {received.origin()}"
     elif received and since is not None:
-        what += f", {_time(since)} after {received.name} {received.origin}"
+        what += f", {_time(since)} after {received.name} {received.origin()}"
     facts = [what]
     if kills and not was_out_of_memory:
         facts.append(f"{_count(kills, 'process', 'processes')} beside it killed: out of memory ({bound})")
@@ -96,14 +97,6 @@ def write_termination_log(path: str, line: bytes, log: Log) -> None:
             posix.close(fd)
     except OSError as error:
         log.warning("termination-log", f"cannot write to the termination log '{path}': {error.strerror}")
-
-
-def _explanation(init: "Init", number: int) -> "Received | None":
-    """The signal that may explain the end: the one that the workload died of, or else the first to ask it to stop."""
-    if number in init.received:
-        return init.received[number]
-    asked = [found for found in init.received.values() if found.is_stop]
-    return min(asked, key=lambda found: found.time) if asked else None
 
 
 def _stragglers(shutdown: "Shutdown | None") -> "tuple[list[str], list[str] | None, list[str]]":

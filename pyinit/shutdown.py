@@ -1,8 +1,8 @@
 """The end, in stages: who is asked to go, how long each may take, who is killed.
 
-    running -> draining -> killing -> over          the workload has ended; --drain-timeout, a second
-    running -> staying -> draining ...              --wait-for=all: the workload has ended, others live on
-    (any stage) -> over                             nobody is left
+    running -> draining -> killing -> over      the workload has ended, or hangs; --drain-timeout; a second
+    running -> staying -> draining ...          --wait-for=all: the workload has ended, others live on
+    any of them -> over                         nobody is left, or --drain-timeout=0
 
 A stop signal is forwarded like any other and changes no stage: it starts the stop timeout, after which a workload
 that still lives is killed, and a stay is over.
@@ -58,12 +58,12 @@ class Shutdown:
         self._ran_out = False
         """Whether the stop timeout has passed."""
         self._hangs = False
-        """Whether the workload is there all the same."""
+        """Whether the workload is there a second after SIGKILL."""
         self.stage = RUNNING
         self.killed_after: "float | None" = None
         """Seconds from the first stop signal until we killed the workload; None if we did not."""
         self.stragglers: "list[Process]" = []
-        """Who was left when the workload had ended, and got SIGTERM."""
+        """Who was left when the draining began, and got SIGTERM."""
         self.has_killed = False
         """Whether the drain timeout has passed, and those who were left have got SIGKILL."""
         self.killed: "list[Process]" = []
@@ -118,12 +118,14 @@ class Shutdown:
         assert self._stopped is not None
         self._deadlines.set(self._give_up_workload, _AFTER_KILL)
         after = time.monotonic() - self._stopped
+        pid = self._workload
         try:
-            posix.kill(self._workload, signals.KILL)
-            self.killed_after = after
-            self._log.info("stop-timeout", f"killed pid {self._workload}, {after:.1f}s after the stop signal")
+            posix.kill(pid, signals.KILL)
         except OSError as error:  # EPERM: somebody else's by now, and we lack CAP_KILL
-            self._log.error("undeliverable", f"cannot kill pid {self._workload}: {error.strerror}", signal="SIGKILL")
+            self._log.error("undeliverable", f"cannot kill pid {pid}: {error.strerror}", signal="SIGKILL", pid=pid)
+        else:
+            self.killed_after = after
+            self._log.info("stop-timeout", f"killed pid {pid}, {after:.1f}s after the stop signal", pid=pid)
 
     def _give_up_workload(self) -> None:
         if self.stage == RUNNING:
@@ -136,14 +138,16 @@ class Shutdown:
     def _drain(self, nobody_is_left: bool = False) -> None:
         """Ask all that are left to go, and give them time."""
         self.stage = OVER
-        if not self._chosen.drain_timeout:
-            return
         if nobody_is_left:  # in our care: what `docker exec` brought in is not, but shall hear of the end
-            if posix.getpid() == 1:
+            if posix.getpid() == 1 and self._chosen.drain_timeout:
                 self._send(signals.TERM, signals.CONT)
             return
+        if not self._chosen.drain_timeout:
+            self._leave()
+            return
         if not everyone.can_be_reached():
-            self._log.warning("undeliverable", "cannot see who is left, for want of /proc: leaving them alone")
+            message = "cannot see who is left, for want of /proc: leaving them alone"
+            self._log.warning("undeliverable", message, signal="SIGTERM")
             return
         self._deadlines.set(self._kill, self._chosen.drain_timeout)
         self.stage = DRAINING
@@ -158,7 +162,8 @@ class Shutdown:
             self._deadlines.set(self._give_up, _AFTER_KILL)
             self.stage = KILLING
             self.killed = self._living()
-            self.has_killed = bool(self.killed) or not procfs.is_ours()  # or they have gone just now
+            # Where /proc can be read and shows nobody, they have gone just now.
+            self.has_killed = bool(self.killed) or procfs.name_of(posix.getpid()) is None
             self._log.info("killing", f"SIGKILL to those who are left: {_names(self.killed)}")
             self._warn_of_unreachable(self.killed, signals.KILL)
         self._send(signals.KILL)
@@ -166,9 +171,13 @@ class Shutdown:
             self._deadlines.set(self._kill, _KILL_AGAIN)
 
     def _give_up(self) -> None:
+        self._leave()
+        self.stage = OVER
+
+    def _leave(self) -> None:
+        """Go without the others. With PID 1 the kernel ends them."""
         if posix.getpid() != 1:
             self.left = self._living()
-        self.stage = OVER
 
     def _living(self) -> "list[Process]":
         """Who is left, as far as that can be seen: all but a workload that hangs."""
@@ -194,8 +203,8 @@ class Shutdown:
             pass
         except Exception as error:
             name = signals.name_of(numbers[0])
-            self._log.error("undeliverable", f"cannot send {name} to all that are left: {error!r}", signal=name)
+            self._log.warning("undeliverable", f"cannot send {name} to all that are left: {error!r}", signal=name)
 
 
 def _names(members: "list[Process]") -> str:
-    return everyone.summary([member.name for member in members]) or "(names unknown)"
+    return everyone.summary([member.name for member in members]) or "nobody that can be seen"

@@ -7,6 +7,7 @@ import resource
 import signal
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,21 @@ def test_the_termination_log_tells_of_a_usage_error(run: Run, tmp_path: Path) ->
     ended = run("--nonsense", "--", "true", env=clean_environment(PYINIT_TERMINATION_LOG=str(log)))
     assert ended.status == 125
     assert log.read_text() == ended.err
+
+
+def test_of_signals_of_a_kind_the_last_explains_the_death(start: Start) -> None:
+    """The first one was a command, and was obeyed."""
+    script = "trap 'echo reloaded' USR1; echo ready; read line; read line; trap - USR1; echo armed; exec sleep 60"
+    container = start("--exit-report=always", "--", "bash", "-c", script, stdin=subprocess.PIPE)
+    container.expect("ready")
+    container.signal(signal.SIGUSR1)
+    container.expect("reloaded")
+    time.sleep(1.2)
+    container.say()
+    container.say()
+    container.expect("armed")
+    container.signal(signal.SIGUSR1)
+    ended = container.end()
+    assert re.search(
+        r"was killed by SIGUSR1 after [\d.]+s, \d+ms after SIGUSR1 from outside the container", ended.err
+    ), ended
