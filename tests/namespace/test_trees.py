@@ -1,0 +1,677 @@
+"""Random trees of processes: whatever they do, pyinit ends in time, with the right status, and nothing survives.
+
+``PYINIT_TREES=2000`` tries so many new ones with each test, in place of the few that are always the same.
+"""
+
+import ast
+import contextlib
+import os
+import select
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+
+import psutil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .conftest import UNSHARE, Container, python
+
+EXAMPLES = int(os.environ.get("PYINIT_TREES", "0"))
+
+SLACK = 15.0
+"""Seconds that a loaded machine may take for what needs none; a hang takes longer."""
+
+PLENTY = 60.0
+"""Seconds that a timeout is set to which must not pass: what it would end, ends by itself."""
+
+STOP = (signal.SIGTERM, signal.SIGINT)
+"""The stop signals that are sent. (The third, SIGQUIT, would have the kernel write core files.)"""
+
+OBEYED = 42
+"""The exit status of a process that ends in good order when it gets a stop signal."""
+
+on_many_trees = settings(max_examples=EXAMPLES or 25, derandomize=not EXAMPLES, deadline=None, print_blob=False)
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a process of the tree does, after it has started its children."""
+
+    reaction: str = "die"
+    """To a stop signal: ``die`` of it, ``obey`` (exit in good order), ``ignore`` it, or be ``deaf``: ignore it from
+    the first moment, while it starts its children, too."""
+    lives: float | None = 0.0
+    """Seconds until it exits by itself; None for never."""
+    born: str = "child"
+    """``child``: by a mere fork; ``session``: calls setsid, too; ``daemon``: forks twice, and the one between exits."""
+    stops: bool = False
+    """Whether it stops itself (SIGSTOP) first."""
+    forks: str = "nothing"
+    """What it starts again and again: ``children`` that end soon, ``orphans`` that do, or ``itself``: a successor, and
+    exits."""
+    waits: bool = False
+    """Whether it reaps its children."""
+    children: tuple["Process", ...] = ()
+
+    @property
+    def family(self) -> list["Process"]:
+        """It and its descendants."""
+        return [self, *(member for child in self.children for member in child.family)]
+
+    @property
+    def generations(self) -> int:
+        """How many there are, with its own."""
+        return 1 + max((child.generations for child in self.children), default=0)
+
+
+@dataclass(frozen=True)
+class Workload(Process):
+    """The root of the tree, and pyinit's child."""
+
+    status: int = 0
+    """How it ends by itself: the exit status, or less than 0 for the signal that it kills itself with."""
+    patient: bool = True
+    """Whether it begins only when the whole tree has been started."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run of pyinit."""
+
+    workload: Workload
+    polite: bool = True
+    """Whether everyone but the workload ends on SIGTERM and SIGCONT, or soon: then nobody may have to be killed."""
+    drain_timeout: float = PLENTY
+    stop_timeout: float | None = None
+    wait_for: str = "main"
+    orphans: str = "keep"
+    forward_to: str = "child"
+    log: tuple[str, ...] = ()
+    """More options."""
+    signals: tuple[tuple[float, int], ...] = ()
+    """What pyinit gets from outside: seconds to wait since the workload has begun or the signal before, number."""
+    odd_names: bool = False
+    """Whether the processes have names that are made to be misread."""
+
+    @property
+    def options(self) -> list[str]:
+        """The words for pyinit."""
+        stop_timeout = [] if self.stop_timeout is None else [f"--stop-timeout={self.stop_timeout}"]
+        drain_timeout = f"--drain-timeout={self.drain_timeout}"
+        who = [f"--wait-for={self.wait_for}", f"--orphans={self.orphans}", f"--forward-to={self.forward_to}"]
+        return [*stop_timeout, drain_timeout, *who, *self.log]
+
+    @property
+    def stopped_after(self) -> float | None:
+        """When the first stop signal is sent, in seconds after the workload has begun."""
+        passed = 0.0
+        for gap, number in self.signals:
+            passed += gap
+            if number in STOP:
+                return passed
+        return None
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the workload ends by itself."""
+        return self.workload.lives is not None and not self.workload.stops
+
+    @property
+    def has_ear(self) -> bool:
+        """Whether the workload ends when it gets a stop signal."""
+        return self.workload.reaction in ("die", "obey") and not self.workload.stops
+
+    @property
+    def is_left_in_peace(self) -> bool:
+        """Whether nobody may get a signal at all: all end by themselves, and are waited for."""
+        return self.wait_for == "all" and self.orphans == "keep" and self.stopped_after is None
+
+    @property
+    def has_straggler(self) -> bool:
+        """Whether somebody is there for certain, when the workload ends, whom nothing ends but SIGKILL."""
+        return self.workload.patient and any(
+            member.reaction in ("ignore", "deaf") and member.lives is None and member.forks != "itself"
+            for member in self.workload.family[1:]
+        )
+
+    @property
+    def statuses(self) -> set[int]:
+        """The right ones. More than one only where it depends on who is first."""
+        right = set()
+        if self.has_end:
+            status = self.workload.status
+            right.add(status if status >= 0 else 128 - status)
+        if self.stopped_after is not None:
+            if self.has_ear and self.workload.reaction == "obey":
+                right.add(OBEYED)
+            elif self.has_ear:
+                right.update(128 + number for _, number in self.signals if number in STOP)
+            if self.stop_timeout not in (None, PLENTY) and not (self.has_ear and self.workload.reaction == "die"):
+                right.add(128 + signal.SIGKILL)
+        return right
+
+    @property
+    def earliest(self) -> float:
+        """Seconds after the workload has begun before which pyinit must not have ended."""
+        if not self.has_straggler or self.orphans == "terminate":
+            return 0.0
+        ends = []
+        if self.stopped_after is not None and self.stop_timeout is not None:
+            ends.append(self.stopped_after + self.stop_timeout)
+        if self.wait_for == "main" and self.has_end:
+            ends.append(self.workload.lives or 0.0)
+        if self.wait_for == "main" and self.has_ear and self.stopped_after is not None:
+            ends.append(self.stopped_after)
+        return min(ends) + self.drain_timeout
+
+    @property
+    def latest(self) -> float:
+        """Seconds after the workload has begun when pyinit must have ended."""
+        grace = 0.0 if self.polite else self.drain_timeout + 1
+        passed = (self.stopped_after or 0.0) + max(member.lives or 0.0 for member in self.workload.family) + grace
+        if self.stop_timeout is not None and (self.wait_for == "all" or not (self.has_end or self.has_ear)):
+            passed += self.stop_timeout
+        elif self.wait_for == "all":  # one generation is an orphan when the one before has been ended, and found so
+            passed += self.workload.generations * (grace + 2)
+        return passed + SLACK
+
+
+# The strategies. Simplest values come first: Hypothesis shrinks towards them.
+
+SOON = (0.0, 0.05, 0.3)
+
+
+def processes(polite: bool) -> st.SearchStrategy[Process]:
+    """Trees of processes, which are not the workload."""
+
+    def trees(children: st.SearchStrategy[tuple[Process, ...]]) -> st.SearchStrategy[Process]:
+        return st.builds(
+            Process,
+            reaction=st.sampled_from(["die", "obey", "ignore"] if polite else ["die", "obey", "ignore", "deaf"]),
+            lives=st.sampled_from([*SOON, None, None, None]),
+            born=st.sampled_from(["child", "session", "daemon"]),
+            stops=st.sampled_from([False, False, True]),
+            forks=st.sampled_from(["nothing", "nothing", "nothing", "children", "orphans", "itself"]),
+            waits=st.booleans(),
+            children=children,
+        ).map(make_polite if polite else lambda process: process)
+
+    return st.recursive(trees(st.just(())), lambda some: trees(st.lists(some, max_size=4).map(tuple)), max_leaves=10)
+
+
+def make_polite(process: Process) -> Process:
+    """Have the process end on SIGTERM and SIGCONT, or soon."""
+    if process.forks == "itself":  # what the one between has blocked or ignored is lost with it
+        return replace(process, reaction="die")
+    if process.reaction == "ignore" and process.lives is None:
+        return replace(process, lives=0.3)
+    return process
+
+
+def throughout(process: Process, change: Callable[[Process], Process]) -> Process:
+    """Change the process and all its descendants."""
+    return change(replace(process, children=tuple(throughout(child, change) for child in process.children)))
+
+
+def make_mortal(process: Process) -> Process:
+    """Have the process end by itself."""
+    return replace(process, lives=0.3 if process.lives is None else process.lives, stops=False)
+
+
+def make_easy(process: Process) -> Process:
+    """Have the process be one that can be asked to go and then, much later, be found again and killed."""
+    process = replace(process, reaction="die") if process.forks == "itself" else process
+    return process if process.reaction == "die" else replace(process, stops=False)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """Runs of pyinit that come to an end."""
+    polite = draw(st.booleans())
+    wait_for = draw(st.sampled_from(["main", "main", "all"]))
+    orphans = draw(st.sampled_from(["keep", "keep", "terminate"]))
+    long = [1.2] if orphans == "terminate" else []  # they are looked for every second
+    workload = Workload(
+        children=tuple(draw(st.lists(processes(polite), max_size=5))),
+        reaction=draw(st.sampled_from(["die", "obey", "ignore"])),
+        lives=draw(st.sampled_from([*SOON, *long, None, None])),
+        stops=draw(st.sampled_from([False, False, False, True])),
+        forks=draw(st.sampled_from(["nothing", "nothing", "children", "orphans"])),
+        waits=draw(st.booleans()),
+        status=draw(st.sampled_from([0, 1, 77, 143, 255, -signal.SIGTERM, -signal.SIGKILL, -signal.SIGUSR2])),
+        patient=draw(st.sampled_from([True, True, False])),
+    )
+    if polite and (
+        workload.reaction == "ignore"  # and so does a child that is just being born
+        or any(process.stops and process.reaction != "die" for process in workload.family)  # after SIGCONT, perhaps
+    ):
+        workload = replace(workload, patient=True)
+    harmless = st.sampled_from([signal.SIGUSR1, signal.SIGHUP, signal.SIGWINCH])
+    gap = st.sampled_from([0.0, 0.001, 0.005, 0.02, 0.1, 0.3, *long])
+    signals = draw(st.lists(st.tuples(gap, harmless), max_size=2))
+    stop_timeout = None
+    all_end_without = wait_for == "all" and draw(st.booleans())
+    if all_end_without:
+        changed = throughout(workload, make_mortal if orphans == "keep" else make_easy)
+        assert isinstance(changed, Workload)
+        workload = replace(changed, lives=changed.lives or 0.0, stops=False)
+    has_end = workload.lives is not None and not workload.stops
+    has_ear = workload.reaction != "ignore" and not workload.stops
+    if not all_end_without and (wait_for == "all" or not has_end or draw(st.booleans())):
+        stop = st.tuples(gap, st.sampled_from(STOP))
+        signals = [*signals, *draw(st.lists(stop, min_size=1, max_size=3))]
+        if wait_for == "all" or not (has_end or has_ear):
+            stop_timeout = draw(st.sampled_from([0.3, 0.6]))
+        elif draw(st.booleans()):
+            stop_timeout = PLENTY if has_ear else 0.3
+    return Plan(
+        workload,
+        polite,
+        drain_timeout=PLENTY if polite else draw(st.sampled_from([0.3, 0.5, 1.0])),
+        stop_timeout=stop_timeout,
+        wait_for=wait_for,
+        orphans=orphans,
+        forward_to=draw(st.sampled_from(["child", "child", "group", "all"])),
+        log=draw(st.sampled_from([(), ("-v",), ("-w", "-vvv"), ("-q",)])),
+        signals=tuple(draw(st.permutations(signals))),
+        odd_names=draw(st.booleans()),
+    )
+
+
+# The programs.
+
+TREE = """if True:
+    import _signal, posix, sys, time
+
+    STOP = {_signal.SIGTERM, _signal.SIGINT}
+    READER, WRITER = posix.pipe()  # it ends when everybody has begun, or died
+
+    def say(text):
+        posix.write(1, f"{text}\\n".encode())
+
+    def react(reaction):
+        for number in STOP:
+            _signal.signal(number, _signal.SIG_IGN if reaction in ("ignore", "deaf") else _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK if reaction == "obey" else _signal.SIG_UNBLOCK, STOP)
+
+    def spawn(process):
+        if posix.fork():
+            return
+        try:
+            react("deaf" if process["reaction"] == "deaf" else "die")
+            if process["born"] != "child":
+                posix.setsid()
+            if process["born"] == "daemon" and posix.fork():
+                posix._exit(0)
+            be(process)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        posix._exit(99)
+
+    def start_children(process):
+        fd = posix.open("/proc/self/comm", posix.O_WRONLY)
+        posix.write(fd, process["name"].encode())
+        posix.close(fd)
+        for child in process["children"]:
+            spawn(child)
+
+    def be(process):
+        start_children(process)
+        react(process["reaction"])
+        if process["reaction"] == "obey" or (process["reaction"] == "ignore" and process["lives"] is not None):
+            say(f"+{process['number']}")  # a promise to end in good order
+        if process["stops"]:
+            hold_others_until_stopped(posix.getpid())
+        posix.close(WRITER)
+        live(process)
+        say(f"-{process['number']}")
+        posix._exit(0)
+
+    def hold_others_until_stopped(pid):
+        'A SIGCONT that came before would be wasted.'
+        if posix.fork() == 0:
+            while posix.getppid() == pid and b") T " not in open(f"/proc/{pid}/stat", "rb").read():
+                time.sleep(0.001)
+            posix._exit(0)
+
+    def live(process):
+        if process["stops"]:
+            posix.kill(posix.getpid(), _signal.SIGSTOP)
+        end = float("inf") if process["lives"] is None else time.monotonic() + process["lives"]
+        watched = STOP if process["reaction"] == "obey" else set()
+        if process["waits"]:
+            watched = watched | {_signal.SIGCHLD}
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
+        step = 1000 if process["forks"] == "nothing" else 0.02
+        while (left := end - time.monotonic()) > 0:
+            info = _signal.sigtimedwait(watched, min(left, step))
+            if info and info.si_signo in STOP:
+                say(f"~{process['number']}")
+                posix._exit(OBEYED)
+            if process["waits"]:
+                reap()
+            if process["forks"] == "itself":
+                if posix.fork():
+                    posix._exit(0)
+            elif step < 1 and posix.fork() == 0:
+                if process["forks"] == "children" or posix.fork() == 0:
+                    time.sleep(0.01)
+                posix._exit(0)
+
+    def reap():
+        try:
+            while posix.waitpid(-1, posix.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+    OBEYED, workload = eval(sys.argv[1])
+    for number in (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGWINCH):
+        _signal.signal(number, _signal.SIG_IGN)
+    react("obey" if workload["stops"] else workload["reaction"])  # what comes before it has stopped must not end it
+    if workload["patient"]:
+        start_children(workload)
+        posix.close(WRITER)
+        posix.read(READER, 1)
+    say(f"begun {time.monotonic()}")
+    if not workload["patient"]:
+        start_children(workload)
+        posix.close(WRITER)
+    live(workload)
+    if workload["status"] >= 0:
+        posix._exit(workload["status"])
+    number = -workload["status"]
+    if number != _signal.SIGKILL:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [number])
+    posix.kill(posix.getpid(), number)
+"""
+"""The workload that becomes a tree. It says ``begun`` and when; the others say ``+NUMBER`` when they have promised to
+end in good order, and then ``~NUMBER`` on a signal or ``-NUMBER`` by themselves."""
+
+STRANGERS = """if True:
+    import _signal, posix, sys, time
+
+    everything = _signal.valid_signals()
+    # Blocked: what anybody got is pending at the end.
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
+    reader, writer = posix.pipe()
+
+    def be_idle():
+        posix.close(writer)
+        sleep()
+
+    def be_busy():
+        posix.close(writer)
+        while True:
+            if posix.fork() == 0:
+                time.sleep(0.001)
+                posix._exit(0)
+            posix.wait()
+            time.sleep(0.005)
+
+    def be_session():
+        posix.setsid()
+        posix.fork()
+        be_idle()
+
+    def be_stopped():
+        posix.close(writer)
+        posix.kill(posix.getpid(), _signal.SIGSTOP)
+
+    def leave_orphan():
+        if posix.fork():
+            posix._exit(0)
+        be_idle()
+
+    def listen():
+        while command := posix.read(0, 1):
+            try:
+                posix.kill(pyinit, ord(command))
+            except ProcessLookupError:
+                pass
+        sleep()
+
+    def sleep():
+        while True:
+            time.sleep(1000)
+
+    def start(life):
+        pid = posix.fork()
+        if pid == 0:
+            try:
+                life()
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            posix._exit(99)
+        return pid
+
+    def see():
+        'Every process but this one and those of the busy one: pid, (state, parent, flags, name).'
+        seen = {}
+        for entry in posix.listdir("/proc"):
+            if entry.isdigit() and entry != "1":
+                try:
+                    text = open(f"/proc/{entry}/stat", "rb").read().decode("utf-8", "surrogateescape")
+                except OSError:
+                    continue
+                name, _, rest = text.partition("(")[2].rpartition(") ")
+                rest = rest.split()
+                if int(rest[1]) not in (0, busy):  # 0: it has just been reaped
+                    seen[int(entry)] = rest[0], int(rest[1]), int(rest[6]), name
+        return seen
+
+    def got(pid):
+        'The signals that the process has got, as bits.'
+        try:
+            lines = open(f"/proc/{pid}/status", "rb").read().splitlines()
+        except OSError:
+            return 0
+        pending = [int(line[7:], 16) for line in lines if line[:7] in (b"SigPnd:", b"ShdPnd:")]
+        return pending[0] | pending[1]
+
+    def is_dying(pid, state, flags):
+        return state in "ZX" or flags & 4 or got(pid) & 1 << 8  # PF_EXITING; SIGKILL is pending
+
+    start(be_idle)
+    start(be_session)
+    busy = start(be_busy)
+    stopped = start(be_stopped)
+    posix.waitid(posix.P_PID, stopped, posix.WSTOPPED)
+    posix.waitpid(start(leave_orphan), 0)
+    posix.close(writer)
+    posix.read(reader, 1)
+    posix.close(reader)
+    strangers = set(see())
+
+    pyinit = posix.fork()
+    if pyinit == 0:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+        fd = posix.open("/dev/null", posix.O_RDWR)
+        posix.dup2(fd, 0)
+        posix.close(fd)
+        posix.execv(sys.argv[1], sys.argv[1:])
+    strangers.add(start(listen))
+
+    _, status = posix.waitpid(pyinit, 0)
+    seen = see()
+    left = [(pid, *seen[pid]) for pid in seen if pid not in strangers and not is_dying(pid, seen[pid][0], seen[pid][2])]
+    harmed = []
+    for pid in (1, *strangers):
+        state = seen[pid][0] if pid in seen else "S" if pid == 1 else "gone"
+        if state not in ("T" if pid == stopped else "RSD") or got(pid) & ~(1 << 16):  # SIGCHLD is their own doing
+            harmed.append((pid, state, hex(got(pid))))
+    posix.write(1, f"\\nreport {(posix.waitstatus_to_exitcode(status), left, harmed)}\\n".encode())
+"""
+"""PID 1 of a namespace in which pyinit is just somebody: it starts strangers, then pyinit, has its signals sent (one
+byte on standard input is a number), and tells who is left and who has got a signal that was not meant for him."""
+
+
+def describe(plan: Plan) -> str:
+    """The tree for the program."""
+    count = 0
+
+    def number(process: Process) -> dict[str, object]:
+        nonlocal count
+        count += 1
+        mine = {"number": count, "name": f"{count}) Z 0 (\n" if plan.odd_names else f"n{count}"}
+        return {**asdict(process), "children": [number(child) for child in process.children], **mine}
+
+    return repr((OBEYED, number(plan.workload)))
+
+
+Send = Callable[[int], None]
+Connect = Callable[[Container], AbstractContextManager[Send]]
+
+
+@dataclass
+class Run:
+    """What was seen of a run."""
+
+    plan: Plan
+    command: Sequence[str]
+    lines: list[str] = field(default_factory=list)
+    err: str = ""
+    status: int | None = None
+    seconds: float = 0.0
+    """From the workload's beginning to the end."""
+    picture: str = ""
+    """The processes at the time when it should have ended."""
+
+    def require(self, condition: object, what: str) -> None:
+        """Fail, with all that was seen, unless `condition` holds."""
+        names = {TREE: "TREE", STRANGERS: "STRANGERS"}
+        facts = [
+            f"not so: {what}",
+            f"command: {shlex.join(names.get(word, word) for word in self.command)}",
+            f"right would be: status {self.plan.statuses}, {self.plan.earliest:.1f} to {self.plan.latest:.1f} s",
+            f"seen: status {self.status}, {self.seconds:.2f} s",
+            f"stdout: {' '.join(self.lines)}",
+            f"stderr:\n{self.err}",
+            f"left:\n{self.picture}",
+        ]
+        assert condition, "\n".join(facts)
+
+
+def play(plan: Plan, command: Sequence[str], connect: Connect) -> Run:
+    """Run the command, send it the signals of the plan, and wait for its end."""
+    run = Run(plan, command)
+    with tempfile.TemporaryFile() as err:
+        container = Container([*UNSHARE, *command], stdin=subprocess.PIPE, stderr=err, bufsize=0)
+        begun = None
+        try:
+            while begun is None and is_readable(container, SLACK) and (line := container.line()):
+                run.lines.append(line)
+                begun = float(line.removeprefix("begun ")) if line.startswith("begun ") else None
+            if begun is not None:
+                with connect(container) as send:
+                    for gap, number in plan.signals:
+                        time.sleep(gap)
+                        send(number)
+                container.process.wait(begun + plan.latest - time.monotonic())
+                run.status = container.process.returncode
+                run.seconds = time.monotonic() - begun
+        except subprocess.TimeoutExpired:
+            run.picture = take_picture(container)
+        finally:
+            container.process.kill()  # --kill-child takes PID 1, and the kernel all others, with it
+            out, _ = container.process.communicate()
+            run.lines += out.decode().split("\n")
+            err.seek(0)
+            run.err = err.read().decode(errors="replace")
+    run.require(begun is not None, "the workload begins")
+    return run
+
+
+def is_readable(container: Container, seconds: float) -> bool:
+    """Whether there is something to read before that time has passed."""
+    assert container.process.stdout is not None
+    return bool(select.select([container.process.stdout], [], [], seconds)[0])
+
+
+def take_picture(container: Container) -> str:
+    """The processes that are there, a line each. More than one look: some have a new number all the time."""
+    lines = []
+    for _ in range(5):
+        for process in psutil.Process(container.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                lines.append(f"{process.pid} of {process.ppid()}: {process.name()!r}, {process.status()}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+@contextlib.contextmanager
+def connect_to_pid_1(container: Container) -> Iterator[Send]:
+    """Signal PID 1 from outside: by a handle, since its number may be another's when it has ended."""
+    with contextlib.ExitStack() as handles:
+
+        def send(number: int) -> None:
+            with contextlib.suppress(ProcessLookupError):
+                if handle is not None:
+                    signal.pidfd_send_signal(handle, number)
+
+        handle = None
+        for child in psutil.Process(container.process.pid).children():
+            with contextlib.suppress(ProcessLookupError):
+                opened = os.pidfd_open(child.pid)
+                handles.callback(os.close, opened)
+                handle = opened if child.is_running() else None
+        yield send
+
+
+@contextlib.contextmanager
+def connect_to_listener(container: Container) -> Iterator[Send]:
+    """Signal a pyinit that is not PID 1: a stranger beside it does that."""
+
+    def send(number: int) -> None:
+        assert container.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            container.process.stdin.write(bytes((number,)))
+
+    yield send
+
+
+def check(run: Run) -> None:
+    """Whatever happened, this holds."""
+    plan = run.plan
+    run.require(run.status is not None, f"ends within {plan.latest:.1f} s")
+    run.require(run.status in plan.statuses, "the right status")
+    run.require(run.seconds >= plan.earliest, f"takes its time, {plan.earliest:.1f} s at least")
+    if run.status == 128 + signal.SIGKILL and plan.workload.status != -signal.SIGKILL:
+        least = (plan.stopped_after or 0.0) + (plan.stop_timeout or 0.0)
+        run.require(run.seconds >= least, f"kills the workload after the stop timeout, {least:.1f} s")
+    run.require("Traceback" not in run.err, "no traceback")
+    run.require("carrying on" not in run.err, "no error that was survived")
+    if plan.polite:
+        promised = {line[1:] for line in run.lines if line[:1] == "+"}
+        kept = {line[1:] for line in run.lines if line[:1] in ("-", "~")}
+        run.require(promised <= kept, f"{sorted(promised - kept)} could have ended in good order")
+    if plan.is_left_in_peace:
+        run.require(not any(line[:1] == "~" for line in run.lines), "nobody gets a signal")
+
+
+@on_many_trees
+@given(plan=plans())
+def test_any_tree_comes_to_an_orderly_end(launcher: str, plan: Plan) -> None:
+    """As PID 1: in time, with the right status; who can end by himself does, and who cannot is killed."""
+    check(play(plan, [launcher, *plan.options, "--", *python(TREE, describe(plan))], connect_to_pid_1))
+
+
+@on_many_trees
+@given(plan=plans())
+def test_any_tree_comes_to_an_orderly_end_and_strangers_notice_nothing(launcher: str, plan: Plan) -> None:
+    """As a subreaper: the same; nothing of the tree survives, and nobody else has got a signal."""
+    command = [*python(STRANGERS), launcher, *plan.options, "--", *python(TREE, describe(plan))]
+    run = play(plan, command, connect_to_listener)
+    run.require(run.status in (0, None), "the namespace's PID 1 itself does not fail")
+    if run.status is not None:
+        reports = [line for line in run.lines if line.startswith("report ")]
+        run.status, left, harmed = ast.literal_eval(reports[0].removeprefix("report "))
+        run.require(not left, f"nothing survives: {left}")
+        run.require(not harmed, f"no stranger gets a signal: {harmed}")
+    check(run)
