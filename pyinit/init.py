@@ -214,6 +214,9 @@ class Init:
             self._prepare()
         if is_stop and self.shutdown:
             self.shutdown.stop()
+        received = Received(info, is_stop)
+        if self._log.level >= INFO:
+            received.origin()  # before it is forwarded: it may end the sender, too
         try:
             if number:
                 self._send(number)
@@ -221,7 +224,6 @@ class Init:
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
             return
-        received = Received(info, is_stop)
         if number and self.reaper.wait_status is None:
             self.received[number] = received
             if is_stop and self.first_stop is None:

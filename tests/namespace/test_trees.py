@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import psutil
 from hypothesis import given, settings
@@ -336,9 +337,15 @@ TREE = """if True:
     def hold_others_until_stopped(pid):
         'A SIGCONT that came before would be wasted.'
         if posix.fork() == 0:
-            while posix.getppid() == pid and b") T " not in open(f"/proc/{pid}/stat", "rb").read():
+            while posix.getppid() == pid and not is_stopped(pid):
                 time.sleep(0.001)
             posix._exit(0)
+
+    def is_stopped(pid):
+        try:
+            return b") T " in open(f"/proc/{pid}/stat", "rb").read()
+        except OSError:  # it has ended
+            return False
 
     def live(process):
         if process["stops"]:
@@ -599,9 +606,14 @@ def take_picture(container: Container) -> str:
     """The processes that are there, a line each. More than one look: some have a new number all the time."""
     lines = []
     for _ in range(5):
-        for process in psutil.Process(container.process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                lines.append(f"{process.pid} of {process.ppid()}: {process.name()!r}, {process.status()}")
+        family = {container.process.pid}
+        for path in sorted(Path("/proc").glob("[1-9]*/stat"), key=lambda path: int(path.parent.name)):
+            with contextlib.suppress(OSError):
+                start, _, rest = path.read_text(errors="replace").rpartition(") ")
+                state, parent = rest.split()[:2]
+                if int(parent) in family:
+                    family.add(int(path.parent.name))
+                    lines.append(f"{start!r}) of {parent}, {state}")
     return "\n".join(dict.fromkeys(lines))
 
 
