@@ -7,12 +7,16 @@ beside it, and walks its own descendants.
 
 import errno
 import posix
+import time
 
 from . import procfs, signals
 from .log import Log
 
-_ROUNDS = 3
-"""How often to walk at most: each walk may find somebody who was born during the one before."""
+_QUIET = 3
+"""How many walks in a row must find nobody new: one may miss who is born while it goes on, and whose parent ends."""
+
+_TIME = 0.5
+"""Seconds that the walks may take at most; meanwhile nothing is reaped."""
 
 _MOST_NAMES = 10
 """So many different names are told: a line should stay one that can be read."""
@@ -38,6 +42,18 @@ def send(log: "Log | None", *numbers: int) -> None:
         posix.kill(-1, number)
 
 
+def kill() -> None:
+    """Kill every process that is left. Where that takes a walk, it is one: call this until nobody is left."""
+    if posix.getpid() == 1:
+        posix.kill(-1, signals.KILL)
+        return
+    for member in living():
+        try:
+            procfs.send(member, signals.KILL)
+        except OSError:  # it has ended meanwhile, or is not ours to kill
+            pass
+
+
 def living() -> "list[procfs.Process]":
     """Our descendants that are alive. (Not those that ``docker exec`` brought in.)"""
     return [found for found in procfs.descendants(posix.getpid()) if not found.is_dead]
@@ -57,13 +73,19 @@ def summary(names: "list[str]") -> str:
 
 
 def _send_to_descendants(log: "Log | None", numbers: "tuple[int, ...]") -> None:
-    reached = set()
-    for _ in range(_ROUNDS):
-        found = [member for member in procfs.descendants(posix.getpid()) if member.identity not in reached]
-        if not found:
-            break
-        for member in found:
-            reached.add(member.identity)
+    reached: "dict[int, int]" = {}
+    until = time.monotonic() + _TIME
+    quiet = 0
+    while quiet < _QUIET and time.monotonic() < until:
+        quiet += 1
+        asked = dict(reached)
+        for member in living():
+            # What a process starts that has got the signal is its answer (a helper that saves its work), and is
+            # left alone; who has lost such a parent was there before.
+            if reached.get(member.pid) == member.started or member.parent in asked:
+                continue
+            quiet = 0
+            reached[member.pid] = member.started
             try:
                 for number in numbers:
                     procfs.send(member, number)

@@ -166,7 +166,11 @@ class Shutdown:
             self.has_killed = bool(self.killed) or procfs.name_of(posix.getpid()) is None
             self._log.info("killing", f"SIGKILL to those who are left: {_names(self.killed)}")
             self._warn_of_unreachable(self.killed, signals.KILL)
-        self._send(signals.KILL)
+        try:
+            everyone.kill()
+        except Exception as error:
+            if not isinstance(error, ProcessLookupError):  # somebody is left
+                self._log.warning("undeliverable", f"cannot kill those who are left: {error!r}", signal="SIGKILL")
         if posix.getpid() != 1:  # a walk may miss who is just being born
             self._deadlines.set(self._kill, _KILL_AGAIN)
 

@@ -421,3 +421,13 @@ def test_a_subreaper_short_of_descriptors_still_ends_its_own(launcher: str, tmp_
     command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[3, [], false]\n", done
+
+
+def test_a_subreaper_leaves_alone_what_a_straggler_starts_to_save_its_work(launcher: str, tmp_path: Path) -> None:
+    """It walks more than once, and the helper has not been there before: it is the answer to the signal."""
+    saver = "trap 'sleep 0.4 && echo saved > saved; exit' TERM; echo > here; while :; do sleep 0.01; done"
+    workload = f'sh -c "{saver}" & while [ ! -e here ]; do sleep 0.01; done; exit 3'
+    command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=20", "--", "sh", "-c", workload)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout == "[3, [], false]\n", done
+    assert (tmp_path / "saved").exists()
