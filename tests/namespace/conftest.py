@@ -59,6 +59,16 @@ class Container:
         """Send a signal to PID 1 from outside the namespace."""
         os.kill(self.init, number)
 
+    def await_rest(self) -> None:
+        """Wait until PID 1 sleeps with no deadline: what it loads a moment after the start is loaded."""
+        call = Path(f"/proc/{self.init}/syscall")
+
+        def sleeps() -> bool:
+            words = call.read_text().split()
+            return len(words) == 9 and words[3] == "0x0"  # rt_sigtimedwait(2): the third argument is the time limit
+
+        eventually(sleeps, "PID 1 sleeps with no deadline")
+
     def say(self, line: str = "") -> None:
         """Write a line to standard input."""
         assert self.process.stdin is not None

@@ -407,6 +407,7 @@ def test_out_of_descriptors_at_the_end(start: Start, limit: int) -> None:
     """The status is the same, and those who are left have their time: what that takes was loaded before."""
     container = start("--", "sh", "-c", f"({NOTES_TERM.format('child')}) & read line; exit 9", stdin=subprocess.PIPE)
     container.expect("child ready")
+    container.await_rest()
     psutil.Process(container.init).rlimit(psutil.RLIMIT_NOFILE, (limit, limit))
     container.say()
     container.expect("child heard")
@@ -417,7 +418,7 @@ def test_out_of_descriptors_at_the_end(start: Start, limit: int) -> None:
 def test_a_subreaper_short_of_descriptors_still_ends_its_own(launcher: str, tmp_path: Path) -> None:
     """One is enough to see who is left; a process is identified again before it gets the signal."""
     limit = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (4, 4))"
-    workload = f'(trap "" TERM; exec sleep 60) & sleep 0.2; {INTERPRETER} -ISc "{limit}"; exit 3'
+    workload = f'(trap "" TERM; exec sleep 60) & sleep 0.5; {INTERPRETER} -ISc "{limit}"; exit 3'
     command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[3, [], false]\n", done
