@@ -2,7 +2,9 @@
 
 import posix
 
-from . import __version__, options
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .options import Manner, Options
 
 LICENSE = """\
 MIT License
@@ -29,13 +31,14 @@ SOFTWARE.
 """
 
 
-def show(what: str) -> None:
-    """Write the ``help``, the ``version`` or the ``license`` to standard output.
+def show(chosen: "Options") -> None:
+    """Write the ``help``, the ``version`` or the ``license`` to standard output, whichever was chosen.
 
     Raises:
         OSError: it cannot be written.
     """
-    text = {"help": _help, "version": _version, "license": _license}[what]().encode()
+    manner = chosen.manner
+    text = {"help": _help(manner), "version": f"{manner.version}\n"}.get(chosen.show or "", LICENSE).encode()
     try:
         while text:
             text = text[posix.write(1, text) :]
@@ -43,24 +46,17 @@ def show(what: str) -> None:
         raise OSError(error.errno, f"cannot write to standard output: {error.strerror}") from None
 
 
-def _version() -> str:
-    return f"pyinit version {__version__}\n"
-
-
-def _license() -> str:
-    return LICENSE
-
-
-def _help() -> str:
+def _help(manner: "Manner") -> str:
     """What ``--help`` prints, made from the table."""
     lines = [
-        "Usage: pyinit [OPTION]... [--] PROGRAM [ARG]...",
+        f"Usage: {manner.name} [OPTION]... [--] PROGRAM [ARG]...",
+        f"       {manner.name} [OPTION]... --pause",
         "",
         "Run PROGRAM as the workload of a container: forward every signal to it, reap every orphan,",
         "and exit with its status.",
         "",
     ]
-    for option in options.TABLE:
+    for option in manner.table:
         value = f"={option.metavar}" if option.metavar else ""
         names = f"-{option.short}, --{option.long}{value}" if option.short else f"    --{option.long}{value}"
         lines += [f"  {names}", f"          {option.text}"]
@@ -71,8 +67,8 @@ def _help() -> str:
         "A flag beats its environment variable. TINI_KILL_PROCESS_GROUP and TINI_SUBREAPER count when set at all;",
         "any other that is empty counts as not set.",
         "",
-        "Exit status: the workload's own; 128+N if signal N ended it; 125 if pyinit itself could not go on;",
-        "126 if PROGRAM was found and could not be executed; 127 if it was not found.",
+        f"Exit status: the workload's own; 128+N if signal N ended it; {manner.failed} if the init itself could not",
+        f"go on; {manner.not_executable} if PROGRAM could not be executed; {manner.not_found} if it was not found.",
         "",
     ]
     return "\n".join(lines)

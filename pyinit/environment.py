@@ -33,8 +33,13 @@ def names_listener(pid: int) -> bool:
 
 
 def name_listener() -> None:
-    """Have ``LISTEN_PID`` name the calling process."""
+    """Have ``LISTEN_PID`` name the calling process.
+
+    ``LISTEN_PIDFDID``, with which systemd 258 and later say the same once more, names a process that we are not; a
+    listener without it goes by ``LISTEN_PID``.
+    """
     posix.putenv(b"LISTEN_PID", str(posix.getpid()).encode())
+    posix.unsetenv(b"LISTEN_PIDFDID")
 
 
 def _original() -> "list[bytes] | None":

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from .cgroup import Memory
     from .deadlines import Deadlines
     from .options import Options
+    from .pause import Nothing
     from .shutdown import Shutdown
+    from .terminal import Job
     from .workload import Workload
 
 PATIENCE = 10
@@ -63,9 +65,11 @@ class Init:
         "_chosen",
         "_deadlines",
         "_is_prepared",
+        "_job",
         "_log",
         "_pid",
         "_prepare_at",
+        "_sent_stop",
         "first_stop",
         "memory",
         "reaper",
@@ -74,7 +78,7 @@ class Init:
         "workload",
     )
 
-    def __init__(self, workload: "Workload", chosen: "Options", log: Log) -> None:
+    def __init__(self, workload: "Workload | Nothing", chosen: "Options", log: Log) -> None:
         self.workload = workload
         self._chosen = chosen
         self._log = log
@@ -82,6 +86,9 @@ class Init:
         self._prepare_at = workload.started + _SHORT_RUN
         self._is_prepared = False
         self._deadlines: "Deadlines | None" = None
+        self._job: "Job | None" = None
+        self._sent_stop = False
+        """Whether it was us who told the workload to stop for a while."""
         accounts = chosen.exit_report == "always" or log.level >= INFO
         self.reaper = reaper.Reaper(workload.pid, log, chosen.warn_on_reap, accounts)
         self.shutdown: "Shutdown | None" = None
@@ -142,6 +149,8 @@ class Init:
     def _turn(self) -> bool:
         """Do what is to be done, and wait for the next signal or deadline; True at the end."""
         more = self.reaper.reap()
+        if self.reaper.stopped_by:
+            self._stop_along()
         if self._advance(more):
             return True
         seconds = None if self._is_prepared else max(0.0, self._prepare_at - time.monotonic())
@@ -174,10 +183,33 @@ class Init:
         if self.shutdown.is_running:
             while more and time.monotonic() < self.reaper.ended + _AFTER_END:
                 more = self.reaper.reap()
+            self.return_terminal(is_over=False)
             self.shutdown.workload_ended(self.reaper.is_childless)
         elif self.reaper.is_childless:
             self.shutdown.all_ended()
         return self.shutdown.is_over
+
+    def return_terminal(self, is_over: bool) -> None:
+        """Take back the terminal that the workload was given, when it has ended and (finally) when all is over."""
+        if not (self.workload.takes_terminal or self._job) or (is_over and self._pid == 1):
+            return
+        if self._chosen.session:
+            from . import session
+
+            session.regain_terminal()
+        else:
+            from . import terminal
+
+            terminal.take_back(self.workload.pid, is_over)
+
+    def _stop_along(self) -> None:
+        """The workload has been stopped: so are we, if that is what a terminal or a shell will see."""
+        number, self.reaper.stopped_by = self.reaper.stopped_by, 0
+        if self._job is None:
+            from .terminal import Job
+
+            self._job = Job(self.workload.pid, self._log)
+        self._job.stopped(number, self._sent_stop)
 
     def _prepare(self) -> None:
         """Load what the end takes: while the workload is busy, and not when there may be no memory for it.
@@ -228,8 +260,7 @@ class Init:
             self.received[number] = received
             if is_stop and self.first_stop is None:
                 self.first_stop = received
-        if self._log.level >= INFO:
-            self._tell(received, info.si_signo, number)
+        self._tell(received, info.si_signo, number)
 
     @property
     def _receivers(self) -> str:
@@ -239,7 +270,10 @@ class Init:
 
     def _send(self, number: int) -> None:
         receivers = self._receivers
-        if receivers == "child":
+        self._sent_stop = number == signals.STOP or number in signals.TERMINAL_STOPS
+        if number == signals.CONT and self._job and self._job.is_stopped:
+            self._job.resume()
+        elif receivers == "child":
             posix.kill(self.workload.pid, number)
         elif receivers == "group":
             posix.kill(-self.workload.pid, number)
@@ -252,6 +286,8 @@ class Init:
                 posix.kill(self.workload.pid, number)
 
     def _tell(self, received: Received, number: int, delivered: int) -> None:
+        if self._log.level < INFO:
+            return
         to = self._receivers
         if delivered == 0:
             outcome = "dropped"

@@ -26,7 +26,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Field = str | int | float | list[str] | None
     Write = Callable[[bytes], int]
@@ -43,11 +43,23 @@ _MSG_NOSIGNAL = 0x4000
 class Log:
     """Where the lines go. Opens nothing before the first line."""
 
-    __slots__ = ("_json", "_mode", "_rest", "_write", "dropped", "level")
+    __slots__ = ("_json", "_messages", "_mode", "_prefixes", "_rest", "_write", "dropped", "level")
 
-    def __init__(self, level: int = WARNING, json: bool = False) -> None:
-        """Events up to `level` are written, as text or as a JSON object a line."""
+    def __init__(
+        self,
+        level: int = WARNING,
+        json: bool = False,
+        prefixes: "tuple[str, ...]" = ("pyinit: ",) * 5,
+        messages: "Mapping[str, str] | None" = None,
+    ) -> None:
+        """Events up to `level` are written, as text or as a JSON object a line.
+
+        A line of text starts with the level's prefix (``{pid}`` in it is our own). An event that is among the
+        `messages` is told in those words, its fields filled in.
+        """
         self.level = level
+        self._prefixes = prefixes
+        self._messages = messages or {}
         try:
             self._mode = posix.fstat(2).st_mode
         except OSError:  # closed: whatever gets this number later is not for log lines
@@ -85,9 +97,11 @@ class Log:
 
     def line(self, level: int, event: str, message: str, fields: "dict[str, Field]") -> bytes:
         """An event as it is written, in the format that was chosen."""
-        message = printable(message)
         if not self._json:
-            return f"pyinit: {message}\n".encode()
+            if event in self._messages:
+                message = self._messages[event].format_map(fields)
+            return f"{self._prefixes[level].format(pid=posix.getpid())}{printable(message)}\n".encode()
+        message = printable(message)
         now = time.time()
         utc = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         pairs: "dict[str, Field]" = {

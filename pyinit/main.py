@@ -3,6 +3,7 @@
 What the workload does not need is imported while it starts; what few runs need, when it is needed.
 """
 
+import errno
 import posix
 
 from . import options, signals, workload
@@ -12,34 +13,39 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .init import Init
-    from .log import Log
+    from .log import Field, Log
 
-FAILED = 125
-"""The exit status that says: not the workload failed, but pyinit."""
+_OWN_NAMES = ("pyinit", "launcher.py")
 
 
 def main(words: "list[str]", mask: "set[int]") -> "NoReturn":
-    """Run as the init of the command line `words`, and end the process with the right status.
+    """Run as the init of the command line `words`, our own name first, and end the process with the right status.
 
     `mask` is what `signals.block` returned, called before anything else was done. The end is ``_exit``: there is
     nothing that an interpreter's tidy end could add, and it would cost a millisecond.
     """
     chosen = options.Options()
     try:
-        chosen = options.parse(words, posix.environ)
-        status = show(chosen.show, mask) if chosen.show else run(chosen, mask)
+        name = words[0].rpartition("/")[2]
+        if name not in _OWN_NAMES:
+            from . import peers
+
+            chosen.manner = peers.MANNERS.get(name, options.OWN)
+        chosen = options.parse(words[1:], posix.environ, chosen.manner)
+        act = show if chosen.show else pause if chosen.pause else run
+        status = act(chosen, mask)
     except Exception as error:  # whatever it is: one line, and a status that says who failed
         status = give_up(error, chosen)
     posix._exit(status)
 
 
-def show(what: str, mask: "set[int]") -> int:
-    """Print the help, the version or the license."""
+def show(chosen: options.Options, mask: "set[int]") -> int:
+    """Print the help, the version or the license, as was chosen."""
     from . import about
 
     signals.use_defaults()  # an ordinary command now: Ctrl-C and a reader that has gone end it
     signals.restore(mask)
-    about.show(what)
+    about.show(chosen)
     return 0
 
 
@@ -47,21 +53,46 @@ def run(chosen: options.Options, mask: "set[int]") -> int:
     """Start the workload and stay with it; return its exit status, remapped as asked for."""
     ignore_children = signals.use_defaults()
     warnings = prepare_orphans(chosen)
-    child = workload.Workload(chosen.argv, mask, ignore_children)
+    child = workload.Workload(chosen, mask, ignore_children)
 
     from .init import Init
-    from .log import Log
 
     child.await_program()
     workload.let_go()
-    log = Log(chosen.verbosity, chosen.json)
+    log = open_log(chosen, warnings)
+    program = chosen.argv[0]
+    log.info("started", f"started {program} as pid {child.pid}", pid=child.pid, program=program)
+    return finish(Init(child, chosen, log), chosen, log)
+
+
+def pause(chosen: options.Options, mask: "set[int]") -> int:
+    """Reap until we are asked to stop; return the exit status. (Nobody is there to be given the `mask`.)"""
+    signals.use_defaults()
+    warnings = prepare_orphans(chosen)
+    workload.let_go()
+
+    from .pause import Pause
+
+    log = open_log(chosen, warnings)
+    return finish(Pause(chosen, log), chosen, log)
+
+
+def open_log(chosen: options.Options, warnings: "list[tuple[str, str]]") -> "Log":
+    """Where the lines go, these warnings first."""
+    from .log import Log
+
+    log = Log(chosen.verbosity, chosen.json, chosen.manner.prefixes, chosen.manner.messages)
     for event, message in warnings:
         log.warning(event, message)
-    log.info("started", f"started {chosen.argv[0]} as pid {child.pid}", pid=child.pid)
-    init = Init(child, chosen, log)
+    return log
+
+
+def finish(init: "Init", chosen: options.Options, log: "Log") -> int:
+    """Wait for the end and tell of it; return the exit status, remapped as asked for."""
     status = init.wait()
     exit_status = chosen.exit_remap.get(status, status)
     tell_end(init, status, exit_status, chosen, log)
+    init.return_terminal(is_over=True)
     return exit_status
 
 
@@ -111,18 +142,24 @@ def prepare_orphans(chosen: options.Options) -> "list[tuple[str, str]]":
 
 def give_up(error: Exception, chosen: options.Options) -> int:
     """Say in one line why pyinit cannot go on; return the exit status."""
-    from .log import ERROR, Log
+    from .log import ERROR
 
-    status = FAILED
+    manner = chosen.manner
+    status = manner.failed
+    fields: "dict[str, Field]" = {}
     if isinstance(error, options.UsageError):
-        event, message = "usage", f"{error} (pyinit --help tells the usage)"
+        event, message = "usage", f"{error} ({manner.name} --help tells the usage)"
     elif isinstance(error, workload.CannotExecute):
-        event, message, status = "exec", str(error), error.exit_status
+        event, message = "exec", str(error)
+        fields = {"program": error.program, "error": posix.strerror(error.errno)}
+        status = manner.not_found if error.errno == errno.ENOENT else manner.not_executable
+    elif isinstance(error, workload.CannotBecomeUser):
+        event, message = "user", str(error)
     else:
         event = "failed"
         message = f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}"
-    log = Log(chosen.verbosity, chosen.json)
-    line = log.line(ERROR, event, message, {})
+    log = open_log(chosen, [])
+    line = log.line(ERROR, event, message, fields)
     log.write(line)
     # Where the options could not be read, one variable still can.
     path = chosen.termination_log or posix.environ.get(b"PYINIT_TERMINATION_LOG", b"").decode(errors="surrogateescape")

@@ -6,11 +6,13 @@ source beats an earlier one: the defaults, the environment variables of tini and
 
 import posix
 
-from . import signals
+from . import __version__, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from .user import User
 
     Settings = dict[str, object]
     Setter = Callable[[Settings, str], None]
@@ -26,22 +28,29 @@ class Options:
     __slots__ = (
         "argv",
         "drain_timeout",
+        "ends_group",
         "exit_remap",
         "exit_report",
         "forward_to",
         "json",
+        "manner",
         "orphans",
         "parent_death_signal",
+        "pause",
         "rewrite",
+        "session",
         "show",
         "stop_timeout",
         "termination_log",
+        "user",
         "verbosity",
         "wait_for",
         "warn_on_reap",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, manner: "Manner | None" = None) -> None:
+        self.manner = manner or OWN
+        """Whose words and exit statuses are used."""
         self.argv: "list[str]" = []
         """The workload: PROGRAM and its arguments."""
         self.show: "str | None" = None
@@ -50,10 +59,14 @@ class Options:
         """Who receives a forwarded signal: ``child``, ``group`` or ``all``."""
         self.rewrite: "dict[int, int]" = {}
         """Signal numbers to the ones delivered in their place; 0 drops."""
+        self.session = False
+        """Whether the workload leads a session of its own."""
         self.stop_timeout: "float | None" = None
         """Seconds from the first stop signal until a workload that still lives is killed; None for never."""
         self.drain_timeout = 5.0
         """Seconds that whoever is left when the workload has ended has after SIGTERM; 0 leaves them alone."""
+        self.ends_group = False
+        """Whether the workload's process group gets SIGTERM when the workload has ended and nothing is drained."""
         self.wait_for = "main"
         """Whose end is the end: the workload's (``main``), or the last process's (``all``)."""
         self.orphans = "keep"
@@ -62,6 +75,10 @@ class Options:
         """Exit statuses of the workload to those reported in their place."""
         self.parent_death_signal = 0
         """The signal that pyinit gets when its own parent dies; 0 for none."""
+        self.user: "User | None" = None
+        """Who runs the workload; None for whoever runs pyinit."""
+        self.pause = False
+        """Whether there is no workload."""
         self.warn_on_reap = False
         self.verbosity = 1
         """The highest level that is logged: 0 errors, 1 warnings, 2 info, 3 debug, 4 trace."""
@@ -99,7 +116,7 @@ class Option:
 # What a row does with its value: put it where it belongs in the settings, or raise ValueError with the reason.
 
 
-def _constant(name: str, value: object) -> "Setter":
+def constant(name: str, value: object) -> "Setter":
     def store(settings: "Settings", text: str) -> None:
         settings[name] = value
 
@@ -110,17 +127,17 @@ def _nothing(settings: "Settings", text: str) -> None:
     """For what is accepted because a peer has it, and goes without saying here."""
 
 
-def _if_true(name: str, value: object) -> "Setter":
+def if_true(name: str, value: object) -> "Setter":
     def store(settings: "Settings", text: str) -> None:
-        if _boolean(text):
+        if boolean(text):
             settings[name] = value
 
     return store
 
 
-def _if_false(name: str, value: object) -> "Setter":
+def if_false(name: str, value: object) -> "Setter":
     def store(settings: "Settings", text: str) -> None:
-        if not _boolean(text):
+        if not boolean(text):
             settings[name] = value
 
     return store
@@ -143,7 +160,7 @@ def _listed(store_one: "Setter") -> "Setter":
     return store
 
 
-def _boolean(text: str) -> bool:
+def boolean(text: str) -> bool:
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off"):
@@ -178,6 +195,12 @@ def _set_termination_log(settings: "Settings", text: str) -> None:
         raise ValueError(f"'{text}' is relative, and there is no working directory") from None
 
 
+def _set_user(settings: "Settings", text: str) -> None:
+    from . import user
+
+    settings["user"] = user.find(text)
+
+
 def _add_rewrite(settings: "Settings", text: str) -> None:
     source, colon, target = text.partition(":")
     if not colon:
@@ -210,7 +233,7 @@ def _add_verbosity(settings: "Settings", text: str) -> None:
     settings["verbosity"] = min(verbosity + 1, 4)
 
 
-def _set_verbosity(settings: "Settings", text: str) -> None:
+def set_verbosity(settings: "Settings", text: str) -> None:
     settings["verbosity"] = min(_number(text, 999, "verbosity"), 4)
 
 
@@ -228,16 +251,16 @@ TABLE = (
         "process-group",
         "",
         "same as --forward-to=group",
-        _constant("forward_to", "group"),
-        (("TINI_KILL_PROCESS_GROUP", _constant("forward_to", "group")),),
+        constant("forward_to", "group"),
+        (("TINI_KILL_PROCESS_GROUP", constant("forward_to", "group")),),
     ),
     Option(
         "c",
         "single-child",
         "",
         "same as --forward-to=child",
-        _constant("forward_to", "child"),
-        (("DUMB_INIT_SETSID", _if_false("forward_to", "child")),),
+        constant("forward_to", "child"),
+        (("DUMB_INIT_SETSID", if_false("forward_to", "child")),),
     ),
     Option(
         "",
@@ -254,6 +277,14 @@ TABLE = (
         "deliver the signal TO in place of FROM; 0 drops it; names (TERM, RTMIN+3) or numbers; repeatable",
         _add_rewrite,
         (("PYINIT_REWRITE", _listed(_add_rewrite)),),
+    ),
+    Option(
+        "",
+        "session",
+        "",
+        "give the workload its own session and the controlling terminal, as dumb-init does",
+        constant("session", True),
+        (("PYINIT_SESSION", if_true("session", True)),),
     ),
     Option(
         "t",
@@ -312,12 +343,28 @@ TABLE = (
         (("PYINIT_PARENT_DEATH_SIGNAL", _set_parent_death_signal),),
     ),
     Option(
+        "u",
+        "user",
+        "USER[:GROUP]",
+        "run the workload as this user (names or ids), with its supplementary groups and HOME",
+        _set_user,
+        (("PYINIT_USER", _set_user),),
+    ),
+    Option(
+        "P",
+        "pause",
+        "",
+        "no PROGRAM: only reap, until TERM or INT (a pod's pause container)",
+        constant("pause", True),
+        (("PYINIT_PAUSE", if_true("pause", True)),),
+    ),
+    Option(
         "w",
         "warn-on-reap",
         "",
         "log a line for each orphan reaped: pid, name, how it ended",
-        _constant("warn_on_reap", True),
-        (("PYINIT_WARN_ON_REAP", _if_true("warn_on_reap", True)),),
+        constant("warn_on_reap", True),
+        (("PYINIT_WARN_ON_REAP", if_true("warn_on_reap", True)),),
     ),
     Option(
         "v",
@@ -326,12 +373,12 @@ TABLE = (
         "log more; up to three times",
         _add_verbosity,
         (
-            ("DUMB_INIT_DEBUG", _if_true("verbosity", 3)),
-            ("TINI_VERBOSITY", _set_verbosity),
-            ("PYINIT_VERBOSITY", _set_verbosity),
+            ("DUMB_INIT_DEBUG", if_true("verbosity", 3)),
+            ("TINI_VERBOSITY", set_verbosity),
+            ("PYINIT_VERBOSITY", set_verbosity),
         ),
     ),
-    Option("q", "quiet", "", "log errors only", _constant("verbosity", 0)),
+    Option("q", "quiet", "", "log errors only", constant("verbosity", 0)),
     Option(
         "",
         "log-format",
@@ -356,35 +403,79 @@ TABLE = (
         _set_termination_log,
         (("PYINIT_TERMINATION_LOG", _set_termination_log),),
     ),
-    Option("l", "license", "", "print the license and exit", _constant("show", "license")),
-    Option("V", "version", "", "print the version and exit", _constant("show", "version")),
-    Option("h", "help", "", "print this help and exit", _constant("show", "help")),
+    Option("l", "license", "", "print the license and exit", constant("show", "license")),
+    Option("V", "version", "", "print the version and exit", constant("show", "version")),
+    Option("h", "help", "", "print this help and exit", constant("show", "help")),
 )
 
 SET_AT_ALL = ("TINI_KILL_PROCESS_GROUP", "TINI_SUBREAPER")
 """Variables whose mere presence counts, even empty: tini's rule."""
 
 
-def parse(words: "list[str]", environ: "Mapping[bytes, bytes]") -> Options:
+class Manner:
+    """What goes with the name that pyinit is invoked by; by default its own. (Those of others: `peers`.)"""
+
+    __slots__ = (
+        "defaults",
+        "failed",
+        "messages",
+        "name",
+        "not_executable",
+        "not_found",
+        "prefixes",
+        "table",
+        "version",
+    )
+
+    def __init__(
+        self,
+        name: str = "pyinit",
+        version: str = f"pyinit version {__version__}",
+        table: "tuple[Option, ...]" = TABLE,
+        defaults: "Settings | None" = None,
+        statuses: "tuple[int, int, int]" = (125, 126, 127),
+        prefixes: "tuple[str, ...]" = ("pyinit: ",) * 5,
+        messages: "Mapping[str, str] | None" = None,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.table = table
+        self.defaults = defaults or {}
+        """What is chosen where nobody chooses, as far as it differs."""
+        self.failed, self.not_executable, self.not_found = statuses
+        """The exit status if pyinit itself could not go on, PROGRAM could not be executed, or was not found."""
+        self.prefixes = prefixes
+        """What a line of the log starts with, by its level; ``{pid}`` in it is our own."""
+        self.messages = messages or {}
+        """The events that are told in other words, with the event's fields to be filled in."""
+
+
+OWN = Manner()
+
+
+def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", manner: Manner = OWN) -> Options:
     """Read the command line (without the program's own name) and the environment.
 
     Raises:
         UsageError: something of them is malformed, or there is no PROGRAM.
     """
-    flags, argv = _from_words(words)
-    options = Options()
-    for name, value in {**_from_environ(environ), **flags}.items():
+    flags, argv = _from_words(words, manner.table)
+    options = Options(manner)
+    for name, value in {**manner.defaults, **_from_environ(environ, manner.table), **flags}.items():
         setattr(options, name, value)
     options.argv = argv
-    if not argv and not options.show:
-        raise UsageError("no program given")
+    if options.session:
+        for number in signals.TERMINAL_STOPS:  # a session of its own is no job of a shell: they would do nothing
+            options.rewrite.setdefault(number, signals.STOP)
+    if not options.show and options.pause == bool(argv):
+        raise UsageError(f"with --pause there is no program, but '{argv[0]}' is given" if argv else "no program given")
     return options
 
 
-def _from_environ(environ: "Mapping[bytes, bytes]") -> "Settings":
+def _from_environ(environ: "Mapping[bytes, bytes]", table: "tuple[Option, ...]") -> "Settings":
     peers: "Settings" = {}
     own: "Settings" = {}
-    for option in TABLE:
+    for option in table:
         for variable, store in option.twins:
             value = environ.get(variable.encode())
             if value is None or (not value and variable not in SET_AT_ALL):
@@ -396,7 +487,7 @@ def _from_environ(environ: "Mapping[bytes, bytes]") -> "Settings":
     return {**peers, **own}
 
 
-def _from_words(words: "list[str]") -> "tuple[Settings, list[str]]":
+def _from_words(words: "list[str]", table: "tuple[Option, ...]") -> "tuple[Settings, list[str]]":
     """Take the options off the front; what is left is the workload."""
     settings: "Settings" = {}
     rest = words[::-1]
@@ -406,7 +497,7 @@ def _from_words(words: "list[str]") -> "tuple[Settings, list[str]]":
             break
         if word[:2] == "--":
             name, equals, value = word[2:].partition("=")
-            option = _find_long(name)
+            option = _find_long(name, table)
             if equals and not option.metavar:
                 raise UsageError(f"option --{name} takes no value")
             _apply(option, f"--{name}", value if equals else None, rest, settings)
@@ -414,7 +505,7 @@ def _from_words(words: "list[str]") -> "tuple[Settings, list[str]]":
         letters = word[1:]
         while letters:
             letter, letters = letters[0], letters[1:]
-            option = _find_short(letter)
+            option = _find_short(letter, table)
             if option.metavar:
                 _apply(option, f"-{letter}", letters or None, rest, settings)
                 break
@@ -433,17 +524,17 @@ def _apply(option: Option, name: str, value: "str | None", rest: "list[str]", se
         raise UsageError(f"option {name}: {error}") from None
 
 
-def _find_short(letter: str) -> Option:
-    for option in TABLE:
+def _find_short(letter: str, table: "tuple[Option, ...]") -> Option:
+    for option in table:
         if option.short == letter:
             return option
     raise UsageError(f"unknown option -{letter}")
 
 
-def _find_long(name: str) -> Option:
-    for option in TABLE:
+def _find_long(name: str, table: "tuple[Option, ...]") -> Option:
+    for option in table:
         if option.long == name:
             return option
-    close = [f"--{option.long}" for option in TABLE if name and option.long.startswith(name)]
+    close = [f"--{option.long}" for option in table if name and option.long.startswith(name)]
     hint = f"; options are not abbreviated, did you mean {' or '.join(close)}?" if close else ""
     raise UsageError(f"unknown option --{name}{hint}")

@@ -24,6 +24,7 @@ class Reaper:
         "ended",
         "is_childless",
         "orphans",
+        "stopped_by",
         "usage",
         "wait_status",
     )
@@ -45,6 +46,8 @@ class Reaper:
         of them had resident, in bytes. None if it was not found out."""
         self.orphans = 0
         """How many orphans have been reaped."""
+        self.stopped_by = 0
+        """The signal that has stopped the workload, until somebody sets this to 0."""
         self.is_childless = False
         """Whether nobody was left to wait for when we last looked."""
 
@@ -103,7 +106,9 @@ class Reaper:
             posix.waitid(posix.P_PID, pid, _ENDED_OR_STOPPED & ~posix.WEXITED)
         except ChildProcessError:  # killed meanwhile: it is a zombie, and the next look finds it
             return
-        if code == posix.CLD_TRAPPED:
+        if pid == self._workload and code == posix.CLD_STOPPED:
+            self.stopped_by = number
+        elif code == posix.CLD_TRAPPED:
             self._stop_tracing(pid, number)
 
     def _tell(self, pid: int, name: "str | None", status: int) -> None:

@@ -143,6 +143,7 @@ class Shutdown:
                 self._send(signals.TERM, signals.CONT)
             return
         if not self._chosen.drain_timeout:
+            self._end_group()
             self._leave()
             return
         if not everyone.can_be_reached():
@@ -155,6 +156,14 @@ class Shutdown:
         self._log.info("draining", f"SIGTERM to those who are left: {_names(self.stragglers)}")
         self._send(signals.TERM, signals.CONT)
         self._warn_of_unreachable(self.stragglers, signals.TERM)
+
+    def _end_group(self) -> None:
+        """Ask those to go whom the workload has left in its process group, if that was chosen."""
+        if self._chosen.ends_group and self._chosen.forward_to == "group":
+            try:
+                posix.kill(-self._workload, signals.TERM)
+            except OSError:  # nobody is there, or nobody of ours
+                pass
 
     def _kill(self) -> None:
         """The drain timeout has passed: kill all that are left."""

@@ -4,6 +4,8 @@ The only module that touches ``_signal``: the public ``signal`` wraps the same c
 3.7 ms at the start. See signal(7).
 """
 
+import posix
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -36,12 +38,20 @@ CHLD = int(_signal.SIGCHLD)
 CONT = int(_signal.SIGCONT)
 INT = int(_signal.SIGINT)
 KILL = int(_signal.SIGKILL)
+HUP = int(_signal.SIGHUP)
 QUIT = int(_signal.SIGQUIT)
+STOP = int(_signal.SIGSTOP)
 TERM = int(_signal.SIGTERM)
 TRAP = int(_signal.SIGTRAP)
+TSTP = int(_signal.SIGTSTP)
+TTIN = int(_signal.SIGTTIN)
+TTOU = int(_signal.SIGTTOU)
 
 STOP_SIGNALS = (TERM, INT, QUIT)
 """What asks a workload to end, and starts the stop timeout."""
+
+TERMINAL_STOPS = (TSTP, TTIN, TTOU)
+"""What stops a job of a shell: Ctrl-Z, and the use of a terminal that it has not got (termios(3))."""
 
 
 def block() -> "set[int]":
@@ -86,6 +96,29 @@ def wait(seconds: "float | None") -> "_signal.struct_siginfo | None":
     if seconds is None:
         return _signal.sigwaitinfo(CAUGHT)
     return _signal.sigtimedwait(CAUGHT, seconds)
+
+
+def take_own(number: int) -> None:
+    """Take back a pending signal that we ourselves have caused; one that somebody else has sent stays.
+
+    (A standard signal is pending once, whoever sends it again: the first one's sender is told.)
+    """
+    while info := _signal.sigtimedwait((number,), 0):
+        if info.si_pid != posix.getpid():
+            posix.kill(posix.getpid(), number)
+            return
+
+
+def stop(number: int) -> bool:
+    """Stop our process group with one of `TERMINAL_STOPS`, as a terminal does; True when we have been continued.
+
+    False if we cannot be stopped so: in an orphaned process group, which no shell would continue, these signals do
+    nothing (setpgid(2)).
+    """
+    posix.kill(0, number)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
+    return CONT in _signal.sigpending()
 
 
 def send_by_handle(handle: int, number: int) -> None:

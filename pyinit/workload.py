@@ -6,11 +6,19 @@ import time
 
 from . import environment, signals
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .options import Options
+
 _DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks without ``PATH``."""
 
 _LOOK_ON = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
 """The errors after which execvp(3) tries the next folder."""
+
+
+_EXECUTE, _BECOME_USER = range(2)
+"""What the child was about when it failed."""
 
 
 class CannotExecute(Exception):
@@ -28,10 +36,9 @@ class CannotExecute(Exception):
             return f"cannot execute '{self.program}': the interpreter that it asks for does not exist"
         return f"cannot find '{self.program}'" + ("" if "/" in self.program else " in PATH")
 
-    @property
-    def exit_status(self) -> int:
-        """As env(1), timeout(1) and docker run have it."""
-        return 127 if self.errno == errno.ENOENT else 126
+
+class CannotBecomeUser(Exception):
+    """The workload could not be run as the user that was asked for."""
 
 
 class Workload:
@@ -42,10 +49,10 @@ class Workload:
     ignored, which they were not, and takes the environment as a mapping, which it need not be.
     """
 
-    __slots__ = ("_argv", "_receiver", "pid", "started", "takes_terminal")
+    __slots__ = ("_argv", "_receiver", "_user", "pid", "started", "takes_terminal")
 
-    def __init__(self, argv: "list[str]", mask: "set[int]", ignore_children: bool) -> None:
-        """Fork the child, which takes over in a process group of its own, with signal mask `mask`.
+    def __init__(self, chosen: "Options", mask: "set[int]", ignore_children: bool) -> None:
+        """Fork the child, which takes over in a process group of its own, or a session, with signal mask `mask`.
 
         A group of its own: what a terminal sends (Ctrl-C) reaches the workload once, not a second time through
         pyinit, and a shell finds everything ready for job control.
@@ -53,11 +60,16 @@ class Workload:
         Raises:
             OSError: no process could be had.
         """
-        self._argv = argv
-        words = [word.encode("utf-8", "surrogateescape") for word in argv]
+        self._argv = chosen.argv
+        self._user = user = chosen.user
+        words = [word.encode("utf-8", "surrogateescape") for word in chosen.argv]
         paths, failure = _search(words[0])
         self.takes_terminal = _owns_terminal()
         """Whether it is given the terminal's foreground: Ctrl-C reaches it then, and not us."""
+        if chosen.session:
+            from . import session
+
+            self.takes_terminal = self.takes_terminal and session.release_terminal()
         environment.restore()
         passes_sockets = environment.names_listener(posix.getpid())
         try:
@@ -68,17 +80,27 @@ class Workload:
         except OSError as error:
             raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
         if self.pid == 0:
+            step = _EXECUTE
             try:
-                _lead_process_group(self.takes_terminal)
+                if chosen.session:
+                    session.lead()
+                else:
+                    _lead_process_group(self.takes_terminal)
+                if user:
+                    step = _BECOME_USER
+                    user.assume()
+                    step = _EXECUTE
                 if passes_sockets:
                     environment.name_listener()
                 if ignore_children:
                     signals.ignore_children()
                 signals.restore(mask)
                 failure = _execute(paths, words, failure)
+            except OSError as error:
+                failure = error.errno or errno.EINVAL
             except BaseException:
                 failure = errno.ENOMEM
-            posix.write(sender, bytes((failure,)))
+            posix.write(sender, bytes((failure, step)))
             posix._exit(127)
         posix.close(sender)
 
@@ -95,12 +117,21 @@ class Workload:
 
         Raises:
             CannotExecute: it could not be executed.
+            CannotBecomeUser: not as the user that was asked for.
         """
-        failure = posix.read(self._receiver, 1)
+        report = posix.read(self._receiver, 2)
         posix.close(self._receiver)
-        if failure:
-            posix.waitpid(self.pid, 0)
-            raise CannotExecute(self._argv[0], failure[0])
+        if not report:
+            return
+        posix.waitpid(self.pid, 0)
+        if self.takes_terminal:
+            from . import terminal
+
+            terminal.take_back(self.pid, is_over=True)
+        failure, step = report
+        if step == _BECOME_USER and self._user:
+            raise CannotBecomeUser(f"cannot run as user '{self._user.text}': {posix.strerror(failure)}")
+        raise CannotExecute(self._argv[0], failure)
 
 
 def _search(program: bytes) -> "tuple[list[bytes], int]":
@@ -125,11 +156,13 @@ def _search(program: bytes) -> "tuple[list[bytes], int]":
 def _owns_terminal() -> bool:
     """Whether standard input is our controlling terminal, with our process group in its foreground.
 
-    Standard input alone, as with tini: in ``pyinit ... </dev/null | less`` the terminal is for less. (Where both
-    groups are outside our PID namespace, both numbers are 0, and that counts as ours.)
+    Standard input alone, as with tini: in ``pyinit ... </dev/null | less`` the terminal is for less. Below a shell,
+    it is for less in ``pyinit ... | less`` as well: the foreground group is that of both, and the workload is given
+    the terminal if it turns out to want it (`terminal`). (Where both groups are outside our PID namespace, both
+    numbers are 0, and that counts as ours.)
     """
     try:
-        return posix.tcgetpgrp(0) == posix.getpgrp()
+        return posix.tcgetpgrp(0) == posix.getpgrp() and (posix.getpid() == 1 or posix.isatty(1))
     except OSError:  # ENOTTY, EBADF
         return False
 

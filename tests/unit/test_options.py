@@ -247,7 +247,7 @@ def test_each_empty_twin_counts_as_not_set() -> None:
 
 def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> None:
     """Every option, every variable, within 120 columns."""
-    about.show("help")
+    about.show(parse("--help"))
     text = capfd.readouterr().out
     for option in TABLE:
         assert f"--{option.long}" in text
@@ -300,7 +300,7 @@ def test_no_input_is_answered_with_anything_but_options_or_a_usage_error(
         assert str(error)
         return
     assert parsed.argv == words[len(words) - len(parsed.argv) :]
-    assert parsed.argv or parsed.show
+    assert parsed.show or bool(parsed.argv) != parsed.pause
     assert parsed.forward_to in ("child", "group", "all")
     assert 0 <= parsed.verbosity <= 4
     assert 0 <= parsed.drain_timeout < 1e9 and 0 <= (parsed.stop_timeout or 0) < 1e9

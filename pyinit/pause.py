@@ -1,0 +1,59 @@
+"""No workload: reap for others, until we are asked to stop. Loaded only for ``--pause``.
+
+As the pause container of a pod, which is there to own the namespaces, and whose PID 1 is everybody's init where they
+share the PID namespace.
+"""
+
+import posix
+import time
+
+from . import signals
+from .init import Init, Received
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from signal import struct_siginfo
+
+    from .log import Log
+    from .options import Options
+
+_ENDS = (signals.TERM, signals.INT)
+"""What a pause ends at. All other signals mean nothing to it."""
+
+
+class Nothing:
+    """In place of a workload: ourselves."""
+
+    name = "pause"
+    takes_terminal = False
+
+    def __init__(self) -> None:
+        self.pid = posix.getpid()
+        self.started = time.monotonic()
+
+
+class Pause(Init):
+    """An init whose workload is over once we are asked to stop; what follows is as ever."""
+
+    __slots__ = ("_is_ending",)
+
+    def __init__(self, chosen: "Options", log: "Log") -> None:
+        super().__init__(Nothing(), chosen, log)
+        self._is_ending = False
+        self.reaper.wait_status = 0  # whoever ends is an orphan
+
+    def _advance(self, more: bool) -> bool:
+        return self._is_ending and super()._advance(more)
+
+    def _forward(self, info: "struct_siginfo") -> None:
+        if info.si_signo not in _ENDS:
+            return
+        if self._is_ending:
+            super()._forward(info)
+            return
+        self._is_ending = True
+        self.reaper.ended = time.monotonic()
+        self.first_stop = received = Received(info, is_stop=True)
+        self._tell(received, info.si_signo, 0)
+        if self.shutdown:
+            self.shutdown.stop()

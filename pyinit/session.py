@@ -1,0 +1,45 @@
+"""A session of the workload's own, and whose controlling terminal it gets; loaded only for ``--session``.
+
+See setsid(2), ioctl_tty(2) and credentials(7).
+"""
+
+import fcntl
+import posix
+import termios
+
+from . import signals
+
+
+def release_terminal() -> bool:
+    """Give up the controlling terminal, standard input, if it is our session's; True if another may have it now.
+
+    The kernel tells the terminal's foreground group of the loss (SIGHUP, SIGCONT). That is our own doing, and
+    nobody's news: both are taken back.
+    """
+    if posix.getsid(0) != posix.getpid():  # its leader would lose it, too
+        return False
+    try:
+        fcntl.ioctl(0, termios.TIOCNOTTY)
+    except OSError:  # a sandbox
+        return False
+    signals.take_own(signals.HUP)
+    signals.take_own(signals.CONT)
+    return True
+
+
+def lead() -> None:
+    """Lead a session, with standard input as its controlling terminal if it is one that no session has."""
+    posix.setsid()
+    _take_terminal()
+
+
+def regain_terminal() -> None:
+    """Take standard input for our own controlling terminal again, if the session that had it has lost its leader."""
+    _take_terminal()
+
+
+def _take_terminal() -> None:
+    try:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    except OSError:  # ENOTTY, EBADF; EPERM: it is another session's
+        pass

@@ -1,0 +1,86 @@
+"""The user that the workload runs as; loaded only for ``--user``."""
+
+import posix
+import pwd
+
+_LARGEST = 2**32 - 2
+"""The largest id there is: the next one means "leave it as it is" to setresuid(2)."""
+
+
+class User:
+    """Who the workload is to be."""
+
+    __slots__ = ("_gid", "_groups", "_home", "_name", "_uid", "text")
+
+    def __init__(self, text: str, name: str, uid: int, gid: int, home: str) -> None:
+        self.text = text
+        """As the user was asked for."""
+        self._name = name
+        self._uid = uid
+        self._gid = gid
+        self._home = home
+        self._groups = posix.getgrouplist(name, gid)
+
+    def assume(self) -> None:
+        """Become this user, with no way back: real, effective and saved ids alike (credentials(7)).
+
+        Raises:
+            OSError: we may not (EPERM): that takes CAP_SETUID and CAP_SETGID, or being that user already.
+        """
+        try:
+            posix.setgroups(self._groups)
+        except PermissionError:
+            if not set(posix.getgroups()) <= set(self._groups):
+                raise
+        posix.setresgid(self._gid, self._gid, self._gid)
+        posix.setresuid(self._uid, self._uid, self._uid)
+        for variable, value in (("HOME", self._home), ("USER", self._name), ("LOGNAME", self._name)):
+            posix.putenv(variable, value)
+
+
+def find(text: str) -> User:
+    """The user and group that ``USER[:GROUP]`` names, by names or ids.
+
+    A name is looked up before it is read as an id. Who has no entry in the database is called by the number, lives
+    in ``/`` and is in the group of the same number, unless a GROUP is given.
+
+    Raises:
+        ValueError: there is no such user or group.
+    """
+    user, colon, group = text.partition(":")
+    entry = _entry(user)
+    if entry:
+        name, uid, gid, home = entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir or "/"
+    else:
+        name, uid, home = user, _number(user, "user"), "/"
+        gid = uid
+    if colon:
+        gid = _gid(group)
+    return User(text, name, uid, gid, home)
+
+
+def _entry(user: str) -> "pwd.struct_passwd | None":
+    """The user's entry in the database; None if there is none, or no database."""
+    try:
+        return pwd.getpwnam(user)
+    except (KeyError, OSError, ValueError):  # ValueError: a name with a null character
+        pass
+    try:
+        return pwd.getpwuid(_number(user, "user"))
+    except (KeyError, OSError, ValueError):
+        return None
+
+
+def _gid(group: str) -> int:
+    try:
+        import grp
+
+        return grp.getgrnam(group).gr_gid
+    except (ImportError, KeyError, OSError, ValueError):
+        return _number(group, "group")
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _LARGEST):
+        raise ValueError(f"there is no {what} '{text}'")
+    return int(text)
