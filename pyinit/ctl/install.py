@@ -2,11 +2,15 @@
 
 import argparse
 import compileall
+import io
 import os
+import py_compile
 import re
+import shutil
 import stat
 import sys
 import tempfile
+import zipapp
 from pathlib import Path
 
 import pyinit
@@ -46,12 +50,19 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         metavar="PATH",
         help="the script to write; in a folder that exists: both launchers, pyinit and pyinitctl",
     )
+    parser.add_argument(
+        "--single-file",
+        action="store_true",
+        help="write a pyinit that needs no file but itself and the interpreter, and starts slower: for dockerd --init-path",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write what was asked for and say what was written; 1 with a line on stderr if that fails."""
     path: Path = arguments.path
+    if arguments.single_file:
+        return _install_single_file(path / "pyinit" if path.is_dir() else path)
     targets = {path: _init_script}
     if path.is_dir():
         targets = {path / "pyinit": _init_script, path / "pyinitctl": _ctl_script}
@@ -62,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         line = _first_line()
         for target, script in targets.items():
-            _write(target, f"{line}\n{script()}")
+            _write(target, f"{line}\n{script()}".encode())
     except OSError as error:
         print(f"pyinitctl: cannot write {target}: {error.strerror}", file=sys.stderr)
         return 1
@@ -74,9 +85,37 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _install_single_file(target: Path) -> int:
+    """Write an archive that the interpreter can run: the core, as source for any version, compiled for this one."""
+    try:
+        line = _first_line()
+        with tempfile.TemporaryDirectory() as top:
+            leave_out = shutil.ignore_patterns("__pycache__", "ctl", "__main__.py", "launcher.py", "py.typed")
+            shutil.copytree(PACKAGE, Path(top, "pyinit"), ignore=leave_out)
+            Path(top, "__main__.py").write_text(_launcher('__file__.rpartition("/")[0]'), "utf-8")
+            unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            compileall.compile_dir(top, quiet=2, optimize=0, legacy=True, stripdir=top, invalidation_mode=unchecked)
+            archive = io.BytesIO()
+            zipapp.create_archive(top, archive, line.removeprefix("#!"))
+        _write(target, archive.getvalue())
+    except OSError as error:
+        print(f"pyinitctl: cannot write {target}: {error.strerror}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"pyinitctl: cannot install: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {target} for {sys.executable}")
+    return 0
+
+
 def _init_script() -> str:
+    return _launcher(repr(str(PACKAGE.parent)))
+
+
+def _launcher(folder: str) -> str:
+    """The source of the launcher, where the package is in what the expression `folder` gives."""
     source = (PACKAGE / "launcher.py").read_text("utf-8")
-    return re.sub("^FOLDER = .*$", lambda _: f"FOLDER = {str(PACKAGE.parent)!r}", source, flags=re.MULTILINE)
+    return re.sub("^FOLDER = .*$", lambda _: f"FOLDER = {folder}", source, flags=re.MULTILINE)
 
 
 def _ctl_script() -> str:
@@ -92,13 +131,13 @@ def _first_line() -> str:
     return line
 
 
-def _write(target: Path, text: str) -> None:
+def _write(target: Path, content: bytes) -> None:
     """Replace `target` in one step: a container may be starting from it just now."""
     if target.exists() and not target.is_file():
         raise ValueError(f"{target} exists and is no regular file")
-    with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
         try:
-            file.write(text)
+            file.write(content)
             os.fchmod(file.fileno(), stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
             os.rename(file.name, target)
         except BaseException:
