@@ -193,7 +193,7 @@ class Init:
         """Take back the terminal that the workload was given, when it has ended and (finally) when all is over."""
         if not (self.workload.takes_terminal or self._job) or (is_over and self._pid == 1):
             return
-        if self._chosen.session:
+        if self.workload.leads_session:
             from . import session
 
             session.regain_terminal()
@@ -240,7 +240,10 @@ class Init:
             shutdown.stop()
 
     def _forward(self, info: "struct_siginfo") -> None:
-        number = self._chosen.rewrite.get(info.si_signo, info.si_signo)
+        number = info.si_signo
+        if self.workload.leads_session and number in signals.TERMINAL_STOPS:
+            number = signals.STOP  # no job of a shell, it would not heed them (setpgid(2), "orphaned process group")
+        number = self._chosen.rewrite.get(info.si_signo, number)
         is_stop = number != 0 and (info.si_signo in signals.STOP_SIGNALS or number in signals.STOP_SIGNALS)
         if is_stop and not self._is_prepared:
             self._prepare()
@@ -251,7 +254,7 @@ class Init:
             received.origin()  # before it is forwarded: it may end the sender, too
         try:
             if number:
-                self._send(number)
+                self._send(number, received)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or belongs to somebody else by now
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
@@ -262,14 +265,15 @@ class Init:
                 self.first_stop = received
         self._tell(received, info.si_signo, number)
 
-    @property
-    def _receivers(self) -> str:
+    def _receivers(self, received: Received) -> str:
         """Who gets a signal now. The number of a workload that has ended may be another's."""
-        is_running = self.reaper.wait_status is None and (self.shutdown is None or self.shutdown.is_running)
-        return self._chosen.forward_to if is_running else "all"
+        if self.reaper.wait_status is not None or not (self.shutdown is None or self.shutdown.is_running):
+            return "all"
+        # What the kernel sends us comes from a terminal, whose foreground we are, and is for the whole job.
+        return "group" if received.pid is None and self._chosen.forward_to == "child" else self._chosen.forward_to
 
-    def _send(self, number: int) -> None:
-        receivers = self._receivers
+    def _send(self, number: int, received: Received) -> None:
+        receivers = self._receivers(received)
         self._sent_stop = number == signals.STOP or number in signals.TERMINAL_STOPS
         if number == signals.CONT and self._job and self._job.is_stopped:
             self._job.resume()
@@ -288,7 +292,7 @@ class Init:
     def _tell(self, received: Received, number: int, delivered: int) -> None:
         if self._log.level < INFO:
             return
-        to = self._receivers
+        to = self._receivers(received)
         if delivered == 0:
             outcome = "dropped"
         elif delivered == number:

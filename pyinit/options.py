@@ -60,7 +60,7 @@ class Options:
         self.rewrite: "dict[int, int]" = {}
         """Signal numbers to the ones delivered in their place; 0 drops."""
         self.session = False
-        """Whether the workload leads a session of its own."""
+        """Whether the workload is to lead a session of its own."""
         self.stop_timeout: "float | None" = None
         """Seconds from the first stop signal until a workload that still lives is killed; None for never."""
         self.drain_timeout = 5.0
@@ -464,9 +464,6 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", manner: Manner =
     for name, value in {**manner.defaults, **_from_environ(environ, manner.table), **flags}.items():
         setattr(options, name, value)
     options.argv = argv
-    if options.session:
-        for number in signals.TERMINAL_STOPS:  # a session of its own is no job of a shell: they would do nothing
-            options.rewrite.setdefault(number, signals.STOP)
     if not options.show and options.pause == bool(argv):
         raise UsageError(f"with --pause there is no program, but '{argv[0]}' is given" if argv else "no program given")
     return options

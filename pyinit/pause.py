@@ -25,7 +25,7 @@ class Nothing:
     """In place of a workload: ourselves."""
 
     name = "pause"
-    takes_terminal = False
+    leads_session = takes_terminal = False
 
     def __init__(self) -> None:
         self.pid = posix.getpid()

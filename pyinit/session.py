@@ -10,6 +10,21 @@ import termios
 from . import signals
 
 
+def can_be_led() -> bool:
+    """Whether the workload should lead a session: not as the job of a shell.
+
+    The terminal stays with the shell's session, and out of it the workload would have no job control: Ctrl-Z does
+    nothing in an orphaned process group, and nobody stops who reads the terminal in the background.
+    """
+    if posix.getpid() == 1 or posix.getsid(0) == posix.getpid():
+        return True
+    try:
+        posix.tcgetpgrp(0)  # fails unless it is our controlling terminal
+    except OSError:
+        return True
+    return False
+
+
 def release_terminal() -> bool:
     """Give up the controlling terminal, standard input, if it is our session's; True if another may have it now.
 

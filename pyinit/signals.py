@@ -109,13 +109,13 @@ def take_own(number: int) -> None:
             return
 
 
-def stop(number: int) -> bool:
-    """Stop our process group with one of `TERMINAL_STOPS`, as a terminal does; True when we have been continued.
+def stop(number: int, is_for_group: bool) -> bool:
+    """Stop with one of `TERMINAL_STOPS`, alone or with our process group; True when we have been continued.
 
     False if we cannot be stopped so: in an orphaned process group, which no shell would continue, these signals do
     nothing (setpgid(2)).
     """
-    posix.kill(0, number)
+    posix.kill(0 if is_for_group else posix.getpid(), number)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
     return CONT in _signal.sigpending()

@@ -37,28 +37,31 @@ class Job:
         without a shell above (an orphaned process group), cannot be stopped by Ctrl-Z: such a workload goes on.
         """
         tty = _open()
-        if tty is None:
-            return
-        try:
-            had_terminal = _foreground(tty) == self._workload
-            wants_terminal = number in _WANTS
-            if wants_terminal and _foreground(tty) == posix.getpgrp() and _give(tty, self._workload):
+        holder = _foreground(tty)
+        if number in _WANTS and holder == posix.getpgrp() and _give(tty, self._workload):
+            self._go_on()
+        else:
+            if posix.getpid() != 1 and (tty is not None or was_asked):
+                self._stop_along(number, was_asked, tty, holder)
+            if number == signals.TSTP and tty is not None and not self.is_stopped and not was_asked:
                 self._go_on()
-                return
-            if posix.getpid() != 1:
-                if had_terminal:
-                    _give(tty, posix.getpgrp())
-                self._shares_terminal = had_terminal or wants_terminal
-                self._log.info("stopped", f"pid {self._workload} has stopped, and so do we", pid=self._workload)
-                if signals.stop(number if number in signals.TERMINAL_STOPS else signals.TSTP):
-                    self.is_stopped = True
-                    return
-                if had_terminal:
-                    _give(tty, self._workload)
-            if number == signals.TSTP and not was_asked:
-                self._go_on()
-        finally:
+        if tty is not None:
             posix.close(tty)
+
+    def _stop_along(self, number: int, was_asked: bool, tty: "int | None", holder: int) -> None:
+        had_terminal = holder == self._workload
+        self._shares_terminal = had_terminal or number in _WANTS
+        if had_terminal:
+            _give(tty, posix.getpgrp())
+        self._log.info("stopped", f"pid {self._workload} has stopped, and so do we", pid=self._workload)
+        # All of the shell's job, whose other members Ctrl-Z has not reached; or only we, as who asked for it meant.
+        kind = number if number in signals.TERMINAL_STOPS else signals.TSTP
+        self.is_stopped = signals.stop(kind, is_for_group=not was_asked)
+        if not self.is_stopped and was_asked:
+            posix.kill(posix.getpid(), signals.STOP)
+            self.is_stopped = True
+        if had_terminal and not self.is_stopped:
+            _give(tty, self._workload)
 
     def resume(self) -> None:
         """We have been continued: let the workload go on, with the terminal if it has come to us."""
@@ -99,16 +102,18 @@ def _open() -> "int | None":
         return None
 
 
-def _foreground(tty: int) -> int:
-    """The process group that has the terminal (0: one outside the PID namespace); -1 if it has hung up."""
+def _foreground(tty: "int | None") -> int:
+    """The process group that has the terminal (0: one outside the PID namespace); -1 if there is none."""
     try:
-        return posix.tcgetpgrp(tty)
-    except OSError:
+        return -1 if tty is None else posix.tcgetpgrp(tty)
+    except OSError:  # it has hung up
         return -1
 
 
-def _give(tty: int, group: int) -> bool:
+def _give(tty: "int | None", group: int) -> bool:
     """Give the terminal to a process group; False if that cannot be. (SIGTTOU, which would stop us, is blocked.)"""
+    if tty is None:
+        return False
     try:
         posix.tcsetpgrp(tty, group)
     except OSError:  # hung up; a group of another session, or one outside the PID namespace

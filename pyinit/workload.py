@@ -49,7 +49,7 @@ class Workload:
     ignored, which they were not, and takes the environment as a mapping, which it need not be.
     """
 
-    __slots__ = ("_argv", "_receiver", "_user", "pid", "started", "takes_terminal")
+    __slots__ = ("_argv", "_receiver", "_user", "leads_session", "pid", "started", "takes_terminal")
 
     def __init__(self, chosen: "Options", mask: "set[int]", ignore_children: bool) -> None:
         """Fork the child, which takes over in a process group of its own, or a session, with signal mask `mask`.
@@ -66,10 +66,14 @@ class Workload:
         paths, failure = _search(words[0])
         self.takes_terminal = _owns_terminal()
         """Whether it is given the terminal's foreground: Ctrl-C reaches it then, and not us."""
+        self.leads_session = False
+        """Whether it leads a session of its own."""
         if chosen.session:
             from . import session
 
-            self.takes_terminal = self.takes_terminal and session.release_terminal()
+            self.leads_session = session.can_be_led()
+            if self.leads_session:
+                self.takes_terminal = self.takes_terminal and session.release_terminal()
         environment.restore()
         passes_sockets = environment.names_listener(posix.getpid())
         try:
@@ -82,7 +86,7 @@ class Workload:
         if self.pid == 0:
             step = _EXECUTE
             try:
-                if chosen.session:
+                if self.leads_session:
                     session.lead()
                 else:
                     _lead_process_group(self.takes_terminal)

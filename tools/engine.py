@@ -50,8 +50,8 @@ def answers(host: str | None = None) -> bool:
 
 
 @contextmanager
-def private_engine() -> Iterator[str]:
-    """An engine that nobody else sees, as long as the context lasts; yields its address."""
+def private_engine(*arguments: str) -> Iterator[str]:
+    """An engine that nobody else sees, given `arguments` besides, as long as the context lasts; yields its address."""
     if os.geteuid() != 0:
         raise SystemExit(
             "set-up: no Docker engine answers, and only root may start one: start Docker or set DOCKER_HOST"
@@ -73,6 +73,7 @@ def private_engine() -> Iterator[str]:
                 *("--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"),
                 *("--host", host, "--group", str(os.getegid())),
                 *(f"--bridge={bridge}", "--iptables=false", "--shutdown-timeout=1"),
+                *arguments,
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -53,7 +53,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument(
         "--single-file",
         action="store_true",
-        help="write a pyinit that needs no file but itself and the interpreter, and starts slower: for dockerd --init-path",
+        help="write a pyinit that needs no other file: for dockerd --init-path, which mounts one into each container",
     )
     parser.set_defaults(run=run)
 

@@ -1,6 +1,8 @@
 """Names and numbers of signals."""
 
+import os
 import signal
+import subprocess
 
 import pytest
 
@@ -59,3 +61,18 @@ def test_what_is_caught_is_everything_but_faults_kill_and_stop() -> None:
     }
     never = faults | {signal.SIGKILL, signal.SIGSTOP}
     assert set(signals.CAUGHT) == set(signal.valid_signals()) - never
+
+
+def test_what_we_caused_is_taken_back_and_what_others_sent_is_not() -> None:
+    """Of a signal that is pending, whose first sender the kernel tells."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        signals.take_own(signal.SIGHUP)
+        assert signal.SIGHUP not in signal.sigpending()
+        subprocess.run(["kill", "-HUP", str(os.getpid())], check=True)
+        os.kill(os.getpid(), signal.SIGHUP)
+        signals.take_own(signal.SIGHUP)
+        assert signal.sigtimedwait({signal.SIGHUP}, 0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

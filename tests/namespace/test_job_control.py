@@ -1,0 +1,313 @@
+"""In a shell, as one of its jobs: Ctrl-Z, bg and fg as if pyinit were not there, with and without a session."""
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pexpect
+import psutil
+import pytest
+
+from tools import debian
+
+from .conftest import INTERPRETER, PATIENCE, clean_environment, eventually, python
+from .test_signals import LISTEN
+from .test_terminal import PROMPT, Terminal, enter, on_terminal  # noqa: F401
+
+Shell: TypeAlias = "pexpect.spawn[str]"
+Spawn = Callable[..., Shell]
+
+
+@pytest.fixture
+def spawn(bin_folder: Path) -> Iterator[Spawn]:
+    """Start a program as the leader of a session with a terminal, with pyinit in its PATH."""
+    children: list[Shell] = []
+
+    def spawn(*words: str) -> Shell:
+        environment = dict(clean_environment(PS1=PROMPT, TERM="dumb"))
+        environment["PATH"] += f":{bin_folder}"
+        children.append(pexpect.spawn(words[0], list(words[1:]), env=environment, encoding="utf-8", timeout=PATIENCE))
+        return children[-1]
+
+    yield spawn
+    for child in children:
+        left = psutil.Process(child.pid).children(recursive=True) if child.isalive() else []
+        child.close(force=True)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+@pytest.fixture
+def shell(spawn: Spawn) -> Shell:
+    """An interactive bash, with a prompt."""
+    shell = spawn("bash", "--norc", "--noprofile", "-i")
+    shell.expect_exact(PROMPT)
+    return shell
+
+
+with_and_without_session = pytest.mark.parametrize("pyinit", ["pyinit", "pyinit --session"])
+
+
+def echoes(shell: Shell, line: str) -> None:
+    """A line that is typed comes back twice: from the terminal, and from cat(1)."""
+    shell.sendline(line)
+    shell.expect_exact(f"{line}\r\n{line}\r\n")
+
+
+def press_ctrl_z(shell: Shell) -> None:
+    """Stop what is in the foreground; return at the prompt."""
+    shell.sendcontrol("z")
+    shell.expect_exact("Stopped")
+    shell.expect_exact(PROMPT)
+
+
+def foreground(shell: Shell) -> None:
+    """Bring the job back."""
+    shell.sendline("fg")
+    shell.expect_exact("fg\r\n")
+
+
+@with_and_without_session
+def test_a_job_stops_and_goes_on(shell: Shell, pyinit: str) -> None:
+    """Twice, and in between the shell has the terminal; then Ctrl-C ends it."""
+    shell.sendline(f"{pyinit} cat")
+    echoes(shell, "first")
+    for line in ("second", "third"):
+        press_ctrl_z(shell)
+        assert "Stopped" in enter(shell, "jobs")
+        foreground(shell)
+        echoes(shell, line)
+    shell.sendintr()
+    shell.expect_exact(PROMPT)
+    assert enter(shell, "echo $?").split() == ["130"]
+
+
+@with_and_without_session
+def test_a_job_goes_on_in_the_background(shell: Shell, pyinit: str) -> None:
+    """It was started there, comes to the foreground, is stopped, and goes back; ``kill %1`` ends it."""
+    enter(shell, f"{pyinit} sleep 600 &")
+    assert "Running" in enter(shell, "jobs")
+    foreground(shell)
+    shell.expect_exact("sleep 600\r\n")
+    press_ctrl_z(shell)
+    enter(shell, "bg")
+    assert "Running" in enter(shell, "jobs")
+    enter(shell, "kill %1")
+    assert enter(shell, "wait %1; echo $?").split()[-1] == "143"
+
+
+@with_and_without_session
+def test_a_stopped_job_can_be_ended(shell: Shell, pyinit: str) -> None:
+    """The shell's ``kill`` sends a CONT after the TERM."""
+    shell.sendline(f"{pyinit} cat")
+    echoes(shell, "first")
+    press_ctrl_z(shell)
+    enter(shell, "kill %1")
+    assert enter(shell, "wait %1; echo $?").split()[-1] == "143"
+
+
+@with_and_without_session
+def test_in_the_background_the_terminal_is_not_read(shell: Shell, pyinit: str) -> None:
+    """The workload stops as soon as it tries, and pyinit with it."""
+    shell.sendline(f"{pyinit} cat &")
+    shell.expect_exact(PROMPT)
+    eventually(lambda: "tty input" in enter(shell, "jobs -l"), "the shell sees the job stop")
+    foreground(shell)
+    echoes(shell, "now")
+
+
+@with_and_without_session
+def test_what_comes_to_the_foreground_while_it_runs_can_read(shell: Shell, pyinit: str) -> None:
+    """The shell sends no signal then: the workload turns out to want the terminal."""
+    shell.sendline(f"{pyinit} sh -c 'sleep 0.5; exec cat' &")
+    shell.expect_exact(PROMPT)
+    foreground(shell)
+    echoes(shell, "here")
+
+
+@with_and_without_session
+def test_a_script_is_stopped_whole_and_goes_on(shell: Shell, tmp_path: Path, pyinit: str) -> None:
+    """Everybody in pyinit's process group is, or the shell would not see the job stop. At the end the script reads."""
+    script = tmp_path / "script"
+    script.write_text(f"{pyinit} cat; echo after; read line; echo got $line\n")
+    shell.sendline(f"sh {script}")
+    echoes(shell, "first")
+    press_ctrl_z(shell)
+    foreground(shell)
+    echoes(shell, "second")
+    shell.sendeof()
+    shell.expect_exact("after\r\n")
+    echoed = "mine"
+    shell.sendline(echoed)
+    shell.expect_exact(f"got {echoed}\r\n")
+    shell.expect_exact(PROMPT)
+
+
+def test_a_program_that_is_not_there_gives_the_terminal_back(shell: Shell, tmp_path: Path) -> None:
+    """The child had it, and has gone."""
+    script = tmp_path / "script"
+    script.write_text("pyinit no-such-program; read line; echo got $line\n")
+    shell.sendline(f"sh {script}")
+    shell.expect_exact("cannot find")
+    shell.sendline("it")
+    shell.expect_exact("got it\r\n")
+
+
+def test_beside_a_pager(shell: Shell) -> None:
+    """The foreground is that of the whole pipeline, and the pager reads the keyboard."""
+    shell.sendline(
+        "pyinit sh -c 'echo a page; sleep 600' | sh -c 'read line; echo $line; read key </dev/tty; echo got $key'"
+    )
+    shell.expect_exact("a page\r\n")
+    shell.sendline("q")
+    shell.expect_exact("got q\r\n")
+    shell.sendintr()
+    shell.expect_exact(PROMPT)
+
+
+def test_as_a_pager(shell: Shell) -> None:
+    """Standard input is a pipe, and the terminal is given when the workload turns out to want it."""
+    shell.sendline("echo a page | pyinit sh -c 'read line; echo $line; read key </dev/tty; echo got $key'")
+    shell.expect_exact("a page\r\n")
+    shell.sendline("q")
+    shell.expect_exact("got q\r\n")
+    shell.expect_exact(PROMPT)
+
+
+@with_and_without_session
+def test_an_editor(shell: Shell, tmp_path: Path, pyinit: str) -> None:
+    """Stopped with unsaved work, and brought back to save it."""
+    editor = debian.provide("vim.tiny", "vim-tiny")
+    shell.setwinsize(24, 200)  # for a long name of the file
+    shell.sendline(f"TERM=vt100 {pyinit} {editor} -u NONE {tmp_path}/text")
+    shell.expect_exact("~")
+    shell.send("ihello\x1b:file\r")
+    shell.expect_exact("[Modified]")
+    press_ctrl_z(shell)
+    assert not (tmp_path / "text").exists()
+    foreground(shell)
+    shell.expect_exact("hello")
+    shell.send(":wq\r")
+    shell.expect_exact(PROMPT)
+    assert (tmp_path / "text").read_text() == "hello\n"
+
+
+def test_where_no_shell_would_continue_it_ctrl_z_does_nothing(spawn: Spawn) -> None:
+    """Our process group is orphaned, as that of ``docker exec -it``: so would the workload's be without us."""
+    child = spawn("sh", "-c", "pyinit cat; echo $?")
+    echoes(child, "first")
+    child.sendcontrol("z")
+    echoes(child, "second")
+    child.sendeof()
+    child.expect_exact("0\r\n")
+
+
+def test_as_pid_1_ctrl_z_does_nothing(on_terminal: Terminal) -> None:  # noqa: F811
+    """Nobody could continue the workload."""
+    child = on_terminal("cat")
+    echoes(child, "first")
+    child.sendcontrol("z")
+    echoes(child, "second")
+
+
+def test_as_pid_1_a_stop_that_was_sent_lasts(on_terminal: Terminal) -> None:  # noqa: F811
+    """Who sends it (``docker kill -s TSTP``) can send the continuation, too."""
+    child = on_terminal("cat")
+    echoes(child, "first")
+    [init] = psutil.Process(child.pid).children()
+    [workload] = init.children()
+    init.send_signal(signal.SIGTSTP)
+    eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")
+    init.send_signal(signal.SIGUSR1)  # a turn of the loop, which leaves it so; and ends the workload, once it goes on
+    assert workload.status() == psutil.STATUS_STOPPED
+    init.send_signal(signal.SIGCONT)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 128 + signal.SIGUSR1
+
+
+@with_and_without_session
+def test_a_stop_that_was_sent_stops_both(launcher: str, pyinit: str) -> None:
+    """Without a terminal, too: TSTP for pyinit is one for the workload, and CONT continues both."""
+    words = [*pyinit.split()[1:], *python("import time; print(flush=True); time.sleep(600)")]
+    with subprocess.Popen([launcher, *words], start_new_session=True, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        init = psutil.Process(process.pid)
+        [workload] = init.children()
+        for _ in range(2):
+            init.send_signal(signal.SIGTSTP)
+            for member in (init, workload):
+                eventually(lambda: member.status() == psutil.STATUS_STOPPED, "both have stopped")  # noqa: B023
+            init.send_signal(signal.SIGCONT)
+            for member in (init, workload):
+                eventually(lambda: member.status() != psutil.STATUS_STOPPED, "both go on")  # noqa: B023
+        init.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 143
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> str:
+    """The words of a workload that tells the first signal that it gets."""
+    (tmp_path / "listen.py").write_text(LISTEN)
+    return f"{INTERPRETER} -IS {tmp_path}/listen.py 1"
+
+
+@with_and_without_session
+def test_a_new_window_size_is_told(shell: Shell, listener: str, pyinit: str) -> None:
+    """By the terminal if the workload has it, and by pyinit if not."""
+    shell.sendline(f"{pyinit} {listener}")
+    shell.expect_exact("ready")
+    shell.setwinsize(33, 111)
+    shell.expect_exact(f"{int(signal.SIGWINCH)}\r\n")
+
+
+def test_a_new_window_size_is_told_to_what_came_from_the_background(shell: Shell, listener: str) -> None:
+    """It has not wanted the terminal yet."""
+    shell.sendline(f"pyinit {listener} &")
+    shell.expect_exact("ready")
+    foreground(shell)
+    shell.expect_exact("listen.py 1\r\n")
+    shell.setwinsize(33, 111)
+    shell.expect_exact(f"{int(signal.SIGWINCH)}\r\n")
+
+
+def test_a_session_has_the_terminal(spawn: Spawn) -> None:
+    """What the hand-over makes of signals (SIGHUP, SIGCONT) is not forwarded, and Ctrl-C comes from the terminal."""
+    facts = "import os; print(os.getsid(0) == os.getpgrp() == os.getpid() == os.tcgetpgrp(0), flush=True)"
+    child = spawn("pyinit", "-vv", "--session", "--", *python(f"{facts}\n{LISTEN}", "1"))
+    child.expect_exact("True\r\n")
+    child.expect_exact("ready")
+    child.sendintr()
+    child.expect_exact(f"{int(signal.SIGINT)}\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+LEFT = """if True:
+    import os, signal, time
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: (print("interrupted", flush=True), os._exit(0)))
+    print("left", flush=True)
+    while True:
+        time.sleep(60)
+"""
+
+
+def test_without_its_leader_a_session_gives_the_terminal_back(spawn: Spawn) -> None:
+    """Ctrl-C reaches whom the workload has left behind."""
+    child = spawn(
+        "pyinit", "-v", "--session", "--drain-timeout=60", "sh", "-c", '"$@" & read line', "sh", *python(LEFT)
+    )
+    child.expect_exact("left\r\n")
+    child.sendline()
+    child.expect_exact("SIGTERM to those who are left")
+    child.sendintr()
+    child.expect_exact("interrupted\r\n")
+    child.expect(pexpect.EOF)
