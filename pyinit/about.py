@@ -60,12 +60,12 @@ def _help(manner: "Manner") -> str:
         value = f"={option.metavar}" if option.metavar else ""
         names = f"-{option.short}, --{option.long}{value}" if option.short else f"    --{option.long}{value}"
         lines += [f"  {names}", f"          {option.text}"]
-        if option.twins:
-            lines.append(f"          environment: {', '.join([variable for variable, _ in option.twins])}")
+        if variables := [name for name, _ in option.twins if name.startswith(manner.variables)]:
+            lines.append(f"          environment: {', '.join(variables)}")
     lines += [
         "",
-        "A flag beats its environment variable. TINI_KILL_PROCESS_GROUP and TINI_SUBREAPER count when set at all;",
-        "any other that is empty counts as not set.",
+        "A flag beats its environment variable. One that is empty counts as not set, except for those of tini that",
+        "count when set at all: TINI_KILL_PROCESS_GROUP and TINI_SUBREAPER.",
         "",
         f"Exit status: the workload's own; 128+N if signal N ended it; {manner.failed} if the init itself could not",
         f"go on; {manner.not_executable} if PROGRAM could not be executed; {manner.not_found} if it was not found.",

@@ -88,7 +88,7 @@ class Init:
         self._deadlines: "Deadlines | None" = None
         self._job: "Job | None" = None
         self._sent_stop = False
-        """Whether it was us who told the workload to stop for a while."""
+        """Whether we have told the workload to stop for a while, and it has not done so yet."""
         accounts = chosen.exit_report == "always" or log.level >= INFO
         self.reaper = reaper.Reaper(workload.pid, log, chosen.warn_on_reap, accounts)
         self.shutdown: "Shutdown | None" = None
@@ -209,7 +209,8 @@ class Init:
             from .terminal import Job
 
             self._job = Job(self.workload.pid, self._log)
-        self._job.stopped(number, self._sent_stop)
+        was_asked, self._sent_stop = self._sent_stop, False
+        self._job.stopped(number, was_asked)
 
     def _prepare(self) -> None:
         """Load what the end takes: while the workload is busy, and not when there may be no memory for it.
@@ -274,7 +275,10 @@ class Init:
 
     def _send(self, number: int, received: Received) -> None:
         receivers = self._receivers(received)
-        self._sent_stop = number == signals.STOP or number in signals.TERMINAL_STOPS
+        if number in signals.STOPS:
+            self._sent_stop = True
+        elif number == signals.CONT:
+            self._sent_stop = False
         if number == signals.CONT and self._job and self._job.is_stopped:
             self._job.resume()
         elif receivers == "child":

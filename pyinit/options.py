@@ -424,6 +424,7 @@ class Manner:
         "not_found",
         "prefixes",
         "table",
+        "variables",
         "version",
     )
 
@@ -432,6 +433,7 @@ class Manner:
         name: str = "pyinit",
         version: str = f"pyinit version {__version__}",
         table: "tuple[Option, ...]" = TABLE,
+        variables: "tuple[str, ...]" = ("PYINIT_", "TINI_", "DUMB_INIT_"),
         defaults: "Settings | None" = None,
         statuses: "tuple[int, int, int]" = (125, 126, 127),
         prefixes: "tuple[str, ...]" = ("pyinit: ",) * 5,
@@ -440,6 +442,8 @@ class Manner:
         self.name = name
         self.version = version
         self.table = table
+        self.variables = variables
+        """How the environment variables begin that count."""
         self.defaults = defaults or {}
         """What is chosen where nobody chooses, as far as it differs."""
         self.failed, self.not_executable, self.not_found = statuses
@@ -461,7 +465,7 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", manner: Manner =
     """
     flags, argv = _from_words(words, manner.table)
     options = Options(manner)
-    for name, value in {**manner.defaults, **_from_environ(environ, manner.table), **flags}.items():
+    for name, value in {**manner.defaults, **_from_environ(environ, manner), **flags}.items():
         setattr(options, name, value)
     options.argv = argv
     if not options.show and options.pause == bool(argv):
@@ -469,12 +473,12 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", manner: Manner =
     return options
 
 
-def _from_environ(environ: "Mapping[bytes, bytes]", table: "tuple[Option, ...]") -> "Settings":
+def _from_environ(environ: "Mapping[bytes, bytes]", manner: Manner) -> "Settings":
     peers: "Settings" = {}
     own: "Settings" = {}
-    for option in table:
+    for option in manner.table:
         for variable, store in option.twins:
-            value = environ.get(variable.encode())
+            value = environ.get(variable.encode()) if variable.startswith(manner.variables) else None
             if value is None or (not value and variable not in SET_AT_ALL):
                 continue
             try:

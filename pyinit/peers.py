@@ -1,8 +1,8 @@
 """The names of others that pyinit may be invoked by, and what goes with each: defaults, options, exit statuses, and
 the form of the messages that scripts match on. Loaded for another name than its own.
 
-tini 0.19, dumb-init 1.2.5 and catatonit 0.1.7, as Debian has them. Options that only pyinit has are there, too, and
-so are its variables. None of the three waits for those who are left when the workload has ended.
+tini 0.19, dumb-init 1.2.5 and catatonit 0.1.7, as Debian has them. None of them waits for those who are left when the
+workload has ended. Options and variables that only pyinit has are there by each name, but no variables of the others.
 """
 
 from . import __version__
@@ -32,6 +32,7 @@ _TINI = Manner(
     "tini",
     # The Docker daemon parses it, and what is behind "git.", too, for docker info and docker version.
     f"tini version 0.19.0 (pyinit {__version__}) - git.pyinit",
+    variables=("PYINIT_", "TINI_"),
     defaults={"drain_timeout": 0.0},
     statuses=(1, 126, 127),
     prefixes=tuple([f"[{level} tini ({{pid}})] " for level in ("FATAL", "WARN ", "INFO ", "DEBUG", "TRACE")]),
@@ -62,11 +63,11 @@ _DUMB_INIT = Manner(
             constant("verbosity", 3),
             (
                 ("DUMB_INIT_DEBUG", if_true("verbosity", 3)),
-                ("TINI_VERBOSITY", set_verbosity),
                 ("PYINIT_VERBOSITY", set_verbosity),
             ),
         ),
     ),
+    ("PYINIT_", "DUMB_INIT_"),
     {"drain_timeout": 0.0, "forward_to": "group", "session": True, "ends_group": True},
     statuses=(1, 2, 2),
     prefixes=("[dumb-init] ",) * 5,
@@ -77,6 +78,7 @@ _CATATONIT = Manner(
     "catatonit",
     f"tini version 0.1.7_catatonit (pyinit {__version__})",
     _table(Option("L", "license", "", "print the license and exit", constant("show", "license"))),
+    ("PYINIT_",),
     {"drain_timeout": 0.0},
     statuses=(1, 1, 1),
     prefixes=tuple([f"{level} (catatonit:{{pid}}): " for level in ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")]),

@@ -159,9 +159,10 @@ class Shutdown:
 
     def _end_group(self) -> None:
         """Ask those to go whom the workload has left in its process group, if that was chosen."""
-        if self._chosen.ends_group and self._chosen.forward_to == "group":
+        number = self._chosen.rewrite.get(signals.TERM, signals.TERM)
+        if self._chosen.ends_group and self._chosen.forward_to == "group" and number:
             try:
-                posix.kill(-self._workload, signals.TERM)
+                posix.kill(-self._workload, number)
             except OSError:  # nobody is there, or nobody of ours
                 pass
 

@@ -53,6 +53,8 @@ STOP_SIGNALS = (TERM, INT, QUIT)
 TERMINAL_STOPS = (TSTP, TTIN, TTOU)
 """What stops a job of a shell: Ctrl-Z, and the use of a terminal that it has not got (termios(3))."""
 
+STOPS = (STOP, *TERMINAL_STOPS)
+
 
 def block() -> "set[int]":
     """Block every signal but the faults; return the mask as it was."""

@@ -38,7 +38,7 @@ class Job:
         """
         tty = _open()
         holder = _foreground(tty)
-        if number in _WANTS and holder == posix.getpgrp() and _give(tty, self._workload):
+        if number in _WANTS and not was_asked and holder == posix.getpgrp() and _give(tty, self._workload):
             self._go_on()
         else:
             if posix.getpid() != 1 and (tty is not None or was_asked):
