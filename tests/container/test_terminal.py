@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from socket import SocketIO
-from typing import cast
+from typing import Any, cast
 
 import pexpect
 import pytest
@@ -43,19 +43,30 @@ class Terminal:
         self._connection.close()
 
 
+Open = Callable[..., Terminal]
+
+
 @pytest.fixture
-def terminal(containers: Containers) -> Iterator[Terminal]:
-    """The terminal of a container that runs an interactive shell, from its first character on."""
-    container = containers.create(
-        *("bash", "--norc", "--noprofile", "-i"),
-        tty=True,
-        stdin_open=True,
-        environment={"PS1": "at-prompt$ ", "TERM": "dumb"},
-    )
-    terminal = Terminal(container)
-    container.start()
-    yield terminal
-    terminal.close()
+def open_terminal(containers: Containers) -> Iterator[Open]:
+    """Run a container with a terminal, which is attached from its first character on."""
+    terminals = []
+
+    def open_terminal(*command: str, **options: Any) -> Terminal:
+        variables = {"PS1": "at-prompt$ ", "TERM": "dumb"}
+        container = containers.create(*command, tty=True, stdin_open=True, environment=variables, **options)
+        terminals.append(Terminal(container))
+        container.start()
+        return terminals[-1]
+
+    yield open_terminal
+    for terminal in terminals:
+        terminal.close()
+
+
+@pytest.fixture
+def terminal(open_terminal: Open) -> Terminal:
+    """The terminal of a container that runs an interactive shell."""
+    return open_terminal("bash", "--norc", "--noprofile", "-i")
 
 
 def test_shell_starts_without_a_warning(terminal: Terminal) -> None:
@@ -98,3 +109,73 @@ def test_status_of_the_shell_is_that_of_the_container(terminal: Terminal) -> Non
     terminal.read_until(PROMPT)
     terminal.type("exit 3\n")
     assert terminal.container.wait(timeout=20)["StatusCode"] == 3
+
+
+@pytest.mark.parametrize("session", [(), ("--session",)])
+def test_new_window_size_is_told(open_terminal: Open, session: tuple[str, ...]) -> None:
+    """`docker run -it` follows the window: SIGWINCH reaches the workload, and the size is there."""
+    program = """if True:
+        import os, signal
+        signal.signal(signal.SIGWINCH, lambda *_: print("size", *os.get_terminal_size(), flush=True))
+        print("ready", flush=True)
+        while True:
+            signal.pause()
+    """
+    terminal = open_terminal("pyinit", *session, "--", "python3", "-c", program, entrypoint=[])
+    terminal.read_until("ready")
+    terminal.container.resize(height=33, width=111)
+    terminal.read_until("size 111 33\r\n")
+
+
+def test_session_has_the_terminal(open_terminal: Open) -> None:
+    """The workload leads a session whose terminal it is, and a shell in it has job control."""
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    program = f"import os; print(os.getsid(0) == os.getpid() == os.tcgetpgrp(0)); os.execvp('bash', {shell})"
+    terminal = open_terminal("pyinit", "-v", "--session", "--", "python3", "-uc", program, entrypoint=[])
+    assert terminal.read_until(PROMPT).splitlines()[-2:-1] == ["True"]
+    terminal.type("sleep 100\n")
+    terminal.read_until("sleep 100\r\n")
+    await_condition(lambda: processes(terminal.container), lambda seen: seen[-1].command == "sleep 100")
+    terminal.type("^Z")
+    terminal.read_until("Stopped")
+    terminal.read_until(PROMPT)
+    terminal.type("fg\n")
+    terminal.read_until("fg\r\nsleep 100\r\n")
+    terminal.type("^C")
+    terminal.read_until(PROMPT)
+    terminal.type("exit 3\n")
+    assert "SIGHUP" not in terminal.read_until("exited with 3")
+
+
+@pytest.mark.parametrize("session", [(), ("--session",)])
+def test_control_c_reaches_who_is_left(open_terminal: Open, session: tuple[str, ...]) -> None:
+    """The workload has ended and left somebody who does not go: the terminal is pyinit's again, and so are its keys."""
+    left = """if True:
+        import os, signal
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: (print("interrupted", flush=True), os._exit(0)))
+        os.setpgid(0, 0)
+        print("left", flush=True)
+        while True:
+            signal.pause()
+    """
+    workload = ["sh", "-c", 'python3 -c "$0" & read line; exit 3', left]
+    terminal = open_terminal("pyinit", "-v", *session, "--drain-timeout=60", "--", *workload, entrypoint=[])
+    terminal.read_until("left\r\n")
+    terminal.type("\n")
+    terminal.read_until("SIGTERM to those who are left")
+    terminal.type("^C")
+    terminal.read_until("interrupted")
+    assert terminal.container.wait(timeout=20)["StatusCode"] == 3
+
+
+def test_control_z_does_nothing_where_nobody_could_go_on(open_terminal: Open) -> None:
+    """As without an init: there is no shell that would continue the workload."""
+    terminal = open_terminal("cat")
+    for line in ("one", "two"):
+        terminal.type(f"{line}\n")
+        terminal.read_until(f"{line}\r\n{line}\r\n")
+        terminal.type("^Z")
+    terminal.type("\n^D")
+    assert terminal.container.wait(timeout=20)["StatusCode"] == 0

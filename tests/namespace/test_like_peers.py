@@ -261,6 +261,8 @@ TINI = """
     orphaned -s -p SIGTERM -- bereave
     -w -- orphan | -- orphan
     -v -- observe | -vv -- observe | -vvv -- observe | TINI_VERBOSITY=3 -- observe | TINI_VERBOSITY=0 -- observe
+    true | echo -- -v | -- -- true | -- cat /proc/self/environ | TINI_SUBREAPER=1 -- sh -c 'echo $TINI_SUBREAPER'
+    -gsvw echo x | -pSIGUSR1 echo x | -vp SIGHUP echo x | -e3 sh -c 'exit 3' | -e 0 -- sh -c 'exit 255'
     -e 7 -- observe | -e 143 -- observe | -e 143 -e 3 -- sh -c 'exit 3' | -e 3 -- sh -c 'exit 4'
 """
 DUMB_INIT = """
@@ -310,7 +312,7 @@ DIFFERENCES: dict[str, list[tuple[str, list[str], Changes]]] = {
     ],
     "it says why it ended, when nobody asked for that end": [
         (" ".join(NAMES), ["-- sh -c 'kill -TERM $$'"], {"logs": (False, True)}),
-        (TINIS, ["-e 143 -- sh -c 'kill -TERM $$'"], {"logs": (False, True)}),
+        (TINIS, ["-e 143 -- sh -c 'kill -TERM $$'", "-ge143 sh -c 'kill -TERM $$'"], {"logs": (False, True)}),
     ],
     "options end at the first word that is none; GNU getopt takes them from behind PROGRAM, too": [
         (TINIS, ["gnu echo -w -- a"], {"printed": ("a", "-w -- a")}),
