@@ -54,8 +54,8 @@ class Log:
     ) -> None:
         """Events up to `level` are written, as text or as a JSON object a line.
 
-        A line of text starts with the level's prefix (``{pid}`` in it is our own). An event that is among the
-        `messages` is told in those words, its fields filled in.
+        A line of text starts with the level's prefix. An event that is among the `messages` is told in those words,
+        with its fields filled in. (In both, ``{init}`` is our own pid.)
         """
         self.level = level
         self._prefixes = prefixes
@@ -98,9 +98,8 @@ class Log:
     def line(self, level: int, event: str, message: str, fields: "dict[str, Field]") -> bytes:
         """An event as it is written, in the format that was chosen."""
         if not self._json:
-            if event in self._messages:
-                message = self._messages[event].format_map(fields)
-            return f"{self._prefixes[level].format(pid=posix.getpid())}{printable(message)}\n".encode()
+            form = self._messages.get(event, self._prefixes[level] + "{message}")
+            return f"{printable(form.format_map({**fields, 'message': message, 'init': posix.getpid()}))}\n".encode()
         message = printable(message)
         now = time.time()
         utc = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))

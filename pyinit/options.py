@@ -449,9 +449,9 @@ class Manner:
         self.failed, self.not_executable, self.not_found = statuses
         """The exit status if pyinit itself could not go on, PROGRAM could not be executed, or was not found."""
         self.prefixes = prefixes
-        """What a line of the log starts with, by its level; ``{pid}`` in it is our own."""
+        """What a line of the log starts with, by its level."""
         self.messages = messages or {}
-        """The events that are told in other words, with the event's fields to be filled in."""
+        """The events that are told in other words than ours, prefix and all (`log`)."""
 
 
 OWN = Manner()

@@ -35,11 +35,11 @@ _TINI = Manner(
     variables=("PYINIT_", "TINI_"),
     defaults={"drain_timeout": 0.0},
     statuses=(1, 126, 127),
-    prefixes=tuple([f"[{level} tini ({{pid}})] " for level in ("FATAL", "WARN ", "INFO ", "DEBUG", "TRACE")]),
+    prefixes=tuple([f"[{level} tini ({{init}})] " for level in ("ERROR", "WARN ", "INFO ", "DEBUG", "TRACE")]),
     messages={
-        "exec": "exec {program} failed: {error}",
-        "started": "Spawned child process '{program}' with pid '{pid}'",
-        "reaped": "Reaped zombie process with pid={pid}",
+        "exec": "[FATAL tini ({init})] exec {program} failed: {error}",
+        "started": "[INFO  tini ({init})] Spawned child process '{program}' with pid '{pid}'",
+        "reaped": "[WARN  tini ({init})] Reaped zombie process with pid={pid}",
     },
 )
 
@@ -71,7 +71,7 @@ _DUMB_INIT = Manner(
     {"drain_timeout": 0.0, "forward_to": "group", "session": True, "ends_group": True},
     statuses=(1, 2, 2),
     prefixes=("[dumb-init] ",) * 5,
-    messages={"exec": "{program}: {error}", "started": "Child spawned with PID {pid}."},
+    messages={"exec": "[dumb-init] {program}: {error}", "started": "[dumb-init] Child spawned with PID {pid}."},
 )
 
 _CATATONIT = Manner(
@@ -81,8 +81,11 @@ _CATATONIT = Manner(
     ("PYINIT_",),
     {"drain_timeout": 0.0},
     statuses=(1, 1, 1),
-    prefixes=tuple([f"{level} (catatonit:{{pid}}): " for level in ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")]),
-    messages={"exec": "failed to exec pid1: {error}", "started": "pid1 ({pid}) spawned: {program}"},
+    prefixes=tuple([f"{level} (catatonit:{{init}}): " for level in ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")]),
+    messages={
+        "exec": "ERROR (catatonit:{init}): failed to exec pid1: {error}",
+        "started": "DEBUG (catatonit:{init}): pid1 ({pid}) spawned: {program}",
+    },
 )
 
 MANNERS = {
