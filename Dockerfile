@@ -8,7 +8,7 @@ COPY pyinit /usr/local/lib/pyinit/pyinit
 # Readable for every user, whatever the umask of the checkout; and of the base's environment only PATH, since a
 # PYTHON* variable must not decide what is compiled, or whether.
 RUN cd /usr/local/lib/pyinit && chmod -R u=rwX,go=rX . \
-    && env -i PATH="$PATH" python3 -m pyinit.ctl install /usr/local/bin
+    && env -i PATH="$PATH" python3 -B -m pyinit.ctl install /usr/local/bin
 
 # A second stage, so that what building left behind stays out of the layers.
 FROM ${BASE_IMAGE}

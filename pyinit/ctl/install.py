@@ -8,6 +8,7 @@ import py_compile
 import re
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 import zipapp
@@ -66,12 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     targets = {path: _init_script}
     if path.is_dir():
         targets = {path / "pyinit": _init_script, path / "pyinitctl": _ctl_script}
-    # Where an isolated interpreter will look, and not where a variable of this one's environment says.
-    sys.pycache_prefix = None
-    if not compileall.compile_dir(PACKAGE, quiet=2, optimize=0):
-        print(f"pyinitctl: warning: could not compile {PACKAGE}: each start is slower", file=sys.stderr)
     try:
         line = _first_line()
+        _compile_ahead()
         for target, script in targets.items():
             _write(target, f"{line}\n{script()}".encode())
     except OSError as error:
@@ -83,6 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
     for target in targets:
         print(f"wrote {target} for {sys.executable} and {PACKAGE}")
     return 0
+
+
+def _compile_ahead() -> None:
+    """Compile pyinit where an isolated interpreter looks, as PID 1 will, whatever a variable tells this one."""
+    program = PACKAGE / "ctl" / "compile_ahead.py"
+    command = [sys.executable, "-ISX", "no_debug_ranges", str(program), str(PACKAGE)]
+    if subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
+        print(f"pyinitctl: warning: could not compile {PACKAGE}: each start is slower", file=sys.stderr)
 
 
 def _install_single_file(target: Path) -> int:

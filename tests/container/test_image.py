@@ -48,6 +48,8 @@ for source in pathlib.Path("/usr/local/lib/pyinit/pyinit").rglob("*.py"):
         with open(compiled, "rb") as file:
             magic, flags, mtime, size = struct.unpack("<4s3I", file.read(16))
     except FileNotFoundError:
+        if source.name in ("launcher.py", "compile_ahead.py", "install.py"):  # not imported, or only in a build
+            continue
         print(source, "is not compiled")
         continue
     found = source.stat()

@@ -190,6 +190,8 @@ def test_compiled_files_are_used_as_they_are(launcher: str) -> None:
     """A start that compiles is three times as slow: nothing in the folder is newer than its compiled form."""
     package = Path(launcher).parents[1] / "lib" / "pyinit"
     for source in package.rglob("*.py"):
+        if source.name in ("launcher.py", "compile_ahead.py", "install.py"):  # not imported, or only in a build
+            continue
         compiled = list(source.parent.glob(f"__pycache__/{source.stem}.*.pyc"))
         assert len(compiled) == 1, source
         recorded = int.from_bytes(compiled[0].read_bytes()[8:12], "little")
