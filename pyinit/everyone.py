@@ -54,6 +54,17 @@ def kill() -> None:
             pass
 
 
+def is_alone() -> bool:
+    """Whether PID 1 is alone in its PID namespace: no child, and nobody who came in from outside."""
+    try:
+        posix.kill(-1, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
 def living() -> "list[procfs.Process]":
     """Our descendants that are alive. (Not those that ``docker exec`` brought in.)"""
     return [found for found in procfs.descendants(posix.getpid()) if not found.is_dead]

@@ -175,7 +175,7 @@ class Init:
         if self.reaper.wait_status is None:
             return self.shutdown is not None and self.shutdown.is_over
         if self.shutdown is None:
-            if self.reaper.is_childless:
+            if self._nobody_is_left():
                 return True  # a short run: none of what follows is needed, or loaded
             self._prepare()
             if self.shutdown is None:
@@ -184,10 +184,14 @@ class Init:
             while more and time.monotonic() < self.reaper.ended + _AFTER_END:
                 more = self.reaper.reap()
             self.return_terminal(is_over=False)
-            self.shutdown.workload_ended(self.reaper.is_childless)
-        elif self.reaper.is_childless:
+            self.shutdown.workload_ended(self._nobody_is_left())
+        elif self._nobody_is_left():
             self.shutdown.all_ended()
         return self.shutdown.is_over
+
+    def _nobody_is_left(self) -> bool:
+        """Whether all have gone whom we wait for at the end: our children, and not those that came from outside."""
+        return self.reaper.is_childless
 
     def return_terminal(self, is_over: bool) -> None:
         """Take back the terminal that the workload was given, when it has ended and (finally) when all is over."""

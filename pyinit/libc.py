@@ -2,7 +2,7 @@
 
 They need ``ctypes``, an extension module that takes milliseconds to load, so this module is imported only where
 one of them is called: by a pyinit that is not PID 1 (which gets every orphan without asking), or was given
-``--parent-death-signal``, or has become a tracer.
+``--parent-death-signal``, or has become a tracer, or has ambient capabilities to lose with ``--user``.
 """
 
 import ctypes
@@ -10,6 +10,8 @@ import posix
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
 _PTRACE_DETACH = 17
 
 
@@ -32,6 +34,15 @@ def set_parent_death_signal(number: int) -> None:
     _call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0)
     if posix.getppid() != parent:  # it died before we had asked
         posix.kill(posix.getpid(), number)
+
+
+def clear_ambient_capabilities() -> None:
+    """Have no capability that goes through exec to a program that is not privileged (capabilities(7)).
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    _call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def stop_tracing(pid: int, number: int) -> None:

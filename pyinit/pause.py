@@ -7,7 +7,7 @@ share the PID namespace.
 import posix
 import time
 
-from . import signals
+from . import everyone, signals
 from .init import Init, Received
 
 TYPE_CHECKING = False
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _ENDS = (signals.TERM, signals.INT)
 """What a pause ends at. All other signals mean nothing to it."""
+
+
+_LOOK = 0.05
+"""Seconds between two looks whether all have gone."""
 
 
 class Nothing:
@@ -45,6 +49,17 @@ class Pause(Init):
     def _advance(self, more: bool) -> bool:
         return self._is_ending and super()._advance(more)
 
+    def _nobody_is_left(self) -> bool:
+        """Those of other containers are waited for, too: we are there for them. Nothing tells of their end."""
+        if not self.reaper.is_childless or self._pid != 1:
+            return self.reaper.is_childless
+        if self._deadlines:
+            self._deadlines.set(self._look_again, _LOOK)
+        return everyone.is_alone()
+
+    def _look_again(self) -> None:
+        """A turn of the loop looks."""
+
     def _forward(self, info: "struct_siginfo") -> None:
         if info.si_signo not in _ENDS:
             return
@@ -54,6 +69,15 @@ class Pause(Init):
         self._is_ending = True
         self.reaper.ended = time.monotonic()
         self.first_stop = received = Received(info, is_stop=True)
-        self._tell(received, info.si_signo, 0)
+        name = received.name
+        self._log.info(
+            "signal",
+            f"{name} {received.origin()}, and the pause is over",
+            signal=name,
+            sender_pid=received.pid,
+            sender_uid=received.uid,
+            delivered=None,
+            to=None,
+        )
         if self.shutdown:
             self.shutdown.stop()

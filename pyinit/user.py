@@ -3,6 +3,10 @@
 import posix
 import pwd
 
+from . import procfs
+
+_NO_AMBIENT = b"CapAmb:\t0000000000000000\n"
+
 _LARGEST = 2**32 - 2
 """The largest id there is: the next one means "leave it as it is" to setresuid(2)."""
 
@@ -10,7 +14,7 @@ _LARGEST = 2**32 - 2
 class User:
     """Who the workload is to be."""
 
-    __slots__ = ("_gid", "_groups", "_home", "_name", "_uid", "text")
+    __slots__ = ("_gid", "_groups", "_home", "_libc", "_name", "_uid", "text")
 
     def __init__(self, text: str, name: str, uid: int, gid: int, home: str) -> None:
         self.text = text
@@ -20,9 +24,16 @@ class User:
         self._gid = gid
         self._home = home
         self._groups = posix.getgrouplist(name, gid)
+        self._libc = None
+        if _NO_AMBIENT not in (procfs.read("/proc/self/status") or b""):  # the kernel takes them from root alone
+            from . import libc
+
+            self._libc = libc
 
     def assume(self) -> None:
-        """Become this user, with no way back: real, effective and saved ids alike (credentials(7)).
+        """Become this user, with no way back: real, effective and saved ids alike, and no ambient capabilities.
+
+        See credentials(7) and capabilities(7).
 
         Raises:
             OSError: we may not (EPERM): that takes CAP_SETUID and CAP_SETGID, or being that user already.
@@ -34,6 +45,8 @@ class User:
                 raise
         posix.setresgid(self._gid, self._gid, self._gid)
         posix.setresuid(self._uid, self._uid, self._uid)
+        if self._libc:
+            self._libc.clear_ambient_capabilities()
         for variable, value in (("HOME", self._home), ("USER", self._name), ("LOGNAME", self._name)):
             posix.putenv(variable, value)
 

@@ -65,7 +65,8 @@ class Container:
 
         def sleeps() -> bool:
             words = call.read_text().split()
-            return len(words) == 9 and words[3] == "0x0"  # rt_sigtimedwait(2): the third argument is the time limit
+            # rt_sigtimedwait(2): the third argument is the time limit, the fourth the size of a set of signals.
+            return len(words) == 9 and words[3:5] == ["0x0", "0x8"]
 
         eventually(sleeps, "PID 1 sleeps with no deadline")
 

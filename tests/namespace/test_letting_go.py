@@ -1,0 +1,58 @@
+"""Letting go: pyinit keeps nothing of what the workload was given, and has no longer."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import PATIENCE, Container, Start, eventually
+
+MOUNT = ["bash", "-c", 'mount -t tmpfs none "$0" && cd "$0" && exec 7>file 8<. && exec "$@"']
+"""A file system of its own to work in, and two descriptors that hold on to it."""
+
+
+def test_a_mounted_working_directory_can_be_unmounted(start: Start, tmp_path: Path) -> None:
+    """As soon as the workload itself has left it, and while pyinit lives."""
+    leave = 'umount "$0"; cd /; umount "$0"; exec 7>&- 8<&-; umount "$0"; echo "$?"; read -r line'
+    program = f"echo ready; read -r line; {leave}"
+    container = start("--", "bash", "-c", program, tmp_path, before=[*MOUNT, str(tmp_path)], stdin=subprocess.PIPE)
+    container.expect("ready")
+    container.await_rest()
+    container.say()
+    container.expect("0")
+    ended = container.end()
+    assert ended.err.count("target is busy") == 2, ended  # it was, for the workload's sake
+
+
+def has_let_go(container: Container) -> bool:
+    """Whether PID 1 is in / and has its standard descriptors only."""
+    process = Path(f"/proc/{container.init}")
+    return os.readlink(process / "cwd") == "/" and {*os.listdir(process / "fd")} == {"0", "1", "2"}
+
+
+def test_a_pause_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:
+    """The same where there is no workload."""
+    container = start("--pause", before=[*MOUNT, str(tmp_path)], cwd=tmp_path)
+    eventually(lambda: has_let_go(container), "PID 1 has let go")
+    subprocess.run(["nsenter", f"--target={container.init}", "--mount", "--pid", "umount", tmp_path], check=True)
+    assert container.process.poll() is None
+
+
+NO_PROC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("world", [[], NO_PROC], ids=["with /proc", "without /proc"])
+def test_a_pipe_ends_with_the_workload_though_pyinit_stays(start: Start, tmp_path: Path, world: list[str]) -> None:
+    """Its reader sees the end of the file while pyinit waits for another process, which has it not."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Opened behind unshare(1), which stands in front of PID 1 and keeps what it inherits; a number among many.
+    before = [*world, "bash", "-c", f'exec 77>{fifo}; exec "$0" "$@"']
+    program = "exec 3<&0; (exec 77>&-; read -r line <&3; echo over) & echo written >&77; exit 3"
+    container = start("--wait-for=all", "--", "bash", "-c", program, before=before, stdin=subprocess.PIPE)
+    assert subprocess.check_output(["cat", fifo], timeout=PATIENCE) == b"written\n"
+    assert container.process.poll() is None
+    container.say()
+    ended = container.end()
+    assert (ended.status, ended.out) == (3, "over\n"), ended

@@ -1,0 +1,171 @@
+"""The pause: no workload, everybody's init in a shared PID namespace, until it is asked to stop."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import Container, Run, Start, clean_environment, eventually
+
+Join = Callable[[str], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def pause(start: Start) -> Container:
+    """A pause at rest, which logs what wakes it."""
+    container = start("--pause", "-vvv", "--drain-timeout=0.5")
+    container.await_rest()
+    return container
+
+
+@pytest.fixture
+def join(pause: Container) -> Iterator[Join]:
+    """Run a shell program in the PID namespace of the pause, as another container of a pod that shares it."""
+    joined: list[subprocess.Popen[bytes]] = []
+
+    def join(program: str) -> subprocess.Popen[bytes]:
+        command = ["nsenter", f"--target={pause.init}", "--pid", "sh", "-c", program]
+        joined.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return joined[-1]
+
+    yield join
+    for process in joined:
+        with process:  # no communicate: orphans may still have its pipes
+            process.kill()
+
+
+def children(container: Container) -> list[psutil.Process]:
+    """The children of PID 1, zombies among them."""
+    return psutil.Process(container.init).children()
+
+
+def log_line(container: Container, text: str) -> str:
+    """The next line of the log with this text."""
+    assert container.process.stderr is not None
+    while text not in (line := container.process.stderr.readline().decode()):
+        assert line, f"it has ended without {text!r}"
+    return line
+
+
+@pytest.mark.parametrize("word", ["-P", "--pause"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_it_is_asked_to(start: Start, word: str, number: int) -> None:
+    """With 0, and without a word."""
+    container = start(word)
+    container.await_rest()
+    container.signal(number)
+    ended = container.end()
+    assert (ended.status, ended.out, ended.err) == (0, "", ""), ended
+
+
+def test_the_variable_does_the_same(start: Start) -> None:
+    """As with every option."""
+    container = start(env=clean_environment(PYINIT_PAUSE="1"))
+    container.await_rest()
+    container.signal(signal.SIGTERM)
+    assert container.end().status == 0
+
+
+OTHERS = ["HUP", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "CONT", "TSTP", "TTIN", "TTOU", "WINCH", "RTMIN", "RTMAX"]
+
+
+def test_no_other_signal_means_anything_to_it(pause: Container) -> None:
+    """Each is taken, and nothing follows."""
+    for name in [*OTHERS, "TERM"]:
+        pause.signal(getattr(signal, f"SIG{name}"))
+        assert log_line(pause, "") == f"pyinit: woken by SIG{name}\n"
+    assert pause.end().status == 0
+
+
+def test_orphans_of_those_who_share_the_namespace_are_reaped(pause: Container, join: Join) -> None:
+    """A container of the pod leaves some behind and ends; they live as long as they like, and leave no zombies."""
+    orphan = "(read -r line <&3; exit 9) &"
+    joined = join(f"exec 3<&0; {orphan * 5} exit 6")
+    assert joined.wait() == 6  # not ours: its parent is outside
+    eventually(lambda: len(children(pause)) == 5, "the orphans are children of PID 1")
+    assert all(child.status() != psutil.STATUS_ZOMBIE for child in children(pause))
+    pause.await_rest()
+    assert joined.stdin is not None
+    joined.stdin.close()
+    for _ in range(5):
+        assert log_line(pause, "reaped pid").endswith("which exited with 9\n")
+    assert children(pause) == []
+
+
+def test_nothing_wakes_it(pause: Container, join: Join) -> None:
+    """Not while it has no children, and not while it has some."""
+    status = Path(f"/proc/{pause.init}/status")
+
+    def switches() -> list[str]:
+        return [line for line in status.read_text().splitlines() if "ctxt_switches" in line]
+
+    for program in ("exit", "exec 3<&0; (read -r line <&3) & exit"):
+        join(program).wait()
+        pause.await_rest()
+        before, after = [""], switches()
+        while before != after:  # until it has settled
+            time.sleep(0.2)
+            before, after = after, switches()
+        time.sleep(1.5)
+        assert switches() == after
+
+
+def test_who_is_left_at_the_end_is_asked_to_go_and_has_time(pause: Container, join: Join) -> None:
+    """SIGTERM, and the drain timeout."""
+    orphan = "trap 'sleep 0.1; echo saved; exit' TERM; echo ready; while :; do sleep 0.01; done"
+    joined = join(f"({orphan}) & exit")
+    assert joined.stdout is not None and joined.stdout.readline() == b"ready\n"
+    joined.wait()
+    eventually(lambda: len(children(pause)) == 1, "the orphan is a child of PID 1")
+    pause.signal(signal.SIGTERM)
+    ended = pause.end()
+    assert (ended.status, joined.stdout.readline()) == (0, b"saved\n"), ended
+
+
+def test_who_does_not_go_is_killed(pause: Container, join: Join) -> None:
+    """After the drain timeout, and the log names it; the status is 0 all the same."""
+    joined = join("(trap '' TERM; echo ready; exec sleep 60) & exit")
+    assert joined.stdout is not None and joined.stdout.readline() == b"ready\n"
+    joined.wait()
+    begin = time.monotonic()
+    pause.signal(signal.SIGTERM)
+    ended = pause.end()
+    assert 0.5 <= time.monotonic() - begin < 10
+    assert (ended.status, "SIGKILL to those who are left: sleep" in ended.err) == (0, True), ended
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "message"),
+    [
+        (["--pause", "true"], {}, "with --pause there is no program, but 'true' is given"),
+        (["-P", "--", "true"], {}, "with --pause there is no program, but 'true' is given"),
+        (["true"], {"PYINIT_PAUSE": "1"}, "with --pause there is no program, but 'true' is given"),
+        ([], {}, "no program given"),
+        ([], {"PYINIT_PAUSE": "0"}, "no program given"),
+        ([], {"PYINIT_PAUSE": ""}, "no program given"),
+        ([], {"PYINIT_PAUSE": "x"}, "environment variable PYINIT_PAUSE: 'x' is neither 1 nor 0"),
+        (["--pause=1"], {}, "option --pause takes no value"),
+    ],
+)
+def test_a_program_or_a_pause(run: Run, words: list[str], variables: dict[str, str], message: str) -> None:
+    """Both, or none of them, is a usage error."""
+    ended = run(*words, env=clean_environment(**variables))
+    assert (ended.status, ended.out) == (125, "")
+    assert ended.err == f"pyinit: {message} (pyinit --help tells the usage)\n"
+
+
+def test_those_who_joined_have_time_to_end(start: Start) -> None:
+    """They are no children of PID 1, and the kernel would end them with it."""
+    container = start("--pause", "--drain-timeout=60")
+    container.await_rest()
+    program = "trap 'sleep 0.3; echo saved; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    command = ["nsenter", f"--target={container.init}", "--pid", "sh", "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        container.signal(signal.SIGTERM)
+        assert process.stdout.read() == "saved\n"
+    assert container.end().status == 0

@@ -1,0 +1,260 @@
+"""The workload as another user: who it is then, what it may not, and what is no user at all.
+
+The workloads are no programs in Python: the interpreter may lie in a folder that is closed to other users.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import Ended, Run, Start, clean_environment
+
+PASSWD = """\
+root:x:0:0:root:/root:/bin/sh
+app:x:1010:1011::/home/app:/bin/sh
+homeless:x:1012:1011:::/bin/sh
+4040:x:2020:2021::/home/digits:/bin/sh
+"""
+GROUP = """\
+root:x:0:
+app:x:1011:
+staff:x:1050:app
+extra:x:1051:other,app
+other:x:1052:other
+4040:x:3030:
+"""
+
+WHO = ["sh", "-c", 'grep -E "^(Uid|Gid|Groups|Cap...):" /proc/self/status; echo "Home: $HOME $USER $LOGNAME"']
+"""Who one is, for the kernel and for the environment."""
+
+WITHOUT_KILL = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
+
+TO_SET_IDS = ["--inh-caps=+setuid,+setgid", "--ambient-caps=+setuid,+setgid"]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> list[str]:
+    """Words to put in front of the launcher: the namespace has these users and groups and no others."""
+    (tmp_path / "passwd").write_text(PASSWD)
+    (tmp_path / "group").write_text(GROUP)
+    mount = 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && shift && exec "$@"'
+    return ["sh", "-c", mount, "sh", str(tmp_path)]
+
+
+NO_DATABASE = ["sh", "-c", 'mount -t tmpfs none /etc && exec "$@"', "sh"]
+"""The same for an image without users, as one from scratch is."""
+
+
+def who(ended: Ended) -> dict[str, list[str]]:
+    """What `WHO` has found out: the words of each line."""
+    assert (ended.status, ended.err) == (0, ""), ended
+    return {key: value.split() for key, _, value in (line.partition(":") for line in ended.out.splitlines())}
+
+
+def identity(seen: dict[str, list[str]]) -> tuple[int, int, set[int]]:
+    """The user id and the group id, each of them real, effective, saved and of the file system, and the groups."""
+    (uid,), (gid,) = set(seen["Uid"]), set(seen["Gid"])
+    return int(uid), int(gid), {int(group) for group in seen["Groups"]}
+
+
+def assert_refused(ended: Ended, message: str) -> None:
+    """Status 125, this line alone, and nothing was started."""
+    assert (ended.status, ended.out) == (125, ""), ended
+    assert ended.err == f"pyinit: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("user", "uid", "gid", "groups", "home"),
+    [
+        ("app", 1010, 1011, {1011, 1050, 1051}, "/home/app app app"),
+        ("1010", 1010, 1011, {1011, 1050, 1051}, "/home/app app app"),
+        ("app:staff", 1010, 1050, {1050, 1051}, "/home/app app app"),
+        ("app:1052", 1010, 1052, {1050, 1051, 1052}, "/home/app app app"),
+        ("1010:1011", 1010, 1011, {1011, 1050, 1051}, "/home/app app app"),
+        ("homeless", 1012, 1011, {1011}, "/ homeless homeless"),
+        ("4040", 2020, 2021, {2021}, "/home/digits 4040 4040"),  # a name before an id
+        ("app:4040", 1010, 3030, {1050, 1051, 3030}, "/home/app app app"),
+        ("2020:4041", 2020, 4041, {4041}, "/home/digits 4040 4040"),
+        ("4242", 4242, 4242, {4242}, "/ 4242 4242"),  # nobody there knows the number
+        ("4242:4343", 4242, 4343, {4343}, "/ 4242 4242"),
+        ("4242:staff", 4242, 1050, {1050}, "/ 4242 4242"),
+        ("4294967294", 4294967294, 4294967294, {4294967294}, "/ 4294967294 4294967294"),
+        ("root", 0, 0, {0}, "/root root root"),
+    ],
+)
+def test_the_workload_is_that_user(
+    run: Run, database: list[str], user: str, uid: int, gid: int, groups: set[int], home: str
+) -> None:
+    """By name or number, with the groups, the home and the name that the database tells."""
+    seen = who(run("-u", user, "--", *WHO, before=database, env=clean_environment(HOME="/root", USER="root")))
+    assert identity(seen) == (uid, gid, groups)
+    assert seen["Home"] == home.split()
+
+
+def test_ids_need_no_database(run: Run) -> None:
+    """Neither a file with users nor one with groups is there; a name is nobody's then."""
+    seen = who(run("-u", "1010:1011", "--", *WHO, before=NO_DATABASE))
+    assert (*identity(seen), seen["Home"]) == (1010, 1011, {1011}, ["/", "1010", "1010"])
+    refused = run("-u", "app", "--", *WHO, before=NO_DATABASE)
+    assert_refused(refused, "option -u: there is no user 'app' (pyinit --help tells the usage)")
+
+
+def test_nothing_else_in_the_environment_changes(run: Run, database: list[str]) -> None:
+    """HOME, USER and LOGNAME are set, the rest is as it was."""
+    given = {"B": "2", "HOME": "/root", "A": "1", "PATH": os.environ["PATH"]}
+    before = [*database, "env", "-i", *[f"{key}={value}" for key, value in given.items()]]
+    ended = run("-u", "app", "--", "env", before=before)
+    expected = {**given, "HOME": "/home/app", "USER": "app", "LOGNAME": "app"}
+    assert ended.out.splitlines() == [f"{key}={value}" for key, value in expected.items()], ended
+
+
+def test_without_a_user_nothing_changes(run: Run, database: list[str]) -> None:
+    """Neither ids nor variables; an empty variable counts as not set."""
+    environment = clean_environment(HOME="/somewhere", PYINIT_USER="")
+    seen = who(run("--", *WHO, before=["setpriv", "--groups=1052", *database], env=environment))
+    assert (*identity(seen), seen["Home"]) == (0, 0, {1052}, ["/somewhere"])
+
+
+def test_the_variable_does_the_same_and_a_flag_beats_it(run: Run, database: list[str]) -> None:
+    """As with every option."""
+    environment = clean_environment(PYINIT_USER="app:staff")
+    assert identity(who(run("--", *WHO, before=database, env=environment))) == (1010, 1050, {1050, 1051})
+    seen = who(run("--user=homeless", "--", *WHO, before=database, env=environment))
+    assert identity(seen) == (1012, 1011, {1011})
+
+
+BY_ROOT: list[str] = []
+BY_ROOT_WITH_AMBIENT = ["setpriv", *TO_SET_IDS]
+BY_ANOTHER_WITH_AMBIENT = ["setpriv", "--reuid=1012", "--regid=1011", "--clear-groups", *TO_SET_IDS]
+
+
+@pytest.mark.parametrize(
+    "become",
+    [
+        BY_ROOT,
+        BY_ROOT_WITH_AMBIENT,
+        BY_ANOTHER_WITH_AMBIENT,
+    ],
+)
+def test_no_privileges_come_back(run: Run, database: list[str], become: list[str]) -> None:
+    """No capability is left, and the way back to root is closed; also where ambient ones (capabilities(7)) were given
+    to an init that is not root, as Podman does."""
+    before = [*database, *become]
+    seen = who(run("-u", "app", "--", *WHO, before=before))
+    assert identity(seen) == (1010, 1011, {1011, 1050, 1051})
+    assert [seen[key] for key in ("CapPrm", "CapEff", "CapAmb")] == [["0" * 16]] * 3
+    ended = run("-u", "app", "--", "setpriv", "--reuid=0", "echo", "root", before=before)
+    assert ended.out == "" and "Operation not permitted" in ended.err, ended
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ("nobody-here", "there is no user 'nobody-here'"),
+        ("app:nobody-here", "there is no group 'nobody-here'"),
+        ("", "there is no user ''"),
+        (":", "there is no user ''"),
+        (":staff", "there is no user ''"),
+        ("app:", "there is no group ''"),
+        ("app:staff:extra", "there is no group 'staff:extra'"),
+        ("-1", "there is no user '-1'"),
+        ("+1010", "there is no user '+1010'"),
+        ("0x10", "there is no user '0x10'"),
+        (" 1010", "there is no user ' 1010'"),
+        ("\u0661", "there is no user '\u0661'"),  # a digit, for Python
+        ("4294967295", "there is no user '4294967295'"),  # "leave it as it is", for setresuid(2)
+        ("app:4294967295", "there is no group '4294967295'"),
+        ("9" * 5000, f"there is no user '{'9' * 5000}'"),
+        ("a\nb", "there is no user 'a\\x0ab'"),
+        (b"a\xff", "there is no user 'a\\xff'"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_is_no_user_is_a_usage_error(run: Run, database: list[str], user: str | bytes, message: str) -> None:
+    """One line that names the option or the variable and the value, before anything is started."""
+    ended = run("-u", user, "--", "echo", "started", before=database)
+    assert_refused(ended, f"option -u: {message} (pyinit --help tells the usage)")
+    if user:
+        environment = {**os.environb, b"PYINIT_USER": user if isinstance(user, bytes) else user.encode()}
+        ended = run("--", "echo", "started", before=database, env=environment)
+        assert_refused(ended, f"environment variable PYINIT_USER: {message} (pyinit --help tells the usage)")
+
+
+def test_who_is_that_user_already_needs_no_privileges(run: Run, database: list[str]) -> None:
+    """Started as that user, as with `docker run --user`; also without the groups, which nobody could add."""
+    for groups, expected in (("--init-groups", {1011, 1050, 1051}), ("--clear-groups", set())):
+        before = [*database, "setpriv", "--reuid=1010", "--regid=1011", groups]
+        seen = who(run("-u", "app", "--", *WHO, before=before))
+        assert (*identity(seen), seen["Home"]) == (1010, 1011, expected, ["/home/app", "app", "app"])
+
+
+@pytest.mark.parametrize(
+    ("become", "user"),
+    [
+        (["--reuid=1012", "--regid=1011", "--clear-groups"], "app"),
+        (["--reuid=1010", "--regid=1011", "--init-groups"], "root"),
+        (["--reuid=1010", "--regid=1011", "--init-groups"], "app:staff"),
+        (["--reuid=1010", "--regid=1011", "--groups=1052"], "app"),  # a group too many, and we may not drop it
+        (["--bounding-set=-setuid", "--inh-caps=-setuid"], "app"),
+        (["--bounding-set=-setgid", "--inh-caps=-setgid"], "app"),
+    ],
+)
+def test_who_may_not_become_that_user_starts_nothing(
+    run: Run, database: list[str], become: Sequence[str], user: str
+) -> None:
+    """No half of it is enough: neither the user without the group, nor with groups that are not its own."""
+    ended = run("-u", user, "--", "echo", "started", before=[*database, "setpriv", *become])
+    assert_refused(ended, f"cannot run as user '{user}': Operation not permitted")
+
+
+def test_what_counts_is_whether_that_user_may_execute_the_program(
+    run: Run, database: list[str], bin_folder: Path, tmp_path: Path
+) -> None:
+    """Root may: another gets 126, or what comes later in PATH."""
+    tmp_path.chmod(0o755)
+    for name, mode in (("closed", 0o700), ("open", 0o755)):
+        (tmp_path / name).mkdir()
+        program = tmp_path / name / "program"
+        program.write_text(f"#!/bin/sh\necho {name}\n")
+        program.chmod(mode)
+    assert run("--", tmp_path / "closed/program", before=database).out == "closed\n"
+    ended = run("-u", "app", "--", tmp_path / "closed/program", before=database)
+    assert (ended.status, ended.out) == (126, "")
+    assert ended.err == f"pyinit: cannot execute '{tmp_path}/closed/program': Permission denied\n"
+    environment = clean_environment(PATH=f"{tmp_path}/closed:{tmp_path}/open:{os.environ['PATH']}")
+    assert run("-u", "app", "--", "program", before=database, env=environment).out == "open\n"
+
+
+SAVES = "trap 'echo {0} saved; exit 4' TERM; echo {0} ready; while :; do sleep 0.05; done"
+
+
+def test_signals_reach_a_workload_of_another_user(start: Start, database: list[str]) -> None:
+    """And so does the stop signal those whom it leaves behind."""
+    program = f"({SAVES.format('child')}) & {SAVES.format('workload')}"
+    container = start("-u", "app", "--", "sh", "-c", program, before=database)
+    assert {container.line(), container.line()} == {"child ready", "workload ready"}
+    assert [child.uids().real for child in psutil.Process(container.init).children()] == [1010]
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (4, "workload saved\nchild saved\n"), ended
+
+
+def test_without_the_right_to_signal_it_that_is_a_line_in_the_log(start: Start, database: list[str]) -> None:
+    """A line for each signal, the workload hears of none, and the container goes on."""
+    before = [*database, *WITHOUT_KILL]
+    program = "trap 'echo heard' TERM USR1; echo ready; read -r line; exit 7"
+    container = start("-u", "app", "--", "sh", "-c", program, before=before, stdin=subprocess.PIPE)
+    container.expect("ready")
+    assert container.process.stderr is not None
+    for name in ("SIGTERM", "SIGUSR1"):
+        container.signal(getattr(signal, name))
+        line = container.process.stderr.readline().decode()
+        assert line == f"pyinit: cannot forward {name}: Operation not permitted\n"
+    container.say()
+    ended = container.end()
+    assert (ended.status, ended.out, ended.err) == (7, "", ""), ended
