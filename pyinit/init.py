@@ -27,6 +27,9 @@ _SHORT_RUN = 0.005
 _RETRY = 1.0
 """Seconds until that is tried again where it failed."""
 
+_STOPS_WITHIN = 1.0
+"""Seconds within which a workload that is told to stop does, unless it catches the signal."""
+
 _AFTER_END = 1.0
 """Seconds that zombies may keep us busy when the workload has ended, before those who live are asked to go."""
 
@@ -51,6 +54,18 @@ class Received:
     def name(self) -> str:
         return signals.name_of(self._info.si_signo)
 
+    def is_for_job(self) -> bool:
+        """Whether it comes from a terminal whose foreground we are, and so is for all of the job.
+
+        From the kernel, that is, or (a stop) from another of our process group that passes it on, as we do.
+        """
+        if self.pid and self._info.si_signo in signals.TERMINAL_STOPS:
+            try:
+                return posix.getpgid(self.pid) == posix.getpgrp()
+            except OSError:  # it has ended
+                return False
+        return self.pid is None
+
     def origin(self) -> str:
         """Where it came from, as the words behind its name. Looked up once: it takes /proc."""
         if self._origin is None:
@@ -69,7 +84,7 @@ class Init:
         "_log",
         "_pid",
         "_prepare_at",
-        "_sent_stop",
+        "_stop_sent",
         "first_stop",
         "memory",
         "reaper",
@@ -87,8 +102,8 @@ class Init:
         self._is_prepared = False
         self._deadlines: "Deadlines | None" = None
         self._job: "Job | None" = None
-        self._sent_stop = False
-        """Whether we have told the workload to stop for a while, and it has not done so yet."""
+        self._stop_sent: "tuple[int, float] | None" = None
+        """What we have last sent the workload to stop it for a while, and when."""
         accounts = chosen.exit_report == "always" or log.level >= INFO
         self.reaper = reaper.Reaper(workload.pid, log, chosen.warn_on_reap, accounts)
         self.shutdown: "Shutdown | None" = None
@@ -117,6 +132,8 @@ class Init:
             except Exception as error:  # nobody knows what, but it is no reason to take the container down
                 failures += 1
                 if failures == PATIENCE:
+                    if self.reaper.wait_status is not None:
+                        break
                     raise
                 self._log.error("failed", f"carrying on after {error!r}")
         if self.reaper.wait_status is not None:
@@ -149,7 +166,7 @@ class Init:
     def _turn(self) -> bool:
         """Do what is to be done, and wait for the next signal or deadline; True at the end."""
         more = self.reaper.reap()
-        if self.reaper.stopped_by:
+        if self.reaper.stopped_by and self.reaper.wait_status is None:
             self._stop_along()
         if self._advance(more):
             return True
@@ -197,14 +214,17 @@ class Init:
         """Take back the terminal that the workload was given, when it has ended and (finally) when all is over."""
         if not (self.workload.takes_terminal or self._job) or (is_over and self._pid == 1):
             return
-        if self.workload.leads_session:
-            from . import session
+        try:
+            if self.workload.leads_session:
+                from . import session
 
-            session.regain_terminal()
-        else:
-            from . import terminal
+                session.regain_terminal()
+            else:
+                from . import terminal
 
-            terminal.take_back(self.workload.pid, is_over)
+                terminal.take_back(self.workload.pid, is_over)
+        except Exception as error:  # the files that it is loaded from have gone
+            self._log.error("failed", f"cannot take the terminal back: {error!r}")
 
     def _stop_along(self) -> None:
         """The workload has been stopped: so are we, if that is what a terminal or a shell will see."""
@@ -213,8 +233,8 @@ class Init:
             from .terminal import Job
 
             self._job = Job(self.workload.pid, self._log)
-        was_asked, self._sent_stop = self._sent_stop, False
-        self._job.stopped(number, was_asked)
+        sent, self._stop_sent = self._stop_sent, None
+        self._job.stopped(number, bool(sent and sent[0] == number and time.monotonic() < sent[1] + _STOPS_WITHIN))
 
     def _prepare(self) -> None:
         """Load what the end takes: while the workload is busy, and not when there may be no memory for it.
@@ -229,6 +249,8 @@ class Init:
             deadlines = Deadlines()
             shutdown = Shutdown(self.workload.pid, self._chosen, deadlines, self._log)
             memory = Memory()
+            if self.workload.takes_terminal:
+                from . import terminal  # noqa: F401
             if self._chosen.orphans == "terminate":
                 from .orphans import Orphans
 
@@ -257,9 +279,15 @@ class Init:
         received = Received(info, is_stop)
         if self._log.level >= INFO:
             received.origin()  # before it is forwarded: it may end the sender, too
+        if info.si_signo == signals.CONT and self._job and self._job.is_stopped:
+            self._job.resume()
+        is_for_job = received.is_for_job()
+        stops_rest = is_for_job and self.reaper.wait_status is not None and number in signals.STOPS
+        if stops_rest and not _can_be_continued():
+            number = 0
         try:
             if number:
-                self._send(number, received)
+                self._send(number, is_for_job)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or belongs to somebody else by now
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
@@ -268,24 +296,21 @@ class Init:
             self.received[number] = received
             if is_stop and self.first_stop is None:
                 self.first_stop = received
-        self._tell(received, info.si_signo, number)
+        self._tell(received, info.si_signo, number, is_for_job)
+        if stops_rest and number:
+            signals.stop(signals.TSTP, is_for_group=False)
 
-    def _receivers(self, received: Received) -> str:
+    def _receivers(self, is_for_job: bool) -> str:
         """Who gets a signal now. The number of a workload that has ended may be another's."""
         if self.reaper.wait_status is not None or not (self.shutdown is None or self.shutdown.is_running):
             return "all"
-        # What the kernel sends us comes from a terminal, whose foreground we are, and is for the whole job.
-        return "group" if received.pid is None and self._chosen.forward_to == "child" else self._chosen.forward_to
+        return "group" if is_for_job and self._chosen.forward_to == "child" else self._chosen.forward_to
 
-    def _send(self, number: int, received: Received) -> None:
-        receivers = self._receivers(received)
-        if number in signals.STOPS:
-            self._sent_stop = True
-        elif number == signals.CONT:
-            self._sent_stop = False
-        if number == signals.CONT and self._job and self._job.is_stopped:
-            self._job.resume()
-        elif receivers == "child":
+    def _send(self, number: int, is_for_job: bool) -> None:
+        if number in signals.STOPS and not is_for_job:
+            self._stop_sent = number, time.monotonic()
+        receivers = self._receivers(is_for_job)
+        if receivers == "child":
             posix.kill(self.workload.pid, number)
         elif receivers == "group":
             posix.kill(-self.workload.pid, number)
@@ -297,10 +322,10 @@ class Init:
             else:
                 posix.kill(self.workload.pid, number)
 
-    def _tell(self, received: Received, number: int, delivered: int) -> None:
+    def _tell(self, received: Received, number: int, delivered: int, is_for_job: bool) -> None:
         if self._log.level < INFO:
             return
-        to = self._receivers(received)
+        to = self._receivers(is_for_job)
         if delivered == 0:
             outcome = "dropped"
         elif delivered == number:
@@ -318,13 +343,17 @@ class Init:
         )
 
 
+def _can_be_continued() -> bool:
+    from . import terminal
+
+    return terminal.can_be_continued()
+
+
 def _origin(sender: "int | None") -> str:
     """The sender of a signal, as people know it."""
     if sender is None:
         return "from the kernel"
     if sender == 0:
         return "from outside the container"
-    from . import procfs
-
-    name = procfs.name_of(sender)
+    name = reaper.name_of(sender)
     return f"from pid {sender} ({name})" if name else f"from pid {sender}"

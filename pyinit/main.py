@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .init import Init
     from .log import Field, Log
 
-_OWN_NAMES = ("pyinit", "launcher.py")
+_OWN_NAMES = ("pyinit", "launcher.py", "__main__.py")
 
 
 def main(words: "list[str]", mask: "set[int]") -> "NoReturn":
@@ -152,7 +152,8 @@ def give_up(error: Exception, chosen: options.Options) -> int:
     elif isinstance(error, workload.CannotExecute):
         event, message = "exec", str(error)
         fields = {"program": error.program, "error": posix.strerror(error.errno)}
-        status = manner.not_found if error.errno == errno.ENOENT else manner.not_executable
+        known = {errno.ENOENT: manner.not_found, errno.EACCES: manner.not_executable}
+        status = known.get(error.errno, manner.not_started)
     elif isinstance(error, workload.CannotBecomeUser):
         event, message = "user", str(error)
     else:

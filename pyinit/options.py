@@ -135,6 +135,13 @@ def if_true(name: str, value: object) -> "Setter":
     return store
 
 
+def truth(name: str) -> "Setter":
+    def store(settings: "Settings", text: str) -> None:
+        settings[name] = boolean(text)
+
+    return store
+
+
 def if_false(name: str, value: object) -> "Setter":
     def store(settings: "Settings", text: str) -> None:
         if not boolean(text):
@@ -284,7 +291,7 @@ TABLE = (
         "",
         "give the workload its own session and the controlling terminal, as dumb-init does",
         constant("session", True),
-        (("PYINIT_SESSION", if_true("session", True)),),
+        (("PYINIT_SESSION", truth("session")),),
     ),
     Option(
         "t",
@@ -356,7 +363,7 @@ TABLE = (
         "",
         "no PROGRAM: only reap, until TERM or INT (a pod's pause container)",
         constant("pause", True),
-        (("PYINIT_PAUSE", if_true("pause", True)),),
+        (("PYINIT_PAUSE", truth("pause")),),
     ),
     Option(
         "w",
@@ -364,7 +371,7 @@ TABLE = (
         "",
         "log a line for each orphan reaped: pid, name, how it ended",
         constant("warn_on_reap", True),
-        (("PYINIT_WARN_ON_REAP", if_true("warn_on_reap", True)),),
+        (("PYINIT_WARN_ON_REAP", truth("warn_on_reap")),),
     ),
     Option(
         "v",
@@ -422,6 +429,7 @@ class Manner:
         "name",
         "not_executable",
         "not_found",
+        "not_started",
         "prefixes",
         "table",
         "variables",
@@ -435,7 +443,7 @@ class Manner:
         table: "tuple[Option, ...]" = TABLE,
         variables: "tuple[str, ...]" = ("PYINIT_", "TINI_", "DUMB_INIT_"),
         defaults: "Settings | None" = None,
-        statuses: "tuple[int, int, int]" = (125, 126, 127),
+        statuses: "tuple[int, int, int, int]" = (125, 126, 127, 126),
         prefixes: "tuple[str, ...]" = ("pyinit: ",) * 5,
         messages: "Mapping[str, str] | None" = None,
     ) -> None:
@@ -446,8 +454,9 @@ class Manner:
         """How the environment variables begin that count."""
         self.defaults = defaults or {}
         """What is chosen where nobody chooses, as far as it differs."""
-        self.failed, self.not_executable, self.not_found = statuses
-        """The exit status if pyinit itself could not go on, PROGRAM could not be executed, or was not found."""
+        self.failed, self.not_executable, self.not_found, self.not_started = statuses
+        """The exit status if pyinit itself could not go on, and if PROGRAM could not be started: for lack of
+        permission, since it was not found, for other reasons."""
         self.prefixes = prefixes
         """What a line of the log starts with, by its level."""
         self.messages = messages or {}

@@ -34,7 +34,7 @@ _TINI = Manner(
     f"tini version 0.19.0 (pyinit {__version__}) - git.pyinit",
     variables=("PYINIT_", "TINI_"),
     defaults={"drain_timeout": 0.0},
-    statuses=(1, 126, 127),
+    statuses=(1, 126, 127, 1),
     prefixes=tuple([f"[{level} tini ({{init}})] " for level in ("ERROR", "WARN ", "INFO ", "DEBUG", "TRACE")]),
     messages={
         "exec": "[FATAL tini ({init})] exec {program} failed: {error}",
@@ -69,7 +69,7 @@ _DUMB_INIT = Manner(
     ),
     ("PYINIT_", "DUMB_INIT_"),
     {"drain_timeout": 0.0, "forward_to": "group", "session": True, "ends_group": True},
-    statuses=(1, 2, 2),
+    statuses=(1, 2, 2, 2),
     prefixes=("[dumb-init] ",) * 5,
     messages={"exec": "[dumb-init] {program}: {error}", "started": "[dumb-init] Child spawned with PID {pid}."},
 )
@@ -80,7 +80,7 @@ _CATATONIT = Manner(
     _table(Option("L", "license", "", "print the license and exit", constant("show", "license"))),
     ("PYINIT_",),
     {"drain_timeout": 0.0},
-    statuses=(1, 1, 1),
+    statuses=(1, 1, 1, 1),
     prefixes=tuple([f"{level} (catatonit:{{init}}): " for level in ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")]),
     messages={
         "exec": "ERROR (catatonit:{init}): failed to exec pid1: {error}",

@@ -21,7 +21,7 @@ _ROUNDS = 3
 class Process:
     """One line of ``/proc/PID/stat``."""
 
-    __slots__ = ("is_dead", "name", "parent", "pid", "started")
+    __slots__ = ("group", "is_dead", "name", "parent", "pid", "session", "started")
 
     def __init__(self, line: bytes) -> None:
         """Take the line apart.
@@ -39,6 +39,8 @@ class Process:
         self.pid = int(line[:opening])
         self.name = line[opening + 1 : closing].decode("utf-8", "surrogateescape")
         self.parent = int(rest[1])
+        self.group = int(rest[2])
+        self.session = int(rest[3])
         self.started = int(rest[19])  # clock ticks after boot
         # A zombie. Where threads live on after their main thread has gone, that one is shown as a zombie, too.
         self.is_dead = rest[0] in b"ZX" and int(rest[17]) <= 1

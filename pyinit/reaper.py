@@ -84,9 +84,7 @@ class Reaper:
     def _take_orphan(self, pid: int) -> None:
         name = None
         if self._warn:
-            from . import procfs
-
-            name = procfs.name_of(pid)
+            name = name_of(pid)
         _, status = posix.waitpid(pid, posix.WNOHANG)
         self.orphans += 1
         if self._tells:
@@ -103,8 +101,10 @@ class Reaper:
     def _pass_over(self, pid: int, code: int, number: int) -> None:
         """A child has only stopped. Take the report, or it would come again and again."""
         try:
-            posix.waitid(posix.P_PID, pid, _ENDED_OR_STOPPED & ~posix.WEXITED)
+            taken = posix.waitid(posix.P_PID, pid, _ENDED_OR_STOPPED & ~posix.WEXITED)
         except ChildProcessError:  # killed meanwhile: it is a zombie, and the next look finds it
+            return
+        if taken is None:  # continued meanwhile
             return
         if pid == self._workload and code == posix.CLD_STOPPED:
             self.stopped_by = number
@@ -142,6 +142,16 @@ def describe(status: int) -> str:
     """How a process ended, as the end of a sentence that starts with it."""
     code = posix.waitstatus_to_exitcode(status)
     return f"exited with {code}" if code >= 0 else f"was killed by {signals.name_of(-code)}"
+
+
+def name_of(pid: int) -> "str | None":
+    """A process's name; None if that cannot be known, for whatever reason: it is to be reaped all the same."""
+    try:
+        from . import procfs
+
+        return procfs.name_of(pid)
+    except Exception:
+        return None
 
 
 def _can_import_resource() -> bool:

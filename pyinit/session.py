@@ -19,8 +19,8 @@ def can_be_led() -> bool:
     if posix.getpid() == 1 or posix.getsid(0) == posix.getpid():
         return True
     try:
-        posix.tcgetpgrp(0)  # fails unless it is our controlling terminal
-    except OSError:
+        posix.close(posix.open("/dev/tty", posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC))
+    except OSError:  # there is none
         return True
     return False
 

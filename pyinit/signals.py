@@ -84,6 +84,18 @@ def use_defaults() -> bool:
     return _signal.signal(CHLD, _signal.SIG_DFL) == _signal.SIG_IGN
 
 
+def is_ignored(number: int) -> bool:
+    """Whether a signal is ignored."""
+    return _signal.getsignal(number) == _signal.SIG_IGN
+
+
+def catch(numbers: "tuple[int, ...]") -> None:
+    """Catch these signals where they would have their default effect, to no effect; exec restores it (signal(7))."""
+    for number in numbers:
+        if _signal.getsignal(number) == _signal.SIG_DFL:
+            _signal.signal(number, lambda *_: None)
+
+
 def ignore_children() -> None:
     """Ignore SIGCHLD: for a workload whose starter had it so."""
     _signal.signal(CHLD, _signal.SIG_IGN)
@@ -112,11 +124,13 @@ def take_own(number: int) -> None:
 
 
 def stop(number: int, is_for_group: bool) -> bool:
-    """Stop with one of `TERMINAL_STOPS`, alone or with our process group; True when we have been continued.
+    """Stop with one of `STOPS`, alone or with our process group; True when we have been continued.
 
-    False if we cannot be stopped so: in an orphaned process group, which no shell would continue, these signals do
+    False if we cannot be stopped so: in an orphaned process group, which no shell would continue, `TERMINAL_STOPS` do
     nothing (setpgid(2)).
     """
+    if CONT in _signal.sigpending():  # it was meant for this stop, which would discard it
+        return True
     posix.kill(0 if is_for_group else posix.getpid(), number)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))

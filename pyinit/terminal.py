@@ -7,7 +7,7 @@ there is something to do about it. See setpgid(2), tcsetpgrp(3), credentials(7).
 
 import posix
 
-from . import signals
+from . import procfs, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,44 +31,51 @@ class Job:
         """Whether we have stopped with the workload, and have not yet let it go on."""
 
     def stopped(self, number: int, was_asked: bool) -> None:
-        """The workload has been stopped by signal `number`; `was_asked` if it was us who sent it.
+        """The workload has been stopped by signal `number`; `was_asked` if somebody had us send it.
 
-        Stops us as well, and returns when a SIGCONT has come, which is still pending then. Nobody's job, as PID 1 or
-        without a shell above (an orphaned process group), cannot be stopped by Ctrl-Z: such a workload goes on.
+        Stops us as well where a shell can see it, and returns when a SIGCONT has come, which is still pending then.
+        Where nobody would continue it, Ctrl-Z does nothing to the workload: it goes on.
         """
         tty = _open()
-        holder = _foreground(tty)
-        if number in _WANTS and not was_asked and holder == posix.getpgrp() and _give(tty, self._workload):
-            self._go_on()
-        else:
-            if posix.getpid() != 1 and (tty is not None or was_asked):
-                self._stop_along(number, was_asked, tty, holder)
-            if number == signals.TSTP and tty is not None and not self.is_stopped and not was_asked:
+        if tty is None:
+            if was_asked and posix.getpid() != 1:
+                self.is_stopped = signals.stop(signals.STOP, is_for_group=False)
+            return
+        try:
+            if number in _WANTS and not was_asked and _is_ours(tty) and _give(tty, self._workload):
                 self._go_on()
-        if tty is not None:
+            elif not (can_be_continued() and self._stop_along(tty, number, was_asked)) and not was_asked:
+                if number == signals.TSTP:
+                    self._go_on()
+                elif number in _WANTS:
+                    name = signals.name_of(number)
+                    message = f"{name} has stopped pid {self._workload}, which wants the terminal, and cannot have it"
+                    self._log.warning("stopped", message, pid=self._workload)
+        finally:
             posix.close(tty)
 
-    def _stop_along(self, number: int, was_asked: bool, tty: "int | None", holder: int) -> None:
-        had_terminal = holder == self._workload
-        self._shares_terminal = had_terminal or number in _WANTS
+    def _stop_along(self, tty: int, number: int, was_asked: bool) -> bool:
+        """Stop as the workload has; False if we are not to, or cannot be stopped."""
+        had_terminal = _foreground(tty) == self._workload
+        if number == signals.STOP and not (had_terminal or was_asked):  # a debugger, say, and no matter of the shell's
+            return False
+        self._shares_terminal = not was_asked and (had_terminal or number in _WANTS)
         if had_terminal:
             _give(tty, posix.getpgrp())
         self._log.info("stopped", f"pid {self._workload} has stopped, and so do we", pid=self._workload)
-        # All of the shell's job, whose other members Ctrl-Z has not reached; or only we, as who asked for it meant.
+        # All of the shell's job, whose other members Ctrl-Z has not reached; or only us, as who asked for it meant.
         kind = number if number in signals.TERMINAL_STOPS else signals.TSTP
         self.is_stopped = signals.stop(kind, is_for_group=not was_asked)
-        if not self.is_stopped and was_asked:
-            posix.kill(posix.getpid(), signals.STOP)
-            self.is_stopped = True
         if had_terminal and not self.is_stopped:
             _give(tty, self._workload)
+        return self.is_stopped
 
     def resume(self) -> None:
         """We have been continued: let the workload go on, with the terminal if it has come to us."""
         self.is_stopped = False
         tty = _open() if self._shares_terminal else None
         if tty is not None:
-            if _foreground(tty) == posix.getpgrp():
+            if _is_ours(tty):
                 _give(tty, self._workload)
             posix.close(tty)
         self._go_on()
@@ -80,6 +87,33 @@ class Job:
             self._log.warning("undeliverable", f"cannot forward SIGCONT: {error.strerror}", signal="SIGCONT")
 
 
+def can_be_continued() -> bool:
+    """Whether we may stop: a shell sees it, and can continue us.
+
+    Not as PID 1, and not in an orphaned process group, none of whose members has a parent in another group of the
+    session (setpgid(2)).
+    """
+    if posix.getpid() == 1:
+        return False
+    everybody = {found.pid: found for found in procfs.processes()}
+    ours = everybody.get(posix.getpid())
+    if ours is None:  # no /proc, or that of other processes
+        return True
+    parents = [everybody.get(member.parent) for member in everybody.values() if member.group == ours.group]
+    return any(up.session == ours.session and up.group != ours.group for up in parents if up)
+
+
+def owns_foreground() -> bool:
+    """Whether our process group has our controlling terminal."""
+    tty = _open()
+    if tty is None:
+        return False
+    try:
+        return _is_ours(tty)
+    finally:
+        posix.close(tty)
+
+
 def take_back(workload: int, is_over: bool) -> None:
     """Take the terminal from the workload's process group, or whichever has it, if nobody is left in it.
 
@@ -88,10 +122,12 @@ def take_back(workload: int, is_over: bool) -> None:
     tty = _open()
     if tty is None:
         return
-    holder = _foreground(tty)
-    if holder > 1 and ((is_over and holder == workload) or not _exists(holder)):
-        _give(tty, posix.getpgrp())
-    posix.close(tty)
+    try:
+        holder = _foreground(tty)
+        if holder > 1 and ((is_over and holder == workload) or not _exists(holder)):
+            _give(tty, posix.getpgrp())
+    finally:
+        posix.close(tty)
 
 
 def _open() -> "int | None":
@@ -102,18 +138,34 @@ def _open() -> "int | None":
         return None
 
 
-def _foreground(tty: "int | None") -> int:
-    """The process group that has the terminal (0: one outside the PID namespace); -1 if there is none."""
+def _foreground(tty: int) -> int:
+    """The process group that has the terminal (0: one outside the PID namespace); -1 if it has hung up."""
     try:
-        return -1 if tty is None else posix.tcgetpgrp(tty)
-    except OSError:  # it has hung up
+        return posix.tcgetpgrp(tty)
+    except OSError:
         return -1
 
 
-def _give(tty: "int | None", group: int) -> bool:
-    """Give the terminal to a process group; False if that cannot be. (SIGTTOU, which would stop us, is blocked.)"""
-    if tty is None:
+def _is_ours(tty: int) -> bool:
+    """Whether our process group has the terminal.
+
+    Where both groups are outside our PID namespace both numbers are 0. A read of no bytes tells then: it fails in
+    the background (EIO, since SIGTTIN is blocked).
+    """
+    group = posix.getpgrp()
+    if _foreground(tty) != group or group:
+        return _foreground(tty) == group
+    try:
+        posix.read(tty, 0)
+    except BlockingIOError:  # somebody else is reading
+        return True
+    except OSError:
         return False
+    return True
+
+
+def _give(tty: int, group: int) -> bool:
+    """Give the terminal to a process group; False if that cannot be. (SIGTTOU, which would stop us, is blocked.)"""
     try:
         posix.tcsetpgrp(tty, group)
     except OSError:  # hung up; a group of another session, or one outside the PID namespace

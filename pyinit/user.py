@@ -41,7 +41,7 @@ class User:
         try:
             posix.setgroups(self._groups)
         except PermissionError:
-            if not set(posix.getgroups()) <= set(self._groups):
+            if {*posix.getgroups(), self._gid} != set(self._groups):
                 raise
         posix.setresgid(self._gid, self._gid, self._gid)
         posix.setresuid(self._uid, self._uid, self._uid)
@@ -61,15 +61,19 @@ def find(text: str) -> User:
         ValueError: there is no such user or group.
     """
     user, colon, group = text.partition(":")
-    entry = _entry(user)
+    entry = _entry(user) if user else None
     if entry:
-        name, uid, gid, home = entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir or "/"
+        name, home = entry.pw_name, entry.pw_dir or "/"
+        uid, gid = _number(str(entry.pw_uid), "user"), _number(str(entry.pw_gid), "group")
     else:
         name, uid, home = user, _number(user, "user"), "/"
         gid = uid
     if colon:
         gid = _gid(group)
-    return User(text, name, uid, gid, home)
+    try:
+        return User(text, name, uid, gid, home)
+    except ValueError as error:  # more groups than a process may have, a name that is no UTF-8
+        raise ValueError(f"cannot look up the groups of user '{user}': {error}") from None
 
 
 def _entry(user: str) -> "pwd.struct_passwd | None":
@@ -88,7 +92,7 @@ def _gid(group: str) -> int:
     try:
         import grp
 
-        return grp.getgrnam(group).gr_gid
+        return _number(str(grp.getgrnam(group).gr_gid), "group")
     except (ImportError, KeyError, OSError, ValueError):
         return _number(group, "group")
 

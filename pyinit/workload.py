@@ -63,7 +63,7 @@ class Workload:
         self._argv = chosen.argv
         self._user = user = chosen.user
         words = [word.encode("utf-8", "surrogateescape") for word in chosen.argv]
-        paths, failure = _search(words[0])
+        paths, failure = _search(words[0], user is not None)
         self.takes_terminal = _owns_terminal()
         """Whether it is given the terminal's foreground: Ctrl-C reaches it then, and not us."""
         self.leads_session = False
@@ -138,8 +138,11 @@ class Workload:
         raise CannotExecute(self._argv[0], failure)
 
 
-def _search(program: bytes) -> "tuple[list[bytes], int]":
-    """Where execvp(3) would look for the program, less where nothing is; and the errno if none can be executed."""
+def _search(program: bytes, by_another: bool = False) -> "tuple[list[bytes], int]":
+    """Where execvp(3) would look for the program, less where nothing is; and the errno if none can be executed.
+
+    `by_another`: another user will execute it, who may look where we may not.
+    """
     named_by_path = b"/" in program
     candidates = [program]
     if not named_by_path:
@@ -152,6 +155,8 @@ def _search(program: bytes) -> "tuple[list[bytes], int]":
             posix.stat(path)
             paths.append(path)
         except OSError as error:
+            if by_another and error.errno == errno.EACCES:
+                paths.append(path)
             if error.errno and (named_by_path or error.errno == errno.EACCES):
                 failure = error.errno
     return paths, failure
@@ -162,13 +167,19 @@ def _owns_terminal() -> bool:
 
     Standard input alone, as with tini: in ``pyinit ... </dev/null | less`` the terminal is for less. Below a shell,
     it is for less in ``pyinit ... | less`` as well: the foreground group is that of both, and the workload is given
-    the terminal if it turns out to want it (`terminal`). (Where both groups are outside our PID namespace, both
-    numbers are 0, and that counts as ours.)
+    the terminal if it turns out to want it (`terminal`), which it could not show with SIGTTIN ignored.
     """
     try:
-        return posix.tcgetpgrp(0) == posix.getpgrp() and (posix.getpid() == 1 or posix.isatty(1))
+        group = posix.tcgetpgrp(0)
     except OSError:  # ENOTTY, EBADF
         return False
+    if group != posix.getpgrp() or not (posix.getpid() == 1 or posix.isatty(1) or signals.is_ignored(signals.TTIN)):
+        return False
+    if group:
+        return True
+    from . import terminal  # both groups are outside our PID namespace, and may be two
+
+    return terminal.owns_foreground()
 
 
 def _lead_process_group(takes_terminal: bool) -> None:
@@ -178,6 +189,7 @@ def _lead_process_group(takes_terminal: bool) -> None:
     except OSError:  # only in a sandbox: right after fork nothing speaks against it
         return
     if takes_terminal:
+        signals.catch(signals.TERMINAL_STOPS)  # Ctrl-Z would stop what is no program yet, and us who wait for it
         try:
             posix.tcsetpgrp(0, posix.getpid())  # SIGTTOU, which would stop us, is blocked
         except OSError:  # it has hung up, and the program will notice by itself

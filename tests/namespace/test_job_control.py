@@ -1,8 +1,10 @@
 """In a shell, as one of its jobs: Ctrl-Z, bg and fg as if pyinit were not there, with and without a session."""
 
 import contextlib
+import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +32,7 @@ def spawn(bin_folder: Path) -> Iterator[Spawn]:
         environment = dict(clean_environment(PS1=PROMPT, TERM="dumb"))
         environment["PATH"] += f":{bin_folder}"
         children.append(pexpect.spawn(words[0], list(words[1:]), env=environment, encoding="utf-8", timeout=PATIENCE))
+        children[-1].setwinsize(24, 250)  # no line that is typed is broken
         return children[-1]
 
     yield spawn
@@ -169,9 +172,10 @@ def test_beside_a_pager(shell: Shell) -> None:
     shell.expect_exact(PROMPT)
 
 
-def test_as_a_pager(shell: Shell) -> None:
+@with_and_without_session
+def test_as_a_pager(shell: Shell, pyinit: str) -> None:
     """Standard input is a pipe, and the terminal is given when the workload turns out to want it."""
-    shell.sendline("echo a page | pyinit sh -c 'read line; echo $line; read key </dev/tty; echo got $key'")
+    shell.sendline(f"echo a page | {pyinit} sh -c 'read line; echo $line; read key </dev/tty; echo got $key'")
     shell.expect_exact("a page\r\n")
     shell.sendline("q")
     shell.expect_exact("got q\r\n")
@@ -182,7 +186,6 @@ def test_as_a_pager(shell: Shell) -> None:
 def test_an_editor(shell: Shell, tmp_path: Path, pyinit: str) -> None:
     """Stopped with unsaved work, and brought back to save it."""
     editor = debian.provide("vim.tiny", "vim-tiny")
-    shell.setwinsize(24, 200)  # for a long name of the file
     shell.sendline(f"TERM=vt100 {pyinit} {editor} -u NONE {tmp_path}/text")
     shell.expect_exact("~")
     shell.send("ihello\x1b:file\r")
@@ -228,6 +231,142 @@ def test_as_pid_1_a_stop_that_was_sent_lasts(on_terminal: Terminal) -> None:  # 
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 128 + signal.SIGUSR1
+
+
+@with_and_without_session
+def test_in_a_command_substitution(shell: Shell, pyinit: str) -> None:
+    """bash ignores SIGTTIN there: the workload could not show that it wants the terminal, and has it at once."""
+    shell.sendline(f"x=$({pyinit} sh -c 'read line; echo got $line'); echo it $x")
+    shell.sendline("this")
+    shell.expect_exact("it got this\r\n")
+
+
+def test_outside_our_namespace_the_terminal_is_not_taken_either(shell: Shell) -> None:
+    """Seen from inside, the shell's group and ours are both number 0."""
+    enter(shell, "unshare --pid --fork --mount-proc --kill-child pyinit sh -c 'sleep 0.3; exec cat' &")
+    time.sleep(0.6)  # nothing shall happen, so there is nothing to wait for
+    assert "still here" in enter(shell, "echo still here")
+    enter(shell, "kill -KILL %1")
+
+
+def test_ctrl_z_during_the_start_does_not_hang(shell: Shell, bin_folder: Path, tmp_path: Path) -> None:
+    """What it would stop is no program yet. (It is made to take longer here.)"""
+    shutil.copytree(bin_folder.parent / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    module = tmp_path / "lib" / "pyinit" / "workload.py"
+    text = module.read_text()
+    assert text.count("signals.restore(mask)") == 1
+    module.write_text(text.replace("signals.restore(mask)", "time.sleep(0.5); signals.restore(mask)"))
+    shell.sendline(f"{INTERPRETER} -ISBXutf8 {tmp_path}/lib/pyinit/launcher.py cat")
+    shell.expect_exact("launcher.py cat\r\n")
+    eventually(lambda: len(psutil.Process(shell.pid).children(recursive=True)) == 2, "the child is there")
+    shell.sendcontrol("z")
+    echoes(shell, "it runs")
+    press_ctrl_z(shell)
+
+
+def test_two_in_one_orphaned_group(spawn: Spawn) -> None:
+    """What Ctrl-Z cannot stop, one does not stop in the other."""
+    ticks = "while :; do sleep 0.1; echo tick; done"
+    child = spawn("bash", "-c", f"pyinit sh -c '{ticks}' & pyinit cat; wait")
+    child.expect_exact("tick\r\n")
+    child.sendcontrol("z")
+    child.expect_exact("^Z")
+    for _ in range(5):
+        child.expect_exact("tick\r\n")
+
+
+CATCHES_ONCE = """if True:
+    import signal, time
+    def catch(*_):
+        print("caught", flush=True)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    signal.signal(signal.SIGTSTP, catch)
+    print("ready", flush=True)
+    while True:
+        print("alive", flush=True)
+        time.sleep(0.2)
+"""
+
+
+def test_a_stop_that_was_sent_and_caught_is_over(spawn: Spawn, tmp_path: Path) -> None:
+    """A Ctrl-Z that comes later is one, and does nothing where nobody would continue the workload."""
+    (tmp_path / "catch.py").write_text(CATCHES_ONCE)
+    child = spawn("bash", "-c", f"pyinit {INTERPRETER} -IS {tmp_path}/catch.py; true")
+    child.expect_exact("ready")
+    [init] = psutil.Process(child.pid).children()
+    init.send_signal(signal.SIGTSTP)
+    child.expect_exact("caught")
+    time.sleep(1.1)  # what was sent counts for a second
+    child.sendcontrol("z")
+    child.expect_exact("^Z")
+    for _ in range(3):
+        child.expect_exact("alive\r\n")
+    assert init.status() != psutil.STATUS_STOPPED
+
+
+def test_ctrl_z_stops_who_is_left(shell: Shell, tmp_path: Path) -> None:
+    """The workload has ended, and pyinit stays: the shell sees the job stop, and end when its rest does."""
+    daemon = "import os, time; os.setpgid(0, 0); print(os.getpid(), flush=True); time.sleep(600)"
+    (tmp_path / "daemon.py").write_text(daemon)
+    shell.sendline(f"pyinit --wait-for=all sh -c '{INTERPRETER} -IS {tmp_path}/daemon.py & read line'")
+    shell.expect(r"\n(\d+)\r\n")
+    shell.sendline()
+    left = psutil.Process(int(shell.match.group(1)))  # type: ignore[union-attr]
+    eventually(lambda: left.parent().name() == "pyinit", "it is an orphan")  # type: ignore[union-attr]
+    press_ctrl_z(shell)
+    eventually(lambda: left.status() == psutil.STATUS_STOPPED, "it is stopped")
+    foreground(shell)
+    eventually(lambda: left.status() != psutil.STATUS_STOPPED, "it goes on")
+    left.kill()
+    shell.expect_exact(PROMPT)
+
+
+def test_a_continuation_right_behind_a_stop_is_not_lost(launcher: str) -> None:
+    """It may come before pyinit has stopped. (But for one that comes between two system calls; none looked for it.)"""
+    words = python("import time; print(flush=True); time.sleep(600)")
+    with subprocess.Popen([launcher, *words], start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        init = psutil.Process(process.pid)
+        both = [init, *init.children()]
+        lost = 0
+        for number in range(100):
+            init.send_signal(signal.SIGTSTP)
+            time.sleep(number % 10 / 10_000)
+            init.send_signal(signal.SIGCONT)
+            deadline = time.monotonic() + 1
+            while psutil.STATUS_STOPPED in [member.status() for member in both]:
+                if time.monotonic() > deadline:
+                    lost += 1
+                    init.send_signal(signal.SIGCONT)
+                    deadline = time.monotonic() + PATIENCE
+        assert lost < 3
+        init.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 143
+
+
+def test_in_the_background_a_stop_of_the_workload_alone_is_its_own(shell: Shell) -> None:
+    """Who does that (a debugger, say) continues it alone as well, and we would never hear of it."""
+    enter(shell, "pyinit sleep 600 &")
+    [init] = psutil.Process(shell.pid).children()
+    eventually(lambda: [child.name() for child in init.children()] == ["sleep"], "the workload runs")
+    [workload] = init.children()
+    workload.suspend()
+    eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")
+    time.sleep(0.2)  # nothing shall happen
+    assert "Running" in enter(shell, "jobs")
+    workload.resume()
+    enter(shell, "kill %1")
+    assert enter(shell, "wait %1; echo $?").split()[-1] == "143"
+
+
+def test_a_rewritten_continuation_continues_all_the_same(shell: Shell) -> None:
+    """What is rewritten is what the workload gets."""
+    shell.sendline("pyinit -r CONT:0 cat")
+    echoes(shell, "first")
+    press_ctrl_z(shell)
+    foreground(shell)
+    echoes(shell, "second")
 
 
 @with_and_without_session

@@ -186,11 +186,34 @@ def test_what_is_no_user_is_a_usage_error(run: Run, database: list[str], user: s
 
 
 def test_who_is_that_user_already_needs_no_privileges(run: Run, database: list[str]) -> None:
-    """Started as that user, as with `docker run --user`; also without the groups, which nobody could add."""
-    for groups, expected in (("--init-groups", {1011, 1050, 1051}), ("--clear-groups", set())):
-        before = [*database, "setpriv", "--reuid=1010", "--regid=1011", groups]
-        seen = who(run("-u", "app", "--", *WHO, before=before))
-        assert (*identity(seen), seen["Home"]) == (1010, 1011, expected, ["/home/app", "app", "app"])
+    """Started as that user, with its groups, as with `docker run --user`."""
+    before = [*database, "setpriv", "--reuid=1010", "--regid=1011", "--init-groups"]
+    seen = who(run("-u", "app", "--", *WHO, before=before))
+    assert (*identity(seen), seen["Home"]) == (1010, 1011, {1011, 1050, 1051}, ["/home/app", "app", "app"])
+
+
+def test_an_id_that_means_none_is_refused(run: Run, tmp_path: Path) -> None:
+    """-1 as an unsigned number, in the database, would leave the workload root (setresuid(2))."""
+    (tmp_path / "passwd").write_text("bad:x:4294967295:1234::/:/bin/sh\n")
+    before = ["sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(tmp_path / "passwd")]
+    ended = run("-u", "bad", "--", "echo", "started", before=before)
+    assert_refused(ended, "option -u: there is no user '-1' (pyinit --help tells the usage)")
+
+
+def test_a_program_that_only_that_user_can_see(run: Run, database: list[str], tmp_path: Path) -> None:
+    """Without CAP_DAC_OVERRIDE we cannot look there, by path or by PATH; another of that name is none."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
+        folder.chmod(0o755)
+    (private / "id").write_text("#!/bin/sh\necho mine\n")
+    (private / "id").chmod(0o755)
+    os.chown(private, 1010, 1011)
+    before = [*database, "setpriv", "--bounding-set=-all,+setuid,+setgid"]
+    environment = {"PATH": f"{private}:{os.environ['PATH']}"}
+    for program in (str(private / "id"), "id"):
+        ended = run("-u", "app", "--", program, before=before, env=environment)
+        assert (ended.status, ended.out) == (0, "mine\n"), ended
 
 
 @pytest.mark.parametrize(
@@ -199,6 +222,7 @@ def test_who_is_that_user_already_needs_no_privileges(run: Run, database: list[s
         (["--reuid=1012", "--regid=1011", "--clear-groups"], "app"),
         (["--reuid=1010", "--regid=1011", "--init-groups"], "root"),
         (["--reuid=1010", "--regid=1011", "--init-groups"], "app:staff"),
+        (["--reuid=1010", "--regid=1011", "--clear-groups"], "app"),  # groups that we may not add
         (["--reuid=1010", "--regid=1011", "--groups=1052"], "app"),  # a group too many, and we may not drop it
         (["--bounding-set=-setuid", "--inh-caps=-setuid"], "app"),
         (["--bounding-set=-setgid", "--inh-caps=-setgid"], "app"),
