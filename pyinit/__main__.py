@@ -15,7 +15,9 @@ def main() -> None:
     """Replace this process with the init, given the arguments of this process. Does not return."""
     environment.restore()  # or the next interpreter would take our changes for the original
     launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
-    name = os.path.basename(sys.argv[0])  # of the installed command, which may be a link
+    name = os.path.basename(sys.argv[0])  # of the installed command, or of a link to it
+    if name == "__main__.py":
+        name = "pyinit"
     try:
         os.execv(sys.executable, [sys.executable, "-ISBXutf8", f"-Xname={name}", launcher, *sys.argv[1:]])
     except (OSError, ValueError) as error:  # ValueError: the interpreter does not know where it is

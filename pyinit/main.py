@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .init import Init
     from .log import Field, Log
 
-_OWN_NAMES = ("pyinit", "launcher.py", "__main__.py")
+_OWN_NAMES = ("pyinit", "launcher.py")
 
 
 def main(words: "list[str]", mask: "set[int]") -> "NoReturn":

@@ -90,7 +90,7 @@ def test_python_m_pyinit_starts_over_in_isolation_once(bin_folder: Path, tmp_pat
     ended = run_as_module([INTERPRETER, "-m", "pyinit", "--", "sh", "-c", program], env=environment)
     lines = ended.out.splitlines()
     own = bin_folder.parent / "lib" / "pyinit" / "launcher.py"
-    assert lines[0].startswith(f"{INTERPRETER} -ISBXutf8 {own} -- sh -c "), ended
+    assert lines[0].startswith(f"{INTERPRETER} -ISBXutf8 -Xname=pyinit {own} -- sh -c "), ended
     assert lines[1:5] == [f"{key}={value}" for key, value in environment.items()], ended
     ignored = int(lines[-1].removeprefix("SigIgn:"), 16)
     assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1 | 1 << signal.SIGINT - 1)
@@ -173,6 +173,18 @@ def test_no_variable_decides_what_is_compiled(tmp_path: Path, variables: dict[st
     command = [INTERPRETER, "-m", "pyinit.ctl", "install", str(tmp_path / "launcher")]
     subprocess.run(command, cwd=tmp_path, env=clean_environment(**variables), check=True, capture_output=True)
     assert (tmp_path / "pyinit" / "__pycache__" / f"main.{sys.implementation.cache_tag}.pyc").exists()
+
+
+def test_the_installed_command_goes_by_its_name(bin_folder: Path, tmp_path: Path) -> None:
+    """What an installer makes of the entry point, and a link to it."""
+    command = tmp_path / "pyinit"
+    command.write_text(f"#!{INTERPRETER}\nfrom pyinit.__main__ import main\nmain()\n")
+    command.chmod(0o755)
+    (tmp_path / "tini").symlink_to(command)
+    environment = clean_environment(PYTHONPATH=str(bin_folder.parent / "lib"))
+    for path, version in ((command, "pyinit version "), (tmp_path / "tini", "tini version 0.19.0")):
+        done = subprocess.run([path, "--version"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.stdout.startswith(version), done
 
 
 @pytest.mark.parametrize("close", [False, True])
