@@ -1,12 +1,14 @@
 """The workload has the terminal: its own process group, in the foreground, and job control inside."""
 
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pexpect
 import pytest
 
-from .conftest import PATIENCE, UNSHARE, clean_environment, python
+from .conftest import INTERPRETER, PATIENCE, UNSHARE, clean_environment, python
 from .test_signals import LISTEN
 
 PROMPT = "ready> "
@@ -20,8 +22,8 @@ def on_terminal(launcher: str) -> Iterator[Terminal]:
     """Start a workload under PID 1 on a terminal of its own."""
     children: list[pexpect.spawn[str]] = []
 
-    def on_terminal(*workload: str) -> "pexpect.spawn[str]":
-        words = [*UNSHARE[1:], launcher, "--", *workload]
+    def on_terminal(*workload: str, init: Sequence[str] = (launcher,)) -> "pexpect.spawn[str]":
+        words = [*UNSHARE[1:], *init, "--", *workload]
         environment = dict(clean_environment(PS1=PROMPT, TERM="dumb"))
         children.append(pexpect.spawn(UNSHARE[0], words, env=environment, encoding="utf-8", timeout=PATIENCE))
         return children[-1]
@@ -132,3 +134,16 @@ def test_ctrl_c_is_none_to_report(on_terminal: Terminal) -> None:
     assert "pyinit" not in str(child.before)
     child.close()
     assert child.exitstatus == 128 + signal.SIGINT
+
+
+def test_without_its_files_it_ends_as_it_would(on_terminal: Terminal, bin_folder: Path, tmp_path: Path) -> None:
+    """An upgrade in a running container takes them away: who is left has its time all the same."""
+    package = tmp_path / "pyinit"
+    shutil.copytree(bin_folder.parent / "lib" / "pyinit", package)
+    left = "trap 'sleep 0.2; echo saved; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    program = f'sh -c "$0" & sleep 0.3; rm -r {package}; exit 3'
+    child = on_terminal("sh", "-c", program, left, init=[INTERPRETER, "-ISBXutf8", f"{package}/launcher.py"])
+    child.expect_exact("ready\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert ("saved" in str(child.before), "pyinit" in str(child.before), child.exitstatus) == (True, False, 3)
