@@ -62,25 +62,45 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def run(arguments: argparse.Namespace) -> int:
     """Write what was asked for and say what was written; 1 with a line on stderr if that fails."""
     path: Path = arguments.path
-    if arguments.single_file:
-        return _install_single_file(path / "pyinit" if path.is_dir() else path)
-    targets = {path: _init_script}
-    if path.is_dir():
-        targets = {path / "pyinit": _init_script, path / "pyinitctl": _ctl_script}
+    target = path
     try:
-        line = _first_line()
-        _compile_ahead()
-        for target, script in targets.items():
-            _write(target, f"{line}\n{script()}".encode())
+        files = _single_file(path) if arguments.single_file else _launchers(path)
+        for target, content in files.items():
+            _write(target, content)
     except OSError as error:
         print(f"pyinitctl: cannot write {target}: {error.strerror}", file=sys.stderr)
         return 1
     except ValueError as error:
         print(f"pyinitctl: cannot install: {error}", file=sys.stderr)
         return 1
-    for target in targets:
-        print(f"wrote {target} for {sys.executable} and {PACKAGE}")
+    what_else = "" if arguments.single_file else f" and {PACKAGE}"
+    for target in files:
+        print(f"wrote {target} for {sys.executable}{what_else}")
     return 0
+
+
+def _launchers(path: Path) -> dict[Path, bytes]:
+    """The scripts that start pyinit where it is, and its compiled files beside it."""
+    line = _first_line()
+    _compile_ahead()
+    scripts = {path: _init_script()}
+    if path.is_dir():
+        scripts = {path / "pyinit": _init_script(), path / "pyinitctl": _ctl_script()}
+    return {target: f"{line}\n{script}".encode() for target, script in scripts.items()}
+
+
+def _single_file(path: Path) -> dict[Path, bytes]:
+    """An archive that the interpreter can run: the core, as source for any version, compiled for this one."""
+    line = _first_line()
+    with tempfile.TemporaryDirectory() as top:
+        leave_out = shutil.ignore_patterns("__pycache__", "ctl", "__main__.py", "launcher.py", "py.typed")
+        shutil.copytree(PACKAGE, Path(top, "pyinit"), ignore=leave_out)
+        Path(top, "__main__.py").write_text(_launcher('__file__.rpartition("/")[0]'), "utf-8")
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(top, quiet=2, optimize=0, legacy=True, stripdir=top, invalidation_mode=unchecked)
+        archive = io.BytesIO()
+        zipapp.create_archive(top, archive, line.removeprefix("#!"))
+    return {path / "pyinit" if path.is_dir() else path: archive.getvalue()}
 
 
 def _compile_ahead() -> None:
@@ -89,29 +109,6 @@ def _compile_ahead() -> None:
     command = [sys.executable, "-ISX", "no_debug_ranges", str(program), str(PACKAGE)]
     if subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
         print(f"pyinitctl: warning: could not compile {PACKAGE}: each start is slower", file=sys.stderr)
-
-
-def _install_single_file(target: Path) -> int:
-    """Write an archive that the interpreter can run: the core, as source for any version, compiled for this one."""
-    try:
-        line = _first_line()
-        with tempfile.TemporaryDirectory() as top:
-            leave_out = shutil.ignore_patterns("__pycache__", "ctl", "__main__.py", "launcher.py", "py.typed")
-            shutil.copytree(PACKAGE, Path(top, "pyinit"), ignore=leave_out)
-            Path(top, "__main__.py").write_text(_launcher('__file__.rpartition("/")[0]'), "utf-8")
-            unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            compileall.compile_dir(top, quiet=2, optimize=0, legacy=True, stripdir=top, invalidation_mode=unchecked)
-            archive = io.BytesIO()
-            zipapp.create_archive(top, archive, line.removeprefix("#!"))
-        _write(target, archive.getvalue())
-    except OSError as error:
-        print(f"pyinitctl: cannot write {target}: {error.strerror}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"pyinitctl: cannot install: {error}", file=sys.stderr)
-        return 1
-    print(f"wrote {target} for {sys.executable}")
-    return 0
 
 
 def _init_script() -> str:

@@ -175,6 +175,20 @@ def test_no_variable_decides_what_is_compiled(tmp_path: Path, variables: dict[st
     assert (tmp_path / "pyinit" / "__pycache__" / f"main.{sys.implementation.cache_tag}.pyc").exists()
 
 
+def test_a_single_file_is_enough(bin_folder: Path, tmp_path: Path) -> None:
+    """By a relative path, alone, as PID 1; what it loads late is in it; and it goes by its name."""
+    command = [INTERPRETER, "-m", "pyinit.ctl", "install", "--single-file", str(tmp_path / "one")]
+    subprocess.run(command, cwd=bin_folder.parent / "lib", check=True, capture_output=True)
+    (tmp_path / "dumb-init").symlink_to("one")
+    for name, prefix in (("./one", "pyinit: "), ("./dumb-init", "[dumb-init] ")):
+        words = [*UNSHARE, name, "-v", "--", "sh", "-c", "(sleep 0.1 &); exit 3"]
+        done = subprocess.run(
+            words, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 3
+        assert done.stderr.splitlines()[-1].startswith(f"{prefix}sh (pid 2) exited with 3"), done
+
+
 def test_the_installed_command_goes_by_its_name(bin_folder: Path, tmp_path: Path) -> None:
     """What an installer makes of the entry point, and a link to it."""
     command = tmp_path / "pyinit"
