@@ -31,8 +31,10 @@ def spawn(bin_folder: Path) -> Iterator[Spawn]:
     def spawn(*words: str) -> Shell:
         environment = dict(clean_environment(PS1=PROMPT, TERM="dumb"))
         environment["PATH"] += f":{bin_folder}"
-        children.append(pexpect.spawn(words[0], list(words[1:]), env=environment, encoding="utf-8", timeout=PATIENCE))
-        children[-1].setwinsize(24, 250)  # no line that is typed is broken
+        child: Shell = pexpect.spawn(
+            words[0], list(words[1:]), env=environment, encoding="utf-8", timeout=PATIENCE, dimensions=(24, 250)
+        )
+        children.append(child)
         return children[-1]
 
     yield spawn
@@ -292,7 +294,7 @@ def test_a_stop_that_was_sent_and_caught_is_over(spawn: Spawn, tmp_path: Path) -
     """A Ctrl-Z that comes later is one, and does nothing where nobody would continue the workload."""
     (tmp_path / "catch.py").write_text(CATCHES_ONCE)
     child = spawn("bash", "-c", f"pyinit {INTERPRETER} -IS {tmp_path}/catch.py; true")
-    child.expect_exact("ready")
+    child.expect_exact("ready\r\n")
     [init] = psutil.Process(child.pid).children()
     init.send_signal(signal.SIGTSTP)
     child.expect_exact("caught")
@@ -400,7 +402,7 @@ def listener(tmp_path: Path) -> str:
 def test_a_new_window_size_is_told(shell: Shell, listener: str, pyinit: str) -> None:
     """By the terminal if the workload has it, and by pyinit if not."""
     shell.sendline(f"{pyinit} {listener}")
-    shell.expect_exact("ready")
+    shell.expect_exact("ready\r\n")
     shell.setwinsize(33, 111)
     shell.expect_exact(f"{int(signal.SIGWINCH)}\r\n")
 
@@ -408,7 +410,7 @@ def test_a_new_window_size_is_told(shell: Shell, listener: str, pyinit: str) -> 
 def test_a_new_window_size_is_told_to_what_came_from_the_background(shell: Shell, listener: str) -> None:
     """It has not wanted the terminal yet."""
     shell.sendline(f"pyinit {listener} &")
-    shell.expect_exact("ready")
+    shell.expect_exact("ready\r\n")
     foreground(shell)
     shell.expect_exact("listen.py 1\r\n")
     shell.setwinsize(33, 111)
@@ -420,7 +422,7 @@ def test_a_session_has_the_terminal(spawn: Spawn) -> None:
     facts = "import os; print(os.getsid(0) == os.getpgrp() == os.getpid() == os.tcgetpgrp(0), flush=True)"
     child = spawn("pyinit", "-vv", "--session", "--", *python(f"{facts}\n{LISTEN}", "1"))
     child.expect_exact("True\r\n")
-    child.expect_exact("ready")
+    child.expect_exact("ready\r\n")
     child.sendintr()
     child.expect_exact(f"{int(signal.SIGINT)}\r\n")
     child.expect(pexpect.EOF)
