@@ -1,5 +1,6 @@
 """Socket activation: descriptors from 3 on, with the variables that say so, for the workload and nobody else."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -87,8 +88,11 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
 
 def has_sockets(pid: int) -> bool:
     """Whether one of this process's descriptors is a socket."""
-    folder = Path(f"/proc/{pid}/fd")
-    return any(os.readlink(folder / name).startswith("socket:") for name in os.listdir(folder))
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed just now
+            if os.readlink(path).startswith("socket:"):
+                return True
+    return False
 
 
 @pytest.mark.parametrize("options", [[], ["--session"], ["--user=4242"], ["--forward-to=all", "-vvv"]])
