@@ -1,18 +1,49 @@
 """Compile a folder of modules for PID 1: ``python -X no_debug_ranges compile_ahead.py FOLDER [--sourceless]``.
 
-Without docstrings, and (that is what the option of the interpreter is for) without the columns of each expression:
-PID 1 would load both at each start and keep them for good. A program of its own, since the option is for a whole
-interpreter.
+Without docstrings, the annotations of the core, and (that is what the option of the interpreter is for) the columns of
+each expression: PID 1 would load all of them at each start and keep them for good. A program of its own, since the
+option is for a whole interpreter.
 """
 
+import ast
 import importlib.util
-import py_compile
+import marshal
 import shutil
+import struct
 import sys
 from pathlib import Path
 
 SCRIPTS = ("launcher.py", "compile_ahead.py")
 """What is run, and never imported."""
+
+
+class WithoutAnnotations(ast.NodeTransformer):
+    """Takes out what only a type checker reads."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """A parameter."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """A function's result."""
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """A variable."""
+        plain = ast.Assign([node.target], node.value) if node.value else ast.Pass()
+        return ast.copy_location(plain, node)
+
+
+def compiled(source: Path) -> bytes:
+    """What the compiled file of a module holds: the header (PEP 552), with the time of the source, and the code."""
+    tree = ast.parse(source.read_bytes())
+    if source.parent.name != "ctl":
+        tree = ast.fix_missing_locations(WithoutAnnotations().visit(tree))
+    found = source.stat()
+    header = importlib.util.MAGIC_NUMBER + struct.pack("<3I", 0, int(found.st_mtime) & 0xFFFFFFFF, found.st_size)
+    return header + marshal.dumps(compile(tree, str(source), "exec", optimize=2, dont_inherit=True))
 
 
 def main(folder: Path, sourceless: bool) -> None:
@@ -21,8 +52,11 @@ def main(folder: Path, sourceless: bool) -> None:
     `sourceless`: in the place of its source, for an image that has the sources in another form.
     """
     for source in [path for path in folder.rglob("*.py") if path.name not in SCRIPTS]:
-        target = source.with_suffix(".pyc") if sourceless else importlib.util.cache_from_source(source)
-        py_compile.compile(str(source), str(target), doraise=True, optimize=2)
+        target = source.with_suffix(".pyc") if sourceless else Path(importlib.util.cache_from_source(str(source)))
+        target.parent.mkdir(exist_ok=True)
+        beside = target.with_suffix(".new")
+        beside.write_bytes(compiled(source))
+        beside.replace(target)  # in one step: a container may be starting just now
         if sourceless:
             source.unlink()
             shutil.rmtree(source.parent / "__pycache__", ignore_errors=True)
