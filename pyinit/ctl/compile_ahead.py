@@ -1,8 +1,8 @@
 """Compile a folder of modules for PID 1: ``python -X no_debug_ranges compile_ahead.py FOLDER [--sourceless]``.
 
-Without docstrings, the annotations of the core, and (that is what the option of the interpreter is for) the columns of
-each expression: PID 1 would load all of them at each start and keep them for good. A program of its own, since the
-option is for a whole interpreter.
+Without docstrings, the columns of each expression (that is what the option of the interpreter is for), and the core
+also without annotations and line numbers: PID 1 would load all of them at each start and keep them for good, and it
+prints no traceback. A program of its own, since the option is for a whole interpreter.
 """
 
 import ast
@@ -12,6 +12,7 @@ import shutil
 import struct
 import sys
 from pathlib import Path
+from types import CodeType
 
 SCRIPTS = ("launcher.py", "compile_ahead.py")
 """What is run, and never imported."""
@@ -36,14 +37,29 @@ class WithoutAnnotations(ast.NodeTransformer):
         return ast.copy_location(plain, node)
 
 
+def without_lines(code: CodeType) -> CodeType:
+    """The code and what is nested in it, with a table of locations that says "none" throughout.
+
+    An entry of the table stands for eight code units at most (CPython's ``Objects/locations.md``); one that is
+    missing would break what walks it.
+    """
+    units = len(code.co_code) // 2
+    last = units % 8
+    table = b"\xff" * (units // 8) + (bytes([0xF8 | (last - 1)]) if last else b"")
+    nested = [without_lines(one) if isinstance(one, CodeType) else one for one in code.co_consts]
+    return code.replace(co_consts=tuple(nested), co_linetable=table)
+
+
 def compiled(source: Path) -> bytes:
     """What the compiled file of a module holds: the header (PEP 552), with the time of the source, and the code."""
+    is_core = source.parent.name != "ctl"
     tree = ast.parse(source.read_bytes())
-    if source.parent.name != "ctl":
+    if is_core:
         tree = ast.fix_missing_locations(WithoutAnnotations().visit(tree))
+    code = compile(tree, str(source), "exec", optimize=2, dont_inherit=True)
     found = source.stat()
     header = importlib.util.MAGIC_NUMBER + struct.pack("<3I", 0, int(found.st_mtime) & 0xFFFFFFFF, found.st_size)
-    return header + marshal.dumps(compile(tree, str(source), "exec", optimize=2, dont_inherit=True))
+    return header + marshal.dumps(without_lines(code) if is_core else code)
 
 
 def main(folder: Path, sourceless: bool) -> None:
