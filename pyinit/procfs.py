@@ -21,7 +21,7 @@ _ROUNDS = 3
 class Process:
     """One line of ``/proc/PID/stat``."""
 
-    __slots__ = ("group", "is_dead", "name", "parent", "pid", "session", "started")
+    __slots__ = ("group", "name", "parent", "pid", "processor", "session", "started", "state", "threads")
 
     def __init__(self, line: bytes) -> None:
         """Take the line apart.
@@ -34,16 +34,22 @@ class Process:
         """
         opening, closing = line.index(b"("), line.rindex(b")")
         rest = line[closing + 2 :].split()
-        if len(rest) < 20:
+        if len(rest) < 37:
             raise ValueError("too short for a line of /proc/PID/stat")
         self.pid = int(line[:opening])
         self.name = line[opening + 1 : closing].decode("utf-8", "surrogateescape")
+        self.state = rest[0].decode("ascii", "replace")
         self.parent = int(rest[1])
         self.group = int(rest[2])
         self.session = int(rest[3])
+        self.threads = int(rest[17])
         self.started = int(rest[19])  # clock ticks after boot
-        # A zombie. Where threads live on after their main thread has gone, that one is shown as a zombie, too.
-        self.is_dead = rest[0] in b"ZX" and int(rest[17]) <= 1
+        self.processor = int(rest[36])  # the one that it ran on last
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is a zombie. (Where threads live on after their main thread, that one is shown as one, too.)"""
+        return self.state in "ZX" and self.threads <= 1
 
     @property
     def identity(self) -> "tuple[int, int]":

@@ -3,7 +3,7 @@
 import posix
 import time
 
-from . import everyone, reaper, signals
+from . import everyone, reaper, signals, words
 from .log import ERROR, INFO, Log
 
 TYPE_CHECKING = False
@@ -31,30 +31,30 @@ def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
     was_out_of_memory = bool(kills) and number == signals.KILL and number not in init.received and killed_after is None
 
     how = reaper.describe(wait_status) if wait_status is not None else "does not end, and is given up"
-    what = f"{init.workload.name} (pid {init.workload.pid}) {how} after {_time(seconds)}"
-    bound = f"the cgroup's limit is {_size(limit)}" if limit else "the cgroup has no limit of its own"
+    what = f"{init.workload.name} (pid {init.workload.pid}) {how} after {words.duration(seconds)}"
+    bound = f"the cgroup's limit is {words.size(limit)}" if limit else "the cgroup has no limit of its own"
     if was_out_of_memory:
-        what += f": out of memory ({bound}, {_count(kills or 0, 'kill')})"
+        what += f": out of memory ({bound}, {words.count(kills or 0, 'kill')})"
     elif killed_after is not None and received:
-        what += f": it was still there {_time(killed_after)} after {received.name} {received.origin()}"
+        what += f": it was still there {words.duration(killed_after)} after {received.name} {received.origin()}"
     elif received and since is not None:
-        what += f", {_time(since)} after {received.name} {received.origin()}"
+        what += f", {words.duration(since)} after {received.name} {received.origin()}"
     facts = [what]
     if kills and not was_out_of_memory:
-        facts.append(f"{_count(kills, 'process', 'processes')} beside it killed: out of memory ({bound})")
+        facts.append(f"{words.count(kills, 'process', 'processes')} beside it killed: out of memory ({bound})")
     if init.reaper.usage:
-        facts.append(f"{_time(init.reaper.usage[0])} CPU, {_size(init.reaper.usage[1])} peak memory")
+        facts.append(f"{words.duration(init.reaper.usage[0])} CPU, {words.size(init.reaper.usage[1])} peak memory")
     ended_names, killed_names, left_names = _stragglers(init.shutdown)
     if ended_names:
-        facts.append(f"{_count(len(ended_names), 'straggler')} ended ({everyone.summary(ended_names)})")
+        facts.append(f"{words.count(len(ended_names), 'straggler')} ended ({everyone.summary(ended_names)})")
     if killed_names:
-        facts.append(f"{_count(len(killed_names), 'straggler')} killed ({everyone.summary(killed_names)})")
+        facts.append(f"{words.count(len(killed_names), 'straggler')} killed ({everyone.summary(killed_names)})")
     elif killed_names is None:
         facts.append("stragglers killed (/proc does not tell who)")
     if left_names:
-        facts.append(f"{_count(len(left_names), 'straggler')} left behind ({everyone.summary(left_names)})")
+        facts.append(f"{words.count(len(left_names), 'straggler')} left behind ({everyone.summary(left_names)})")
     if init.reaper.orphans:
-        facts.append(f"{_count(init.reaper.orphans, 'orphan')} reaped")
+        facts.append(f"{words.count(init.reaper.orphans, 'orphan')} reaped")
 
     fields: "dict[str, Field]" = {
         "pid": init.workload.pid,
@@ -110,25 +110,6 @@ def _stragglers(shutdown: "Shutdown | None") -> "tuple[list[str], list[str] | No
     left_names = [member.name for member in shutdown.left]
     is_known = killed or not shutdown.has_killed
     return ended_names, killed_names if is_known else None, left_names
-
-
-def _count(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes = int(seconds) // 60
-    if minutes < 60:
-        return f"{minutes}m{int(seconds) % 60:02d}s"
-    return f"{minutes // 60}h{minutes % 60:02d}m"
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB" if size < 2**33 else f"{size / 2**30:.1f} GiB"
 
 
 def _rounded(seconds: "float | None") -> "float | None":

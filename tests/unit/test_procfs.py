@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pyinit import procfs
 
-PLAIN = b"7 (%b) S 3 7 7 0 -1 4194560 5 0 0 0 1 2 0 0 20 0 1 0 12345 1000 100\n"
+PLAIN = b"7 (%b) S 3 7 7 0 -1 4194560 5 0 0 0 1 2 0 0 20 0 1 0 12345 1000 100" + b" 0" * 28 + b"\n"
 
 
 @given(name=st.binary(max_size=64))

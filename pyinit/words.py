@@ -1,0 +1,26 @@
+"""Quantities in words, for people."""
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """``1 orphan``, ``2 orphans``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """``40ms``, ``3.2s``, ``3m``, ``3m12s``, ``5h07m``, ``12d3h``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s" if rest else f"{minutes}m"
+    hours, rest = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours}h{rest:02d}m"
+    return f"{hours // 24}d{hours % 24}h"
+
+
+def size(number: int) -> str:
+    """Of memory, in MiB or GiB, from bytes."""
+    return f"{number / 2**20:.0f} MiB" if number < 2**33 else f"{number / 2**30:.1f} GiB"
