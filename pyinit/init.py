@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .options import Options
     from .pause import Nothing
     from .shutdown import Shutdown
+    from .status import Page
     from .terminal import Job
     from .workload import Workload
 
@@ -37,11 +38,12 @@ _AFTER_END = 1.0
 class Received:
     """A signal that came in."""
 
-    __slots__ = ("_info", "_origin", "is_stop", "pid", "time", "uid")
+    __slots__ = ("_info", "is_stop", "known_origin", "pid", "time", "uid")
 
     def __init__(self, info: "struct_siginfo", is_stop: bool) -> None:
         self._info = info
-        self._origin: "str | None" = None
+        self.known_origin: "str | None" = None
+        """What `origin` said, if it was asked."""
         self.is_stop = is_stop
         self.time = time.monotonic()
         self.pid = info.si_pid if signals.is_sent(info) else None
@@ -68,9 +70,9 @@ class Received:
 
     def origin(self) -> str:
         """Where it came from, as the words behind its name. Looked up once: it takes /proc."""
-        if self._origin is None:
-            self._origin = _origin(self.pid)
-        return self._origin
+        if self.known_origin is None:
+            self.known_origin = _origin(self.pid)
+        return self.known_origin
 
 
 class Init:
@@ -82,10 +84,13 @@ class Init:
         "_is_prepared",
         "_job",
         "_log",
+        "_page",
         "_pid",
         "_prepare_at",
         "_stop_sent",
         "first_stop",
+        "forwarded",
+        "forwards",
         "memory",
         "reaper",
         "received",
@@ -108,6 +113,11 @@ class Init:
         self.reaper = reaper.Reaper(workload.pid, log, chosen.warn_on_reap, accounts)
         self.shutdown: "Shutdown | None" = None
         self.memory: "Memory | None" = None
+        self._page: "Page | None" = None
+        self.forwards = 0
+        """How many signals have been passed on."""
+        self.forwarded: "dict[int, tuple[int, Received]]" = {}
+        """By the number that came in: how many of them, and the last."""
         self.received: "dict[int, Received]" = {}
         """What was passed on to the workload last, by the number that was delivered."""
         self.first_stop: "Received | None" = None
@@ -176,6 +186,8 @@ class Init:
             if self.shutdown.is_over:
                 return True
             seconds = self._deadlines.remaining()
+        if self._page and not more:
+            self._page.update()
         info = signals.wait(0 if more else seconds)
         if not self._is_prepared and time.monotonic() >= self._prepare_at:
             self._prepare()
@@ -256,15 +268,29 @@ class Init:
 
                 orphans = Orphans(self.workload.pid, self._chosen.drain_timeout, shutdown, deadlines, self._log)
                 orphans.end()
+            if self._chosen.zombie_watch:
+                from .watch import Watch
+
+                Watch(self._chosen.zombie_watch, shutdown, deadlines, self._log)
         except Exception as error:
             self._prepare_at = time.monotonic() + _RETRY
             self._log.error("failed", f"cannot prepare for the end, and carrying on all the same: {error!r}")
             return
         self._is_prepared = True
+        self._publish()
         self._deadlines, self.shutdown, self.memory = deadlines, shutdown, memory
         self.reaper.accounts = True
         if self.first_stop:
             shutdown.stop()
+
+    def _publish(self) -> None:
+        """Let others see the counters. That is no reason for anything else to fail."""
+        try:
+            from .status import Page
+
+            self._page = Page(self, self._log)
+        except Exception as error:
+            self._log.info("status", f"cannot publish the counters for pyinitctl: {error!r}")
 
     def _forward(self, info: "struct_siginfo") -> None:
         number = info.si_signo
@@ -292,10 +318,13 @@ class Init:
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
             return
-        if number and self.reaper.wait_status is None:
-            self.received[number] = received
-            if is_stop and self.first_stop is None:
-                self.first_stop = received
+        if number:
+            self.forwards += 1
+            self.forwarded[info.si_signo] = self.forwarded.get(info.si_signo, (0, None))[0] + 1, received
+            if self.reaper.wait_status is None:
+                self.received[number] = received
+                if is_stop and self.first_stop is None:
+                    self.first_stop = received
         self._tell(received, info.si_signo, number, is_for_job)
         if stops_rest and number:
             signals.stop(signals.TSTP, is_for_group=False)

@@ -110,7 +110,7 @@ class Log:
             "message": message,
             **fields,
         }
-        return ("{" + ", ".join([f"{_json(key)}: {_json(value)}" for key, value in pairs.items()]) + "}\n").encode()
+        return ("{" + ", ".join([f"{quoted(key)}: {quoted(value)}" for key, value in pairs.items()]) + "}\n").encode()
 
     def write(self, line: bytes) -> None:
         """Write a line, whatever the verbosity; count it if that cannot be done now."""
@@ -191,11 +191,12 @@ def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def _json(value: "Field") -> str:
+def quoted(value: "Field") -> str:
+    """The value as JSON, in characters that can do no harm (`printable`)."""
     if isinstance(value, str):
         return '"' + printable(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, list):
-        return "[" + ", ".join([_json(item) for item in value]) + "]"
+        return "[" + ", ".join([quoted(item) for item in value]) + "]"
     return "null" if value is None else str(value)
 
 

@@ -46,6 +46,7 @@ class Options:
         "verbosity",
         "wait_for",
         "warn_on_reap",
+        "zombie_watch",
     )
 
     def __init__(self, manner: "Manner | None" = None) -> None:
@@ -80,6 +81,8 @@ class Options:
         self.pause = False
         """Whether there is no workload."""
         self.warn_on_reap = False
+        self.zombie_watch = 0.0
+        """Seconds between two looks for zombies whose parents do not reap them; 0 for none."""
         self.verbosity = 1
         """The highest level that is logged: 0 errors, 1 warnings, 2 info, 3 debug, 4 trace."""
         self.json = False
@@ -248,6 +251,7 @@ _set_forward_to = _choice("forward_to", {"child": "child", "group": "group", "al
 _set_log_format = _choice("json", {"text": False, "json": True})
 _set_stop_timeout = _seconds("stop_timeout")
 _set_drain_timeout = _seconds("drain_timeout")
+_set_zombie_watch = _seconds("zombie_watch")
 _set_wait_for = _choice("wait_for", {"main": "main", "all": "all"})
 _set_orphans = _choice("orphans", {"keep": "keep", "terminate": "terminate"})
 _set_exit_report = _choice("exit_report", {"never": "never", "abnormal": "abnormal", "always": "always"})
@@ -372,6 +376,14 @@ TABLE = (
         "log a line for each orphan reaped: pid, name, how it ended",
         constant("warn_on_reap", True),
         (("PYINIT_WARN_ON_REAP", truth("warn_on_reap")),),
+    ),
+    Option(
+        "",
+        "zombie-watch",
+        "SECONDS",
+        "look this often for zombies that a living parent does not reap, and name that parent; 0 (the default): never",
+        _set_zombie_watch,
+        (("PYINIT_ZOMBIE_WATCH", _set_zombie_watch),),
     ),
     Option(
         "v",

@@ -18,6 +18,10 @@ _ROUNDS = 3
 """How often to look at all processes for a picture in which nobody's parent is missing."""
 
 
+_DEEPEST = 1000
+"""So many generations are looked at: parents that change meanwhile could lead round in a circle."""
+
+
 class Process:
     """One line of ``/proc/PID/stat``."""
 
@@ -34,7 +38,7 @@ class Process:
         """
         opening, closing = line.index(b"("), line.rindex(b")")
         rest = line[closing + 2 :].split()
-        if len(rest) < 37:
+        if len(rest) < 20:
             raise ValueError("too short for a line of /proc/PID/stat")
         self.pid = int(line[:opening])
         self.name = line[opening + 1 : closing].decode("utf-8", "surrogateescape")
@@ -44,7 +48,7 @@ class Process:
         self.session = int(rest[3])
         self.threads = int(rest[17])
         self.started = int(rest[19])  # clock ticks after boot
-        self.processor = int(rest[36])  # the one that it ran on last
+        self.processor = int(rest[36]) if len(rest) > 36 else 0  # the one that it ran on last
 
     @property
     def is_dead(self) -> bool:
@@ -137,6 +141,18 @@ def descendants(root: int) -> "list[Process]":
         if all(one.parent == 0 or one.parent in born for one in found):
             break
     return family
+
+
+def is_below(descendant: Process, root: int) -> bool:
+    """Whether a process is a descendant of `root`, as far as that can be seen now."""
+    one: "Process | None" = descendant
+    for _ in range(_DEEPEST):
+        if one is None or one.parent == 0:
+            break
+        if one.parent == root:
+            return True
+        one = process(one.parent)
+    return False
 
 
 def send(target: Process, number: int) -> None:

@@ -12,27 +12,25 @@ if TYPE_CHECKING:
 else:
     import _signal
 
-ALL = frozenset(_signal.valid_signals())
+ALL = tuple(_signal.valid_signals())
 """Every signal a program may name: 1 to 64 without those that the C library keeps for itself (nptl(7)): 32 and 33,
-with musl 34 too."""
+with musl 34 too. (Tuples, here and below: a set of so many takes 4 kB, and PID 1 has them for good.)"""
 
-FAULTS = frozenset(
-    (
-        _signal.SIGILL,
-        _signal.SIGTRAP,
-        _signal.SIGABRT,
-        _signal.SIGBUS,
-        _signal.SIGFPE,
-        _signal.SIGSEGV,
-        _signal.SIGSYS,
-    )
+FAULTS = (
+    _signal.SIGILL,
+    _signal.SIGTRAP,
+    _signal.SIGABRT,
+    _signal.SIGBUS,
+    _signal.SIGFPE,
+    _signal.SIGSEGV,
+    _signal.SIGSYS,
 )
 """What the kernel raises for a fault of the process itself: never blocked, never forwarded."""
 
-CAUGHT = tuple(sorted(ALL - FAULTS - {_signal.SIGKILL, _signal.SIGSTOP}))
-"""What pyinit waits for and forwards. A tuple, since it is walked anew at each wait."""
+CAUGHT = tuple(sorted({*ALL} - {*FAULTS, _signal.SIGKILL, _signal.SIGSTOP}))
+"""What pyinit waits for and forwards."""
 
-_BLOCKED = ALL - FAULTS
+_BLOCKED = tuple({*ALL} - {*FAULTS})
 
 CHLD = int(_signal.SIGCHLD)
 CONT = int(_signal.SIGCONT)
@@ -66,7 +64,7 @@ def restore(mask: "set[int]") -> None:
 
     By unblocking: the C library strips its own signals from every mask that is set, and they would be lost.
     """
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _BLOCKED - mask)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {*_BLOCKED} - mask)
 
 
 def use_defaults() -> bool:

@@ -1,0 +1,89 @@
+"""The counters that pyinitctl reads: a memfd that PID 1 keeps up to date, found by its name in /proc/1/fd.
+
+What it holds, as text:
+
+    pyinit-status LAYOUT VERSION LENGTH SEQUENCE
+    {"pid": 1, ...}
+    SEQUENCE
+
+LAYOUT is the version of this layout, VERSION that of pyinit, LENGTH how many bytes count, from the start to the end;
+the first line stays as it is in every layout. The object is one line of JSON; `ctl.counters` tells what is in it.
+SEQUENCE is written twice since nobody locks: a writer goes from front to back, so a reader that takes the last line
+first, then the object, and then the first line has read one state if both numbers are the same.
+"""
+
+import posix
+
+from . import __version__
+from .log import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .init import Init, Received
+    from .log import Log
+
+NAME = "pyinit-status"
+LAYOUT = 1
+
+_HEAD = 80
+"""Bytes of the first line, filled up with blanks."""
+
+_NOEXEC_SEAL = 8
+"""``MFD_NOEXEC_SEAL``, of Linux 6.3 and later, which may be set up to refuse a memfd without it (memfd_create(2))."""
+
+
+class Page:
+    """What pyinit tells of itself."""
+
+    __slots__ = ("_always", "_fd", "_init", "_log", "_sequence", "_told")
+
+    def __init__(self, init: "Init", log: "Log") -> None:
+        """Open the memfd.
+
+        Raises:
+            OSError: the kernel, or a sandbox, has none for us.
+            AttributeError: the interpreter was built without.
+        """
+        try:
+            self._fd = posix.memfd_create(NAME, posix.MFD_CLOEXEC | _NOEXEC_SEAL)
+        except OSError:
+            self._fd = posix.memfd_create(NAME, posix.MFD_CLOEXEC)
+        posix.fchmod(self._fd, 0o444)
+        self._init = init
+        self._log = log
+        self._sequence = 0
+        self._told: object = None
+        """The numbers that were written last."""
+        workload = init.workload
+        self._always = (
+            f'{{"pid": {posix.getpid()}, "workload": {workload.pid}, "name": {quoted(workload.name)}, '
+            f'"started": {workload.started:.3f}'
+        )
+
+    def update(self) -> None:
+        """Write the numbers down if one of them has changed. Where that fails they stay old until the next does."""
+        init, reaper, dropped = self._init, self._init.reaper, self._log.dropped
+        stage = init.shutdown.stage if init.shutdown else "running"
+        now = reaper.orphans, init.forwards, reaper.wait_status, stage, dropped
+        if now == self._told:
+            return
+        self._told = now
+        self._sequence += 1
+        forwarded = ", ".join([_signal(number, *told) for number, told in init.forwarded.items()])
+        body = (
+            f'{self._always}, "stage": "{stage}", "wait_status": {quoted(reaper.wait_status)}, '
+            f'"ended": {reaper.ended:.3f}, "orphans_reaped": {reaper.orphans}, "log_lines_dropped": {dropped}, '
+            f'"signals": [{forwarded}]}}'
+        )
+        text = f"{body}\n{self._sequence}\n".encode()
+        head = f"{NAME} {LAYOUT} {__version__} {_HEAD + len(text)} {self._sequence}".ljust(_HEAD - 1)
+        try:
+            posix.pwrite(self._fd, f"{head}\n".encode() + text, 0)
+        except OSError:  # ENOMEM, EFBIG: the limits of the workload are ours, too
+            pass
+
+
+def _signal(number: int, count: int, received: "Received") -> str:
+    """A signal that was passed on: its number, how often, who sent it last (pid, uid, in words) and when."""
+    values = [quoted(value) for value in (number, count, received.pid, received.uid, received.known_origin)]
+    return f"[{', '.join(values)}, {received.time:.3f}]"

@@ -1,0 +1,80 @@
+"""Zombies, and who has not waited for them: the verdict, in words. Loaded by pyinitctl, and with ``--zombie-watch``.
+
+A process that has ended stays as a zombie until its parent has waited for it (wait(2), NOTES). An init cannot do that
+in the parent's place, only inherit them when the parent has gone. Where a tracer is attached it comes first: before it
+has waited, the parent cannot (ptrace(2)).
+"""
+
+from . import procfs, words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .procfs import Process
+
+_LINES = 10
+"""Of ``/proc/PID/status``: name, state, parent and tracer are among the first."""
+
+
+class Neglect:
+    """Zombies that one process has not waited for."""
+
+    __slots__ = ("is_traced", "pid", "waiter", "zombies")
+
+    def __init__(self, pid: int, is_traced: bool) -> None:
+        self.pid = pid
+        """Of who is to wait for them: 0 for a process outside of our PID namespace."""
+        self.is_traced = is_traced
+        """Whether it is their tracer, and not (just) their parent."""
+        self.waiter = procfs.process(pid) if pid else None
+        """Who that is; None if it cannot be seen."""
+        self.zombies: "list[Process]" = []
+
+
+def add(neglects: "dict[tuple[int, bool], Neglect]", zombie: "Process") -> "Neglect | None":
+    """Look at a zombie again, and put it to those that the same process is to wait for; None if it has gone."""
+    fields = _fields(zombie.pid)
+    try:
+        parent, tracer = int(fields[b"PPid"]), int(fields[b"TracerPid"])
+    except (KeyError, ValueError):
+        return None
+    if fields[b"State"][:1] != b"Z":
+        return None
+    key = tracer or parent, tracer not in (0, parent)
+    if key not in neglects:
+        neglects[key] = Neglect(*key)
+    neglects[key].zombies.append(zombie)
+    return neglects[key]
+
+
+def _fields(pid: int) -> "dict[bytes, bytes]":
+    """What ``/proc/PID/status`` says of a process; nothing if it has gone."""
+    lines = (procfs.read(f"/proc/{pid}/status") or b"").split(b"\n", _LINES)[:_LINES]
+    return {key: value.strip() for key, _, value in (line.partition(b":") for line in lines)}
+
+
+def verdict(neglect: Neglect, name: str, age: str) -> str:
+    """What is the matter with these zombies, and what to do, in a sentence.
+
+    `name` is what the one who is to wait for them is called, `age` for how long the oldest has been a zombie.
+    """
+    count = len(neglect.zombies)
+    who = f"{name} (pid {neglect.pid})" if neglect.pid else "a process outside of this PID namespace"
+    since = f"for {age}" if count == 1 else f"the oldest for {age}"
+    if neglect.is_traced:
+        processes = words.count(count, "process", "processes")
+        return (
+            f"{who} traces {processes} that ended and that it has not waited for, {since}: "
+            f"no parent can before it has, so end the tracing"
+        )
+    children = words.count(count, "child", "children")
+    return f"{who} has {children} that it has not waited for, {since}: {_advice(neglect)}"
+
+
+def _advice(neglect: Neglect) -> str:
+    if neglect.pid == 0:
+        return "the container engine has started it (docker exec), and is to wait for it"
+    if neglect.waiter and neglect.waiter.state in "Tt":
+        return "it is stopped, and can wait when it has been continued (SIGCONT)"
+    if neglect.pid == 1:
+        return "it is PID 1, and is given every orphan: run it under an init, such as pyinit"
+    return "it should call wait() or join(), or handle SIGCHLD"
