@@ -7,6 +7,7 @@ import sys
 
 import pyinit
 from pyinit.ctl import failure, install, zombies
+from pyinit.ctl.failure import CannotLook
 from pyinit.log import printable
 
 
@@ -19,17 +20,14 @@ def main() -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (zombies, install):
         command.add_to(commands)
-    arguments = parser.parse_args()
+    chosen = parser.parse_args()
     try:
-        status = arguments.run(arguments)
+        status = chosen.run(chosen)
         sys.stdout.flush()
-    except failure.CannotLook as error:
-        print(f"pyinitctl: {printable(str(error))}", file=sys.stderr)
-        status = failure.STATUS
-    except OSError as error:  # a full disk behind standard output, no descriptor left
-        print(f"pyinitctl: {printable(str(error))}", file=sys.stderr)
-        status = failure.STATUS
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried again at the end
+    except (CannotLook, OSError) as error:
+        text = f"cannot go on: {error.strerror}" if isinstance(error, OSError) else str(error)
+        print(f"pyinitctl: {printable(text)}", file=sys.stderr)
+        os._exit(failure.STATUS)  # and not the usual way, on which what could not be written would be tried again
     sys.exit(status)
 
 

@@ -117,12 +117,9 @@ def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of
             threads.append(Zombie(one, Kind.THREADS, age[one.pid], is_there=True))
         elif zombies.add(neglects, one) is None:
             gone.append(Zombie(one, Kind.REAPING, age[one.pid], is_there=False))
-    verdicts = [_judge(neglect, [age[one.pid] for one in neglect.zombies], name_of) for neglect in neglects.values()]
-    found = [
-        Zombie(one, verdict.kind, age[one.pid], is_there=True)
-        for verdict in verdicts
-        for one in verdict.neglect.zombies
-    ]
+    verdicts = [_judge(one, [age[zombie.pid] for zombie in one.zombies], name_of) for one in neglects.values()]
+    left = [(one, verdict.kind) for verdict in verdicts for one in verdict.neglect.zombies]
+    found = [Zombie(one, kind, age[one.pid], is_there=True) for one, kind in left]
     return Picture(
         sorted([*found, *threads, *gone], key=lambda zombie: zombie.age.seconds, reverse=True),
         sorted(verdicts, key=lambda verdict: len(verdict.neglect.zombies), reverse=True),

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from pyinit import words
-from pyinit.ctl import picture
+from pyinit.ctl import arguments, picture
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.picture import Kind, Picture, Zombie
 
@@ -26,17 +26,15 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "exit status: 0 if there are none, 1 if there are, 3 if that cannot be seen",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "-p", "--pid", type=int, metavar="PID", help="look at this process and those below it, not at all"
-    )
-    parser.add_argument("--json", action="store_true", help="as a JSON object")
+    arguments.add_pid(parser)
+    arguments.add_json(parser)
     parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> int:
     """Print what is there; 1 if zombies are."""
-    seen = picture.take(arguments.pid)
-    print(_as_json(seen) if arguments.json else _as_text(seen))
+    seen = picture.take(chosen.pid)
+    print(_as_json(seen) if chosen.json else _as_text(seen))
     return 1 if seen.waiting else 0
 
 
