@@ -6,7 +6,7 @@ import signal
 import sys
 
 import pyinit
-from pyinit.ctl import failure, install, zombies
+from pyinit.ctl import clear, failure, health, install, status, tree, zombies
 from pyinit.ctl.failure import CannotLook
 from pyinit.log import printable
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pyinitctl", description="Look into a running container.", allow_abbrev=False)
     parser.add_argument("-V", "--version", action="version", version=f"pyinitctl version {pyinit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (zombies, install):
+    for command in (status, zombies, clear, tree, health, install):
         command.add_to(commands)
     chosen = parser.parse_args()
     try:
