@@ -21,14 +21,18 @@ def main() -> None:
     for command in (status, zombies, clear, tree, health, install):
         command.add_to(commands)
     chosen = parser.parse_args()
+    sys.exit(_run(chosen))
+
+
+def _run(chosen: argparse.Namespace) -> int:
     try:
-        status = chosen.run(chosen)
+        found = int(chosen.run(chosen))
         sys.stdout.flush()
     except (CannotLook, OSError) as error:
         text = f"cannot go on: {error.strerror}" if isinstance(error, OSError) else str(error)
         print(f"pyinitctl: {printable(text)}", file=sys.stderr)
         os._exit(failure.STATUS)  # and not the usual way, on which what could not be written would be tried again
-    sys.exit(status)
+    return found
 
 
 if __name__ == "__main__":
