@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import contenders, engine, idle, memory, probes, reaping, report, signals, start, stop
+from bench import contenders, crowd, engine, idle, memory, probes, reaping, report, signals, start, stop
 from bench.container import Failed
 from bench.setting import Setting
 
@@ -62,7 +62,7 @@ def _measure(setting: Setting, file: Path | None) -> int:
     versions["docker"] = setting.engine.version()
     print(report.heading(machine, versions), flush=True)
     found = []
-    for part in (start, signals, reaping, idle, memory, stop):
+    for part in (start, signals, reaping, idle, memory, crowd, stop):
         found.append(part.measure(setting))
         print(f"\n{report.as_text(found[-1])}", flush=True)
     if file:

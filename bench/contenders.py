@@ -78,7 +78,7 @@ def install_pyinit(folder: Path, python: str) -> Contender:
     launcher.parent.mkdir()
     try:
         shutil.copytree(PACKAGE, library / PYINIT, ignore=shutil.ignore_patterns("__pycache__"))
-        install: Sequence[str | Path] = [python, "-m", "pyinit.ctl", "install", launcher]
+        install: Sequence[str | Path] = [python, "-m", "pyinit.ctl", "install", launcher.parent]
         subprocess.run(install, cwd=library, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""

@@ -54,6 +54,7 @@ def run(chosen: options.Options, mask: "set[int]") -> int:
     ignore_children = signals.use_defaults()
     warnings = prepare_orphans(chosen)
     child = workload.Workload(chosen, mask, ignore_children)
+    options.forget_table()
 
     from .init import Init
 

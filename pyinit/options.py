@@ -256,7 +256,7 @@ _set_wait_for = _choice("wait_for", {"main": "main", "all": "all"})
 _set_orphans = _choice("orphans", {"keep": "keep", "terminate": "terminate"})
 _set_exit_report = _choice("exit_report", {"never": "never", "abnormal": "abnormal", "always": "always"})
 
-TABLE = (
+TABLE: "tuple[Option, ...]" = (
     Option(
         "g",
         "process-group",
@@ -452,7 +452,7 @@ class Manner:
         self,
         name: str = "pyinit",
         version: str = f"pyinit version {__version__}",
-        table: "tuple[Option, ...]" = TABLE,
+        table: "tuple[Option, ...] | None" = None,
         variables: "tuple[str, ...]" = ("PYINIT_", "TINI_", "DUMB_INIT_"),
         defaults: "Settings | None" = None,
         statuses: "tuple[int, int, int, int]" = (125, 126, 127, 126),
@@ -461,7 +461,7 @@ class Manner:
     ) -> None:
         self.name = name
         self.version = version
-        self.table = table
+        self.table = table or TABLE
         self.variables = variables
         """How the environment variables begin that count."""
         self.defaults = defaults or {}
@@ -492,6 +492,12 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", manner: Manner =
     if not options.show and options.pause == bool(argv):
         raise UsageError(f"with --pause there is no program, but '{argv[0]}' is given" if argv else "no program given")
     return options
+
+
+def forget_table() -> None:
+    """Give back the memory of what only parsing and the help take: PID 1 would have it for good."""
+    global TABLE
+    TABLE = OWN.table = ()
 
 
 def _from_environ(environ: "Mapping[bytes, bytes]", manner: Manner) -> "Settings":

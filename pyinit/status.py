@@ -62,24 +62,25 @@ class Page:
 
     def update(self) -> None:
         """Write the numbers down if one of them has changed. Where that fails they stay old until the next does."""
-        init, reaper, dropped = self._init, self._init.reaper, self._log.dropped
+        init = self._init
+        orphans, wait_status, dropped = init.reaper.orphans, init.reaper.wait_status, self._log.dropped
         stage = init.shutdown.stage if init.shutdown else "running"
-        now = reaper.orphans, init.forwards, reaper.wait_status, stage, dropped
+        now = orphans, init.forwards, wait_status, stage, dropped
         if now == self._told:
             return
         self._told = now
         self._sequence += 1
-        forwarded = ", ".join([_signal(number, *told) for number, told in init.forwarded.items()])
-        body = (
-            f'{self._always}, "stage": "{stage}", "wait_status": {quoted(reaper.wait_status)}, '
-            f'"ended": {reaper.ended:.3f}, "orphans_reaped": {reaper.orphans}, "log_lines_dropped": {dropped}, '
-            f'"signals": [{forwarded}]}}'
-        )
-        text = f"{body}\n{self._sequence}\n".encode()
-        head = f"{NAME} {LAYOUT} {__version__} {_HEAD + len(text)} {self._sequence}".ljust(_HEAD - 1)
         try:
+            forwarded = ", ".join([_signal(number, *told) for number, told in init.forwarded.items()])
+            body = (
+                f'{self._always}, "stage": "{stage}", "wait_status": {quoted(wait_status)}, '
+                f'"ended": {init.reaper.ended:.3f}, "orphans_reaped": {orphans}, "log_lines_dropped": {dropped}, '
+                f'"signals": [{forwarded}]}}'
+            )
+            text = f"{body}\n{self._sequence}\n".encode()
+            head = f"{NAME} {LAYOUT} {__version__} {_HEAD + len(text)} {self._sequence}".ljust(_HEAD - 1)
             posix.pwrite(self._fd, f"{head}\n".encode() + text, 0)
-        except OSError:  # ENOMEM, EFBIG: the limits of the workload are ours, too
+        except (OSError, MemoryError):  # ENOMEM, EFBIG: the limits of the workload are ours, too
             pass
 
 

@@ -1,14 +1,18 @@
 """The command line of pyinitctl: ``python -m pyinit.ctl``, or the launcher that ``install`` writes."""
 
 import argparse
+import importlib
 import os
 import signal
 import sys
 
 import pyinit
-from pyinit.ctl import clear, failure, health, install, status, tree, zombies
+from pyinit.ctl import failure
 from pyinit.ctl.failure import CannotLook
 from pyinit.log import printable
+
+COMMANDS = ("status", "zombies", "clear", "tree", "health", "install")
+"""Each a module, loaded if it is asked for."""
 
 
 def main() -> None:
@@ -18,8 +22,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pyinitctl", description="Look into a running container.", allow_abbrev=False)
     parser.add_argument("-V", "--version", action="version", version=f"pyinitctl version {pyinit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (status, zombies, clear, tree, health, install):
-        command.add_to(commands)
+    for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
+        importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
     chosen = parser.parse_args()
     sys.exit(_run(chosen))
 

@@ -27,6 +27,9 @@ CTL = '''"""Start pyinitctl."""
 import sys
 
 sys.path.insert(0, FOLDER)
+import pyinit
+
+pyinit.__path__.append(FOLDER + "/ctl.zip")  # where our image has it
 from pyinit.ctl.__main__ import main
 
 main()

@@ -78,6 +78,15 @@ def test_service_under_pyinit_has_no_zombies(project: Project) -> None:
     assert "pyinit" in seen[0].command
 
 
+def test_service_is_healthy(project: Project) -> None:
+    """As its health check, which is pyinitctl, tells."""
+
+    def health() -> str:
+        return str(project.container("web").attrs["State"]["Health"]["Status"])
+
+    assert await_condition(health, lambda status: status != "starting") == "healthy"
+
+
 def test_service_without_an_init_has_a_zombie_for_each_request(project: Project) -> None:
     """The service is PID 1 itself, and does not know the orphans that it inherits."""
     await_condition(

@@ -43,8 +43,11 @@ USER 1000
 COMPILED = """
 import importlib.util, pathlib, zipfile
 folder = pathlib.Path("/usr/local/lib/pyinit")
+with zipfile.ZipFile(folder / "ctl.zip") as ctl:
+    ctl.extractall("/tmp/compiled/pyinit")
 for name in zipfile.ZipFile(folder / "sources.zip").namelist():
-    path = folder / name
+    top = "/tmp/compiled" if name.startswith("pyinit/ctl/") and not name.endswith("/compile_ahead.py") else folder
+    path = pathlib.Path(top, name)
     if name.endswith(("/launcher.py", "/compile_ahead.py")):
         if not path.exists():
             print(name, "is not there")

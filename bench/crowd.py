@@ -1,0 +1,58 @@
+"""Measures what it takes to look at many processes: for ``--zombie-watch`` in PID 1, and for ``pyinitctl zombies``."""
+
+import subprocess
+import time
+from pathlib import Path
+
+from bench.container import Container, Failed
+from bench.contenders import PYINIT
+from bench.figures import Collection, Measurement, Target
+from bench.setting import Setting
+
+PROCESSES = 10_000
+ZOMBIES = 100
+INTERVAL = 1
+"""Seconds between two looks."""
+
+
+def measure(setting: Setting) -> Measurement:
+    """Leave PID 1 alone with a crowd, once with ``--zombie-watch`` and once without, and look at it from beside."""
+    looks = 3 if setting.quick else 10
+    watch, zombies = Collection([PYINIT]), Collection([PYINIT])
+    launcher = setting.inits[PYINIT].prefix[0]
+    crowd = setting.probe("crowd"), str(PROCESSES), str(ZOMBIES)
+    with setting.contain(launcher, f"--zombie-watch={INTERVAL}", "--", *crowd) as container:
+        container.hear()
+        for _ in range(looks):
+            before = _processor_time(container)
+            time.sleep(INTERVAL)
+            watch.add(PYINIT, (_processor_time(container) - before) * 1000)
+    with setting.contain(launcher, "--", *crowd) as container:
+        container.hear()
+        container.settle()
+        for _ in range(looks):
+            zombies.add(PYINIT, _zombies(setting, container) * 1000)
+    took = zombies.quantity("pyinitctl zombies", "ms")
+    return Measurement(
+        "crowd",
+        f"{PROCESSES:,} processes, {ZOMBIES} of them zombies",
+        [watch.quantity("CPU time of a look (--zombie-watch)", "ms"), took],
+        [Target("pyinitctl zombies", took.series[PYINIT].median, 500, "ms")],
+    )
+
+
+def _processor_time(container: Container) -> float:
+    """Seconds that PID 1 has run, from ``/proc/PID/schedstat``: in nanoseconds, while its stat has clock ticks."""
+    return int(Path(f"/proc/{container.pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def _zombies(setting: Setting, container: Container) -> float:
+    """Seconds that the command takes, started in the container."""
+    ctl = Path(setting.inits[PYINIT].prefix[0]).with_name("pyinitctl")
+    began = time.perf_counter()
+    command = ["nsenter", f"--target={container.pid}", "--mount", "--pid", str(ctl), "zombies"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    took = time.perf_counter() - began
+    if done.returncode != 1 or f"\n{ZOMBIES} zombies\n" not in done.stdout:
+        raise Failed(f"pyinitctl zombies ended with {done.returncode}: {done.stdout[-200:]}")
+    return took

@@ -1,0 +1,199 @@
+"""pyinitctl in containers: the leaks of programs in Python, sh and C, and who may look."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import docker
+import pytest
+from docker.models.containers import Container
+from docker.models.images import Image
+
+from tests.compiler import compile_c
+
+from .support import Containers, await_condition, await_output, built, ended
+from .test_restrictions import RESTRICTIONS
+
+PYTHON = """
+import multiprocessing, signal
+fork = multiprocessing.get_context("fork")
+workers = [fork.Process(target=int) for _ in range(3)]
+for worker in workers:
+    worker.start()
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+SUBPROCESS = """
+import signal, subprocess
+kept = [subprocess.Popen(["true"]) for _ in range(3)]
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+SHELL = "sleep 0.01 & sleep 0.01 & sleep 0.01 & echo ready; exec sleep 1000"
+
+C = """
+#include <stdio.h>
+#include <unistd.h>
+
+int main(void) {
+    for (int i = 0; i < 3; i++)
+        if (fork() == 0)
+            _exit(0);
+    puts("ready");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+"""
+
+LEAKS = {
+    "multiprocessing without join": (["python3", "-c", PYTHON], "python3 -c "),
+    "subprocess without wait": (["python3", "-c", SUBPROCESS], "python3 -c "),
+    "sh that executes another program": (["sh", "-c", SHELL], "sleep 1000 "),
+    "fork without waitpid in C": (["/tmp/leak"], "leak "),
+}
+leaks = pytest.mark.parametrize(("command", "name"), LEAKS.values(), ids=LEAKS)
+
+
+class Said(NamedTuple):
+    """How a command ended and what it said."""
+
+    status: int
+    output: str
+
+
+def ctl(container: Container, *words: str, **options: Any) -> Said:
+    """Run pyinitctl in the container, as `docker exec` does."""
+    status, output = container.exec_run(["pyinitctl", *words], **options)
+    assert isinstance(output, bytes)
+    return Said(int(status or 0), output.decode())
+
+
+def zombies(container: Container) -> dict[str, Any]:
+    """What `pyinitctl zombies --json` tells."""
+    told: dict[str, Any] = json.loads(ctl(container, "zombies", "--json").output)
+    return told
+
+
+@pytest.fixture(scope="session")
+def leak_in_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program in C, for any container."""
+    return compile_c(C, tmp_path_factory.mktemp("c") / "leak")
+
+
+@pytest.fixture
+def leaky(containers: Containers, leak_in_c: Path, command: list[str]) -> Container:
+    """A container whose workload sleeps, and beside it runs a program that has three zombies."""
+    beside = '"$@" & exec sleep 1000'
+    container = containers.start("sh", "-c", beside, "sh", *command, volumes=[f"{leak_in_c}:/tmp/leak:ro"])
+    await_output(container, "ready")
+    await_condition(lambda: len(zombies(container)["zombies"]), lambda count: count == 3)
+    return container
+
+
+@leaks
+def test_zombies_names_the_parent_that_does_not_reap(leaky: Container, name: str) -> None:
+    """With its pid, how many, and what to do."""
+    status, output = ctl(leaky, "zombies")
+    [parent] = {zombie["parent"] for zombie in zombies(leaky)["zombies"]}
+    lines = output.splitlines()
+    assert (status, lines[-2]) == (1, "3 zombies")
+    assert lines[-1].startswith(name)
+    assert f" (pid {parent}) has 3 children that it has not waited for, the oldest for " in lines[-1]
+    assert lines[-1].endswith(": it should call wait() or join(), or handle SIGCHLD")
+
+
+@leaks
+def test_clear_ends_the_parent_and_pyinit_reaps(leaky: Container, name: str) -> None:
+    """The first cure does not help here, the second does; the workload goes on."""
+    assert ctl(leaky, "clear").status == 1
+    assert len(zombies(leaky)["zombies"]) == 3
+    done = ctl(leaky, "clear", "--terminate-parent")
+    assert done.status == 0, done
+    assert ctl(leaky, "zombies") == (0, "no zombies\n")
+    leaky.reload()
+    assert leaky.status == "running"
+
+
+def test_the_workload_is_not_ended_unless_it_is_named(containers: Containers) -> None:
+    """The container would end with it."""
+    container = containers.start("python3", "-c", PYTHON)
+    await_output(container, "ready")
+    assert ctl(container, "clear", "--terminate-parent").status == 1
+    [parent] = {zombie["parent"] for zombie in zombies(container)["zombies"]}
+    container.reload()
+    assert container.status == "running"
+    ctl(container, "clear", "--terminate-parent", "--pid", str(parent))
+    assert ended(container).status == 143
+
+
+@pytest.mark.parametrize("options", RESTRICTIONS.values(), ids=RESTRICTIONS)
+def test_every_command_works_where_everything_is_locked_up(containers: Containers, options: dict[str, Any]) -> None:
+    """On a read-only root, without capabilities, as another user than root: all that it takes is the same uid."""
+    container = containers.start_sleeper(**options)
+    told = json.loads(ctl(container, "status", "--json").output)
+    assert (told["workload"]["name"], told["stage"]) == ("sh", "running"), told
+    assert ctl(container, "zombies") == (0, "no zombies\n")
+    assert ctl(container, "clear").status == 0
+    assert ctl(container, "health").status == 0
+    assert "sleep 100" in ctl(container, "tree").output
+
+
+def test_another_user_is_told_whom_to_ask_as(containers: Containers) -> None:
+    """The counters are for the user of PID 1, and for root."""
+    container = containers.start_sleeper()
+    status, output = ctl(container, "status", user="1000")
+    assert (status, output.count("\n")) == (3, 1)
+    assert "pid 1 belongs to uid 0, this is uid 1000" in output and "docker exec -u 0" in output
+    assert ctl(container, "zombies", user="1000") == (0, "no zombies\n")
+    assert ctl(container, "health", user="1000").status == 1
+
+
+def test_counters_tell_of_orphans_and_of_signals(containers: Containers) -> None:
+    """As PID 1 counted them: from the engine, that is from outside."""
+    program = "trap 'echo usr1' USR1; (sleep 0.01 &) ; (sleep 0.01 &); echo ready; while :; do sleep 0.05; done"
+    container = containers.start("sh", "-c", program)
+    await_output(container, "ready")
+    container.kill("SIGUSR1")
+    await_output(container, "usr1")
+
+    def look() -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(ctl(container, "status", "--json").output)
+        return told
+
+    told = await_condition(look, lambda told: told["orphans_reaped"] == 2)
+    [signal] = told["signals_forwarded"]
+    assert (signal["signal"], signal["count"], signal["sender_pid"]) == ("SIGUSR1", 1, 0)
+
+
+HEALTHY = """
+FROM {image}
+HEALTHCHECK --interval=0.5s CMD ["pyinitctl", "health", "--max-zombies=2"]
+"""
+
+
+@pytest.fixture(scope="module")
+def checked(engine: docker.DockerClient, image: Image) -> Iterator[Image]:
+    """The image with a health check of its own."""
+    with built(engine, HEALTHY.format(image=image.tags[0])) as own:
+        yield own
+
+
+def test_the_engine_sees_a_container_become_unhealthy(containers: Containers, checked: Image) -> None:
+    """And shows the line that says why."""
+
+    def health(container: Container) -> tuple[str, str]:
+        container.reload()
+        state = container.attrs["State"]["Health"]
+        return state["Status"], state["Log"][-1]["Output"] if state["Log"] else ""
+
+    good = containers.start("sleep", "1000", image=checked)
+    bad = containers.start("python3", "-c", PYTHON, image=checked)
+    await_condition(lambda: health(good), lambda seen: seen[0] == "healthy")
+    _, line = await_condition(lambda: health(bad), lambda seen: seen[0] == "unhealthy")
+    assert "3 zombies" in line and line.count("\n") <= 1, line
