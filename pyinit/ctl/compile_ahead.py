@@ -1,8 +1,8 @@
 """Compile a folder of modules for PID 1: ``python -X no_debug_ranges compile_ahead.py FOLDER [--sourceless]``.
 
-Without docstrings, the columns of each expression (that is what the option of the interpreter is for), and the core
-also without annotations and line numbers: PID 1 would load all of them at each start and keep them for good, and it
-prints no traceback. A program of its own, since the option is for a whole interpreter.
+Without docstrings, annotations, line numbers and (that is what the option of the interpreter is for) the columns of
+each expression: PID 1 would load all of them at each start and keep them for good, and it prints no traceback. A
+program of its own, since the option is for a whole interpreter.
 """
 
 import ast
@@ -31,6 +31,12 @@ class WithoutAnnotations(ast.NodeTransformer):
         node.returns = None
         return self.generic_visit(node)
 
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """A class: one that is decorated or derived may read what is annotated in it (`dataclasses`)."""
+        reads = node.decorator_list or node.bases
+        node.body = [one if reads and isinstance(one, ast.AnnAssign) else self.visit(one) for one in node.body]
+        return node
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         """A variable."""
         plain = ast.Assign([node.target], node.value) if node.value else ast.Pass()
@@ -52,14 +58,11 @@ def without_lines(code: CodeType) -> CodeType:
 
 def compiled(source: Path) -> bytes:
     """What the compiled file of a module holds: the header (PEP 552), with the time of the source, and the code."""
-    is_core = source.parent.name != "ctl"
-    tree = ast.parse(source.read_bytes())
-    if is_core:
-        tree = ast.fix_missing_locations(WithoutAnnotations().visit(tree))
+    tree = ast.fix_missing_locations(WithoutAnnotations().visit(ast.parse(source.read_bytes())))
     code = compile(tree, str(source), "exec", optimize=2, dont_inherit=True)
     found = source.stat()
     header = importlib.util.MAGIC_NUMBER + struct.pack("<3I", 0, int(found.st_mtime) & 0xFFFFFFFF, found.st_size)
-    return header + marshal.dumps(without_lines(code) if is_core else code)
+    return header + marshal.dumps(without_lines(code))
 
 
 def main(folder: Path, sourceless: bool) -> None:

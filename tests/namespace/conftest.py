@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -108,8 +109,9 @@ class Ended:
 def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the launchers ``pyinit`` and ``pyinitctl``, as ``pyinitctl install`` writes them."""
     top = tmp_path_factory.mktemp("installed")
-    top.parent.chmod(0o755)
-    for folder in (top.parent.parent, top):
+    for folder in (top, *top.parents):  # other users run it, too
+        if folder == Path(tempfile.gettempdir()):
+            break
         folder.chmod(0o755)
     shutil.copytree(ROOT / "pyinit", top / "lib" / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
     (top / "bin").mkdir()

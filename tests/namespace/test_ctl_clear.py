@@ -1,0 +1,485 @@
+"""``pyinitctl clear``: the two cures for zombies whose parents do not wait."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Start, eventually, python
+
+LATE = """if True:
+    import os, signal, sys, time
+    def reap(number, frame):
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]: pass
+        except ChildProcessError: pass
+    for _ in range(3):
+        child = os.fork() or os._exit(0)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    signal.signal(signal.SIGCHLD, reap)
+    print('ready', flush=True)
+    while True: signal.pause()
+"""
+"""Its children have ended before it handles SIGCHLD."""
+
+CATCHES = LATE.replace("while os.waitpid(-1, os.WNOHANG)[0]: pass", "pass")
+"""It handles SIGCHLD, and does not wait in there."""
+
+NEVER_WAITS = """
+#include <sys/wait.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    siginfo_t ended;
+    if (count > 1) signal(atoi(words[1]), SIG_IGN);
+    for (int i = 0; i < 15; i++) {
+        pid_t child = fork();
+        if (child == 0) _exit(0);
+        if (child < 0 || waitid(P_PID, child, &ended, WEXITED | WNOWAIT)) return 1;
+    }
+    puts("ready");
+    fflush(stdout);
+    for (;;) pause();
+}
+"""
+
+TRACER = """
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    if (ptrace(PTRACE_SEIZE, atoi(words[1]), 0, 0)) return 1;
+    puts("traces");
+    fflush(stdout);
+    for (;;) pause();
+}
+"""
+"""Traces the process that it is given, and never waits for it."""
+
+LEAVES_A_ZOMBIE = "(sleep 0.01 & exec sleep 1000)"
+"""Of sleep(1), which knows of no child."""
+
+Clear = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory, bin_folder: Path) -> Callable[[str, str], str]:
+    """Compile a program in C under a name, in a folder that anybody may read."""
+    folder = tmp_path_factory.mktemp("compiled")
+    folder.chmod(0o755)
+
+    def compile(name: str, source: str) -> str:
+        program = folder / name
+        subprocess.run(["gcc", "-x", "c", "-o", program, "-"], input=source.encode(), check=True)
+        return str(program)
+
+    return compile
+
+
+@pytest.fixture
+def clear(bin_folder: Path) -> Clear:
+    """Run ``pyinitctl clear`` inside a container, from outside, as ``docker exec`` does."""
+
+    def clear(container: Container, *words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", *before]
+        command = [*enter, str(bin_folder / "pyinitctl"), "clear", *words]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+
+    return clear
+
+
+def zombies(container: Container) -> int:
+    """How many there are, seen from outside."""
+    found = psutil.Process(container.init).children(recursive=True)
+    return [process.status() for process in found if process.is_running()].count(psutil.STATUS_ZOMBIE)
+
+
+def await_zombies(container: Container, count: int) -> None:
+    """Wait until there are so many."""
+    eventually(lambda: zombies(container) == count, f"there are {count} zombies")
+
+
+def pid_of(container: Container, name: str) -> int:
+    """The pid, inside, of the only process of this name that lives."""
+    found: list[int] = []
+
+    def look() -> list[int]:
+        everybody = psutil.Process(container.init).children(recursive=True)
+        named = [one for one in everybody if one.name() == name and one.status() != psutil.STATUS_ZOMBIE]
+        found[:] = [int(Path(f"/proc/{one.pid}/status").read_text().split("NSpid:")[1].split()[1]) for one in named]
+        return found
+
+    eventually(look, f"there is a {name}")
+    assert len(found) == 1, found
+    return found[0]
+
+
+def beside(words: list[str]) -> list[str]:
+    """A workload that starts this command and waits for it; its own pid is 2, as in every container here."""
+    return ["sh", "-c", '"$@" & while :; do wait $!; sleep 0.05; done', "workload", *words]
+
+
+def test_without_zombies_there_is_nothing_to_do(start: Start, clear: Clear) -> None:
+    """One line, status 0."""
+    container = start("--", "sleep", "1000")
+    pid_of(container, "sleep")
+    done = clear(container)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "no zombies\n", "")
+
+
+def test_a_parent_that_missed_sigchld_waits_when_it_is_asked_again(start: Start, clear: Clear) -> None:
+    """The first cure: the handler was installed after the children had ended."""
+    container = start("--", *python(LATE))
+    container.expect("ready")
+    await_zombies(container, 3)
+    done = clear(container)
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("asked python3") and rest == ["no zombies left"], done
+    assert "(pid 2): it has waited for 3 of its 3 zombies" in first
+    assert done.returncode == 0
+    assert zombies(container) == 0
+
+
+def test_a_parent_that_cannot_be_asked_is_told_with_the_reason(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """And with what to do next; nobody is ended for it."""
+    container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
+    container.expect("ready")
+    pid = pid_of(container, "leaks")
+    done = clear(container)
+    assert done.stdout.splitlines() == [
+        f"asked leaks (pid {pid}): it has waited for none of its 15 zombies: it does not catch SIGCHLD; "
+        "--terminate-parent would end it",
+        "15 zombies left",
+    ]
+    assert done.returncode == 1
+    assert pid_of(container, "leaks") == pid and zombies(container) == 15
+
+
+def test_a_handler_that_does_not_wait_is_told_from_none(start: Start, clear: Clear) -> None:
+    """SigCgt of /proc/PID/status."""
+    container = start("--", *beside(python(CATCHES)))
+    container.expect("ready")
+    done = clear(container)
+    assert "none of its 3 zombies: it catches SIGCHLD, and still does not; --terminate" in done.stdout, done
+    assert done.returncode == 1
+
+
+def test_a_parent_in_c_is_ended_and_its_zombies_are_reaped(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """The second cure."""
+    container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
+    container.expect("ready")
+    pid = pid_of(container, "leaks")
+    done = clear(container, "--terminate-parent")
+    assert done.stdout.splitlines() == [
+        f"asked leaks (pid {pid}): it has waited for none of its 15 zombies: it does not catch SIGCHLD",
+        f"ending leaks (pid {pid}), for its 15 zombies",
+        f"leaks (pid {pid}) has ended",
+        "no zombies left",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert zombies(container) == 0
+    assert container.process.poll() is None
+
+
+def test_a_parent_in_sh_is_ended_and_its_zombie_is_reaped(start: Start, clear: Clear) -> None:
+    """A program that has children from before it was executed, and knows of none."""
+    container = start("--", *beside(["sh", "-c", LEAVES_A_ZOMBIE]))
+    await_zombies(container, 1)
+    done = clear(container, "--terminate-parent")
+    assert "its 1 zombie: it does not catch SIGCHLD\nending sleep 1000 (pid" in done.stdout, done
+    assert done.stdout.endswith("has ended\nno zombies left\n") and done.returncode == 0
+    assert zombies(container) == 0
+
+
+def test_a_stopped_parent_is_continued_so_that_it_can_end(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """SIGTERM alone would wait for that; without it one is told how to continue it."""
+    container = start("--", *beside([compiled("leaks", NEVER_WAITS.replace("for (;;)", "raise(SIGSTOP); for (;;)"))]))
+    container.expect("ready")
+    pid = pid_of(container, "leaks")
+    outside = [one for one in psutil.Process(container.init).children(recursive=True) if one.name() == "leaks"]
+    eventually(lambda: psutil.STATUS_STOPPED in [one.status() for one in outside], "it has stopped")
+    asked = clear(container)
+    assert f"it is stopped (kill -CONT {pid} continues it)" in asked.stdout and asked.returncode == 1, asked
+    done = clear(container, "--terminate-parent")
+    assert done.stdout.endswith(f"leaks (pid {pid}) has ended\nno zombies left\n") and done.returncode == 0, done
+    assert zombies(container) == 0
+
+
+def test_a_parent_that_ignores_sigterm_is_left_and_told_of(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """After some seconds; it is for people to kill it."""
+    container = start("--", *beside([compiled("leaks", NEVER_WAITS), str(int(signal.SIGTERM))]))
+    container.expect("ready")
+    pid = pid_of(container, "leaks")
+    done = clear(container, "--terminate-parent")
+    assert done.stdout.splitlines()[2:] == [
+        f"leaks {int(signal.SIGTERM)} (pid {pid}) has not ended within 5 s: it ignores SIGTERM "
+        f"(kill -KILL {pid} would end it)",
+        "15 zombies left",
+    ]
+    assert done.returncode == 1
+    assert pid_of(container, "leaks") == pid
+
+
+@pytest.mark.parametrize("words", [[], ["-p2"]])
+def test_a_parent_that_nobody_waits_for_is_a_zombie_left(start: Start, clear: Clear, words: list[str]) -> None:
+    """It has ended, and its own parent is the next one to be told of."""
+    program = f"if True:\n import os, signal\n if not os.fork(): os.execlp('sh', 'sh', '-c', '{LEAVES_A_ZOMBIE}')\n"
+    container = start("--", *python(f"{program} while True: signal.pause()"))
+    await_zombies(container, 1)
+    done = clear(container, "--terminate-parent", *words)
+    *_, ended, verdict, left = done.stdout.splitlines()
+    assert ended.startswith("sleep 1000 (pid ") and ended.endswith(") has ended"), done
+    assert "(pid 2) has 1 child that it has not waited for" in verdict and left == "1 zombie left", done
+    assert done.returncode == 1
+
+
+def test_the_workload_is_not_ended_unless_it_is_named(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """The container ends with it."""
+    container = start("--", compiled("leaks", NEVER_WAITS))
+    container.expect("ready")
+    container.await_rest()
+    done = clear(container, "--terminate-parent")
+    assert done.stdout.splitlines() == [
+        "asked leaks (pid 2): it has waited for none of its 15 zombies: it does not catch SIGCHLD",
+        "leaks (pid 2) is the workload: name it with --pid 2 to end it, and the container with it",
+        "15 zombies left",
+    ]
+    assert done.returncode == 1
+    assert container.process.poll() is None
+    named = clear(container, "--terminate-parent", "--pid", "2")
+    assert "ending leaks (pid 2), for its 15 zombies\n" in named.stdout, named
+    assert container.end().status == 128 + signal.SIGTERM
+
+
+def test_the_workload_may_be_named_from_within_itself(start: Start, bin_folder: Path) -> None:
+    """It has started pyinitctl, and is ended all the same."""
+    program = (
+        f"import os, subprocess\nif not os.fork(): os._exit(0)\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
+    )
+    container = start("--", *python(f"{program} '--terminate-parent', '-p', str(os.getpid())])\nos._exit(9)"))
+    ended = container.end()
+    assert ended.status == 128 + signal.SIGTERM and "ending python3" in ended.out, ended
+
+
+def test_who_has_started_pyinitctl_is_not_ended(start: Start, bin_folder: Path) -> None:
+    """Neither a shell that is not the workload."""
+    program = (
+        f"import os, subprocess\nif not os.fork(): os._exit(0)\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
+    )
+    container = start("--", *beside(python(f"{program} '--terminate-parent'])\nprint('alive', flush=True)")))
+    asked, spared, left, alive = [container.line() for _ in range(4)]
+    assert asked.startswith("asked python3"), asked
+    assert spared.endswith("is left alone: it has started this pyinitctl"), spared
+    assert (left, alive) == ("1 zombie left", "alive")
+
+
+@pytest.mark.parametrize("is_traced_by", ["its sibling", "its own child"])
+def test_a_tracer_that_does_not_wait_is_ended(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str], is_traced_by: str
+) -> None:
+    """No parent can wait before it has; the parent's wait is then done by itself."""
+    tracer = compiled("tracer", TRACER)
+    script = f"mkfifo $TMP/go; head -c1 $TMP/go >$TMP/null & {tracer} $! & cat >$TMP/go; wait"
+    if is_traced_by == "its own child":
+        script = f"(mkfifo $TMP/go; head -c1 $TMP/go >$TMP/null & exec {tracer} $!) & cat >$TMP/go; wait"
+    folder = Path(tracer).parent / is_traced_by.replace(" ", "-")
+    folder.mkdir()
+    container = start("--", "sh", "-c", script, stdin=subprocess.PIPE, env={**os.environ, "TMP": str(folder)})
+    container.expect("traces")
+    container.say()
+    await_zombies(container, 1)
+    done = clear(container, "--terminate-parent")
+    assert "asked tracer " in done.stdout and "none of its 1 zombie: it does not catch SIGCHLD\n" in done.stdout, done
+    assert done.stdout.endswith("has ended\nno zombies left\n") and done.returncode == 0, done
+    assert zombies(container) == 0
+
+
+def test_a_parent_of_somebody_else_is_told_of(start: Start, clear: Clear, compiled: Callable[[str, str], str]) -> None:
+    """EPERM is a line, and no end."""
+    container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
+    container.expect("ready")
+    pid = pid_of(container, "leaks")
+    before = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+    done = clear(container, "--terminate-parent", before=before)
+    assert done.stdout.splitlines() == [f"cannot ask leaks (pid {pid}): Operation not permitted", "15 zombies left"]
+    assert done.returncode == 1
+
+
+def test_what_may_be_the_workload_is_spared_too(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """Where the counters may not be read, every child of pyinit could be it."""
+    container = start("-u", "12345:12345", "--", compiled("leaks", NEVER_WAITS))
+    container.expect("ready")
+    before = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+    done = clear(container, "--terminate-parent", before=before)
+    spared = "leaks (pid 2) may be the workload (pid 1 belongs to "
+    assert f"\n{spared}" in done.stdout and "): name it with --pid 2 to end it" in done.stdout, done
+    assert done.returncode == 1
+    clear(container, "--terminate-parent", "-p2", before=before)
+    assert container.end().status == 128 + signal.SIGTERM
+
+
+def test_a_dry_run_sends_nothing(start: Start, clear: Clear, compiled: Callable[[str, str], str]) -> None:
+    """Neither SIGCHLD, which would help here, nor SIGTERM."""
+    container = start("--", *beside(python(LATE)))
+    container.expect("ready")
+    done = clear(container, "--terminate-parent", "--dry-run")
+    ask, end, left = done.stdout.splitlines()
+    assert ask.startswith("would ask python3") and ask.endswith(" (SIGCHLD) to wait for 3 zombies"), done
+    assert end.startswith("would end python3") and end.endswith(" (SIGTERM, SIGCONT) if it does not"), done
+    assert left == "3 zombies left"
+    assert done.returncode == 1
+    assert zombies(container) == 3
+    workload = start("--", compiled("leaks", NEVER_WAITS))
+    workload.expect("ready")
+    spared = clear(workload, "--terminate-parent", "--dry-run")
+    assert "\nleaks (pid 2) is the workload: name it with --pid 2" in spared.stdout and spared.returncode == 1, spared
+
+
+def test_only_the_zombies_below_a_process_are_looked_at(start: Start, clear: Clear) -> None:
+    """``-p PID``; and who has that pid may be ended, though it was looked at alone."""
+    container = start("--", "sh", "-c", f"{LEAVES_A_ZOMBIE} & {LEAVES_A_ZOMBIE.replace('1000', '2000')} & wait; wait")
+    await_zombies(container, 2)
+    done = clear(container, "--dry-run")
+    pid = next(line.split("(pid ")[1].split(")")[0] for line in done.stdout.splitlines() if "sleep 2000" in line)
+    done = clear(container, "--terminate-parent", "-p", pid)
+    assert done.stdout.endswith(f"\nsleep 2000 (pid {pid}) has ended\nno zombies left\n") and done.returncode == 0, done
+    assert "sleep 1000" not in done.stdout
+    assert zombies(container) == 1
+
+
+def test_without_an_init_that_reaps_the_zombies_are_left_to_pid_1(
+    bin_folder: Path, compiled: Callable[[str, str], str]
+) -> None:
+    """The parent is ended, and PID 1 is told of: it is the one that does not wait now."""
+    program = """if True:
+        import os, subprocess, sys
+        leaks, pyinitctl = sys.argv[1:]
+        child = subprocess.Popen([leaks], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        sys.exit(subprocess.run([pyinitctl, 'clear', '--terminate-parent']).returncode)
+    """
+    command = [*UNSHARE, INTERPRETER, "-ISc", program, compiled("leaks", NEVER_WAITS), f"{bin_folder}/pyinitctl"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    *_, ended, verdict, left = done.stdout.splitlines()
+    assert ended.startswith("leaks (pid ") and ended.endswith(") has ended"), done
+    assert "(pid 1) has 16 children that it has not waited for" in verdict and "under an init" in verdict, done
+    assert (done.returncode, left) == (1, "16 zombies left")
+
+
+def test_a_pid_1_that_does_not_reap_is_never_ended(bin_folder: Path) -> None:
+    """Not even if it is named."""
+    program = (
+        f"(sleep 0.01 & exec sleep 0.1) & sleep 0.5; {bin_folder}/pyinitctl clear --terminate-parent -p 1; echo $?"
+    )
+    program = f"import os\nif not os.fork(): os._exit(0)\nos.spawnlp(os.P_WAIT, 'sh', 'sh', '-c', '{program}')"
+    done = subprocess.run([*UNSHARE, INTERPRETER, "-ISc", program], capture_output=True, text=True, timeout=PATIENCE)
+    lines = done.stdout.splitlines()
+    assert lines[1].endswith(
+        "(pid 1) is left alone: it is PID 1 of its container; run it under an init, such as pyinit"
+    ), done
+    assert lines[-1] == "1" and done.returncode == 0, done
+
+
+def test_the_workload_of_a_pyinit_that_is_not_pid_1_is_spared_too(
+    launcher: str, bin_folder: Path, compiled: Callable[[str, str], str]
+) -> None:
+    """By the counters of the pyinit above it, in the same PID namespace."""
+    leaks = compiled("leaks", NEVER_WAITS)
+    program = f"""if True:
+        import os, subprocess, sys
+        pyinit = subprocess.Popen(['{launcher}', '-s', '--', '{leaks}'], stdout=subprocess.PIPE)
+        pyinit.stdout.readline()
+        def clear(pid):
+            return subprocess.run(['{bin_folder}/pyinitctl', 'clear', '--terminate-parent', '-p', str(pid)]).returncode
+        workload = open(f'/proc/{{pyinit.pid}}/task/{{pyinit.pid}}/children').read().strip()
+        print(clear(pyinit.pid), pyinit.poll(), flush=True)
+        print(clear(workload), flush=True)
+        print(pyinit.wait(), flush=True)
+    """
+    done = subprocess.run([*UNSHARE, INTERPRETER, "-ISc", program], capture_output=True, text=True, timeout=PATIENCE)
+    assert "is the workload: name it with --pid " in done.stdout, done
+    assert "\n15 zombies left\n1 None\n" in done.stdout, done
+    assert done.stdout.endswith(f"\nno zombies left\n0\n{128 + signal.SIGTERM}\n"), done
+
+
+def test_the_workload_is_known_from_outside_of_its_namespace(start: Start, bin_folder: Path) -> None:
+    """The counters have pids of the container's namespace, and those here are the host's."""
+    container = start("--", "sh", "-c", LEAVES_A_ZOMBIE.strip("()"))
+    await_zombies(container, 1)
+    workload = psutil.Process(container.init).children()[0].pid
+    command = [f"{bin_folder}/pyinitctl", "clear", "--terminate-parent", "-p"]
+    done = subprocess.run([*command, str(container.init)], capture_output=True, text=True, timeout=PATIENCE)
+    spared = f"sleep 1000 (pid {workload}) is the workload: name it with --pid {workload} to end it"
+    assert f"\n{spared}, and the container with it\n" in done.stdout and done.returncode == 1, done
+    named = subprocess.run([*command, str(workload)], capture_output=True, text=True, timeout=PATIENCE)
+    assert named.stdout.endswith(f"\nsleep 1000 (pid {workload}) has ended\nno zombies left\n"), named
+    assert named.returncode == 0
+    assert container.end().status == 128 + signal.SIGTERM
+
+
+def test_what_a_process_is_called_cannot_forge_a_line(start: Start, clear: Clear) -> None:
+    """A command line with a line feed and an escape sequence."""
+    container = start(
+        "--", "sh", "-c", '(sleep 0.01 & exec "$@")', "sh", *python("import time; time.sleep(1000)", "\n\033[31m")
+    )
+    await_zombies(container, 1)
+    done = clear(container, "--dry-run", "--terminate-parent")
+    assert len(done.stdout.splitlines()) == 3 and "\\x0a\\x1b[31m" in done.stdout, done
+
+
+def test_where_nothing_can_be_seen_the_status_is_3(start: Start, clear: Clear) -> None:
+    """As with the other commands."""
+    container = start("--", "sleep", "1000")
+    pid_of(container, "sleep")
+    done = clear(container, "-p", "999")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "pyinitctl: there is no pid 999 to be seen\n"
+
+
+def test_what_hidepid_hides_may_be_the_init_of_a_workload(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """PID 1 cannot be seen then, and who is its child could be the workload."""
+    remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
+    container = start("-u", "12345:12345", "--", compiled("leaks", NEVER_WAITS), before=remount)
+    container.expect("ready")
+    before = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+    done = clear(container, "--terminate-parent", before=before)
+    pid = pid_of(container, "leaks")
+    assert f"\nleaks (pid {pid}) may be the workload (" in done.stdout and done.returncode == 1, done
+    assert "hidepid" in done.stdout
+
+
+def test_pid_1_of_a_container_is_left_alone_from_outside_too(
+    bin_folder: Path, compiled: Callable[[str, str], str]
+) -> None:
+    """It has another pid here, and still all of its namespace would end with it."""
+    with subprocess.Popen([*UNSHARE, compiled("leaks", NEVER_WAITS)], stdout=subprocess.PIPE) as container:
+        try:
+            assert container.stdout and container.stdout.readline() == b"ready\n"
+            command = [f"{bin_folder}/pyinitctl", "clear", "--terminate-parent", "-p", str(container.pid)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+            assert ") is left alone: it is PID 1 of its container; run it under an init" in done.stdout, done
+            assert done.returncode == 1
+        finally:
+            container.kill()
