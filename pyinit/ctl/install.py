@@ -15,12 +15,9 @@ import zipapp
 from pathlib import Path
 
 import pyinit
+from pyinit.ctl.commands import ISOLATED
 
 PACKAGE = Path(pyinit.__file__).resolve().parent
-
-ISOLATED = "-ISBXutf8"
-"""One word, since a ``#!`` line has room for one argument: isolated, no site, no bytecode written, UTF-8 mode
-(arguments come back as the bytes that they were, whatever the locale)."""
 
 CTL = '''"""Start pyinitctl."""
 

@@ -1,7 +1,289 @@
-"""``pyinitctl tree``."""
+"""``pyinitctl tree``: the processes as a tree."""
 
 import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pyinit import procfs, words
+from pyinit.ctl import arguments, counters, picture
+from pyinit.ctl.ages import Age, Ages, ages
+from pyinit.ctl.commands import command_of, name_of
+from pyinit.ctl.failure import CannotLook
+
+_FEW = 3
+"""So many siblings that are alike make one line, and so many of their pids are shown."""
+
+_MOST_AGES = 1000
+"""Of so many zombies, those who were started first, it is found out when they ended."""
+
+_DEEPEST = 30
+"""So many generations are indented; those below have a number."""
+
+_WITHOUT_OUTSIDE = 0xEFFFFFFC
+"""The inode of the first PID namespace (``PROC_PID_INIT_INO`` of the kernel): whoever has no parent is the kernel's."""
+
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+_ASCII = str.maketrans({"├": "|", "└": "`", "│": "|", "─": "-", _TIMES: "x", "…": "..."})
+
+RED, YELLOW, MAGENTA, CYAN = "1;31", "33", "35", "36"
+
+_ALIKE = 1000
+"""So many characters of the commands of those who are alike are the same."""
+
+_LONGEST, _SHORT = 60, 10
+"""So many columns of a command are shown where there is no terminal; and on one, however little room there is."""
+
+Mark = tuple[str, str]
+"""A colour, and what stands out."""
+
+Row = tuple[str, str, str, str, str, str, str]
+"""A line, but for its layout: pid, state, age, drawing, command, what is said of it, colour."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A process in its place."""
+
+    process: procfs.Process
+    generation: int = 0
+    children: "list[Node]" = field(default_factory=list)
+    below: int = 0
+    """How many descendants it has, ..."""
+    zombies: int = 0
+    """... and how many of them are zombies."""
+    command: str = ""
+    marks: tuple[Mark, ...] = ()
+    kind: int = 0
+    """The same for those who look alike, with all that is shown below them."""
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this command to the command line."""
+    parser = commands.add_parser(
+        "tree",
+        help="the process tree",
+        description="Show the processes as a tree: pid, state, time since the start, command. "
+        "Siblings that are alike share a line.",
+        epilog="example: docker exec app pyinitctl tree --depth 2; exit status: 0, or 3 if that cannot be seen",
+        allow_abbrev=False,
+    )
+    arguments.add_pid(parser)
+    parser.add_argument(
+        "--depth",
+        type=arguments.number,
+        metavar="N",
+        help="show so many generations below the first, and of the rest how many they are",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the tree."""
+    told = _told(chosen.pid or 1)  # before the others: a workload that ends meanwhile is no orphan
+    seen = picture.processes(chosen.pid)
+    family = forest(seen)
+    depth = len(family) if chosen.depth is None else chosen.depth
+    _look_at(family, depth, chosen.pid, _orphans(told, chosen.pid or 1, seen) if told else set())
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    deepest = min(_DEEPEST, max(1, columns // 2 // 3)) if columns else _DEEPEST
+    with ages() as clock:
+        rows = _rows(family, depth, deepest, clock)
+    encoding = sys.stdout.encoding
+    text = "\n".join(_lines(rows, columns, _is_drawable(encoding)))
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    return 0
+
+
+def forest(seen: Iterable[procfs.Process]) -> list[Node]:
+    """Everybody, parents first. Who has no parent among them has generation 0."""
+    nodes = {one.pid: Node(one) for one in sorted(seen, key=_order)}
+    by_parent: dict[int, list[Node]] = {}
+    for node in nodes.values():
+        parent = nodes.get(node.process.parent)
+        # Nobody is older than its parent: that is another process, which has got the number since.
+        is_there = parent is not None and parent.process.started <= node.process.started
+        by_parent.setdefault(node.process.parent if is_there else 0, []).append(node)
+    placed: dict[int, Node] = {}
+    # Parents that changed while we looked can lead round in a circle, which nobody without a parent leads into.
+    for top in [*by_parent.get(0, ()), *nodes.values()]:
+        found = [] if top.process.pid in placed else [top]
+        for node in found:  # grows while it is walked
+            placed[node.process.pid] = node
+            node.children = [one for one in by_parent.get(node.process.pid, ()) if one.process.pid not in placed]
+            for child in node.children:
+                child.generation = node.generation + 1
+            found.extend(node.children)
+    return list(placed.values())
+
+
+def folded(siblings: Iterable[Node]) -> list[list[Node]]:
+    """Those who are alike together where they are more than a few, and everybody else alone."""
+    alike: dict[int, list[Node]] = {}
+    for node in siblings:
+        alike.setdefault(node.kind, []).append(node)
+    groups = []
+    for group in alike.values():
+        groups += [group] if len(group) >= _FEW else [[node] for node in group]
+    return sorted(groups, key=lambda group: _order(group[0].process))
+
+
+def _order(process: procfs.Process) -> tuple[int, int]:
+    return process.started, process.pid
+
+
+def _told(init: int) -> counters.Counters | None:
+    """What the init tells of itself; None if it does not."""
+    try:
+        return counters.read(init)
+    except CannotLook as error:
+        if procfs.name_of(init) == "pyinit":
+            print(f"pyinitctl: orphans are not marked: {error}", file=sys.stderr)
+        return None
+
+
+def _orphans(told: counters.Counters, init: int, seen: Iterable[procfs.Process]) -> set[int]:
+    """The pids of the live children of a pyinit that are not its workload."""
+    if told.is_pause:
+        return set()
+    children = [one for one in seen if one.parent == init and not one.is_dead]
+    workload = None if told.wait_status is not None else _workload(told, init, children)
+    return {one.pid for one in children if one.pid != workload}
+
+
+def _workload(told: counters.Counters, init: int, children: Iterable[procfs.Process]) -> int | None:
+    """The pid that the workload of a pyinit has in our PID namespace, which may be one that its own is nested in."""
+    level = len(_pids(init))
+    if level < 2:
+        return told.workload
+    return next((one.pid for one in children if _pids(one.pid)[level - 1 : level] == [told.workload]), None)
+
+
+def _pids(pid: int) -> list[int]:
+    """The pids of a process, one for each PID namespace that it is in, from ours inwards."""
+    _, _, found = (procfs.read(f"/proc/{pid}/status") or b"").partition(b"\nNSpid:")
+    return [int(word) for word in found.partition(b"\n")[0].split()]
+
+
+def _look_at(family: list[Node], depth: int, root: int | None, orphans: set[int]) -> None:
+    """Find out, children first, what is below each, what those to be shown are called, and who of them are alike."""
+    kinds: dict[object, int] = {}
+    has_outside = root is None and _has_outside()
+    for node in reversed(family):
+        one, children = node.process, node.children
+        for child in children:
+            node.below += 1 + child.below
+            node.zombies += child.process.is_dead + child.zombies
+        if node.generation > depth:
+            continue
+        node.command = name_of(one) if one.is_dead else command_of(one, _ALIKE)
+        marks = _marks(one)
+        if one.pid in orphans:
+            marks.append((YELLOW, "orphan"))
+        if node.generation == 0 and one.pid not in (root, 1):
+            if one.parent:
+                marks.append((CYAN, f"its parent (pid {one.parent}) was not to be seen"))
+            elif has_outside:
+                marks.append((CYAN, "from outside (docker exec)"))
+        node.marks = tuple(marks)
+        below = tuple(sorted(child.kind for child in children)) if node.generation < depth else ()
+        node.kind = kinds.setdefault((node.command, one.state, node.marks, below), len(kinds))
+
+
+def _has_outside() -> bool:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino != _WITHOUT_OUTSIDE
+    except OSError:
+        return True
+
+
+def _marks(process: procfs.Process) -> list[Mark]:
+    """What stands out in the state of a process."""
+    if process.is_dead:
+        return [(RED, "zombie")]
+    if process.state == "Z":
+        threads = words.count(process.threads - 1, "thread lives", "threads live")
+        return [(MAGENTA, f"no zombie: its main thread has ended, {threads} on")]
+    stops = {"T": "stopped", "t": "stopped by its tracer"}
+    return [(MAGENTA, stops[process.state])] if process.state in stops else []
+
+
+def _rows(family: list[Node], depth: int, deepest: int, clock: Ages) -> list[Row]:
+    dead = [node.process for node in family if node.process.is_dead and node.generation <= depth]
+    ended = {one.pid: clock.since_end(one) for one in sorted(dead, key=_order)[:_MOST_AGES]}
+    tops = folded(node for node in family if node.generation == 0)
+    rows, stack = [], [(top, "", "") for top in reversed(tops)]
+    while stack:
+        group, lead, branch = stack.pop()
+        generation = group[0].generation
+        number = f"(generation {generation}) " if generation > deepest else ""
+        rows.append(_row(group, f"{lead}{branch}{number}", generation == depth, clock, ended))
+        if generation == depth:
+            continue
+        if 0 < generation < deepest:
+            lead += "   " if branch.startswith("└") else "│  "
+        groups = folded(child for node in group for child in node.children)
+        stack += [(one, lead, "├─ " if one is not groups[-1] else "└─ ") for one in reversed(groups)]
+    return rows
+
+
+def _row(group: list[Node], drawing: str, is_cut: bool, clock: Ages, ended: dict[int, Age]) -> Row:
+    first = group[0]
+    since = sorted(clock.since_start(node.process) for node in group)
+    age, most = words.duration(since[0]), words.duration(since[-1])
+    name = first.command if len(group) == 1 else f"{len(group)} {_TIMES} {first.command}"
+    details = [text for _, text in first.marks]
+    if first.process.is_dead:
+        most_since = [Age(clock.since_start(node.process), is_exact=False) for node in group]
+        known = [ended[node.process.pid] for node in group if node.process.pid in ended]
+        oldest = max([one for one in known if one.is_exact] or most_since)
+        details[0] = f"zombie for {oldest}" if len(group) == 1 else f"zombies, the oldest for {oldest}"
+    if len(group) > 1:
+        more = ", …" if len(group) > _FEW else ""
+        details.append(f"(pids {', '.join(str(node.process.pid) for node in group[:_FEW])}{more})")
+    below, zombies = sum([node.below for node in group]), sum([node.zombies for node in group])
+    if is_cut and below:
+        details.append(f"… {below} more below" + (f", {words.count(zombies, 'zombie')}" if zombies else ""))
+    tail = "".join([f"  {one}" for one in details])
+    colour = first.marks[0][0] if first.marks else ""
+    ages_of_all = age if age == most else f"{age}-{most}"
+    return str(first.process.pid), first.process.state, ages_of_all, drawing, name, tail, colour
+
+
+def _lines(rows: list[Row], columns: int, is_drawable: bool) -> list[str]:
+    """The rows as they are printed; none is longer than so many `columns`, if that is not 0."""
+    rows = [("PID", "S", "AGE", "", "COMMAND", "", ""), *rows]
+    pid_width, _, age_width = (max(map(len, column)) for column in list(zip(*rows, strict=True))[:3])
+    is_coloured = columns and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    lines = []
+    for pid, state, age, drawing, command, tail, colour in rows:
+        before = f"{pid:>{pid_width}} {state} {age:>{age_width}}  {drawing}"[: columns or None]
+        room = columns - len(before)
+        space = max(room - len(tail), _SHORT) if columns else _LONGEST  # the tail is what stands out
+        name = _cut(command, space)
+        text = (name if name == command else f"{_cut(name, space - 1)}…") + tail
+        if not is_drawable:
+            before, text = before.translate(_ASCII), text.translate(_ASCII)
+        text = _cut(text, room) if columns else text
+        lines.append(before + (f"\x1b[{colour}m{text}\x1b[0m" if is_coloured and colour else text))
+    return lines
+
+
+def _cut(text: str, room: int) -> str:
+    """As much of a text as takes so many columns; a character that may be two wide counts as two."""
+    for position, character in enumerate(text):
+        room -= 1 if character < "\u1100" or character == "…" else 2
+        if room < 0:
+            return text[:position]
+    return text
+
+
+def _is_drawable(encoding: str) -> bool:
+    try:
+        f"├└│─{_TIMES}…".encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,63 @@
+"""docs/zombies.md: each command that it shows is run, and says what stands there."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from docker.models.images import Image
+
+from .support import ROOT, SECONDS_TO_WAIT
+
+PAGE = ROOT / "docs" / "zombies.md"
+
+
+def steps(page: Path) -> list[tuple[str, str]]:
+    """The commands of the page and what each printed, in order."""
+    blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    found = [block.partition("\n") for text in blocks for block in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]]
+    return [(command, printed) for command, _, printed in found]
+
+
+def likeness(text: str) -> list[str]:
+    """The lines without what differs from run to run: ids, pids, ages, and the columns that these make wider."""
+    text = re.sub(r"\b[0-9a-f]{12,64}\b", "ID", text)
+    text = re.sub(r"\b\d+(\.\d)?(ms|s|m(\d\ds)?|h\d\dm)\b", "AGE", text)
+    text = re.sub(r"\d+", "N", text)
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def run(command: str, image: Image, name: str, folder: Path) -> str:
+    """What a command of the page prints, with the image under test and a container name of its own."""
+    command = re.sub(r"\bpyinit(?= (sh|python3) )", image.tags[0], re.sub(r"\blab\b", name, command))
+    done = subprocess.run(
+        ["bash", "-c", command.replace("$PWD", str(ROOT))],
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=3 * SECONDS_TO_WAIT,
+    )
+    return done.stdout.replace(name, "lab")
+
+
+def test_the_tutorial_prints_what_it_shows(image: Image, tmp_path: Path) -> None:
+    """In order, in one container, on each base."""
+    name = f"lab-{uuid4().hex[:8]}"
+    shown = steps(PAGE)
+    assert len(shown) > 5
+    try:
+        for command, printed in shown:
+            assert likeness(run(command, image, name, tmp_path)) == likeness(printed), command
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True)
+
+
+@pytest.mark.parametrize("path", ["examples/never_joins.py", "examples/reaps_on_sigchld.py"])
+def test_the_tutorial_shows_both_programs(path: str) -> None:
+    """That of the mistake, and that of the cure."""
+    assert path in PAGE.read_text()

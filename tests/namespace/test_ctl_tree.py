@@ -1,0 +1,430 @@
+"""``pyinitctl tree``: everybody is there, what is the matter with them stands out, and many stay readable."""
+
+import re
+import resource
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from .conftest import INTERPRETER, UNSHARE, Container, Start, clean_environment, eventually, python
+
+Tree = Callable[..., "Seen"]
+
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
+UID = 54321
+"""Somebody who is not root."""
+
+AS_SOMEBODY = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
+
+
+class Seen:
+    """What was printed."""
+
+    def __init__(self, ended: "subprocess.CompletedProcess[bytes]") -> None:
+        self.status = ended.returncode
+        self.lines = ended.stdout.decode().removesuffix("\n").split("\n")
+        self.err = ended.stderr.decode()
+
+    def line(self, text: str) -> str:
+        """The one line with this text, without the columns before the tree, which are right."""
+        found = [line for line in self.lines[1:] if text in line]
+        assert len(found) == 1, (text, self.lines)
+        return in_tree(found[0])
+
+    def row(self, pid: int) -> str:
+        """The line of this pid, likewise."""
+        found = [line for line in self.lines[1:] if line.split()[0] == str(pid)]
+        assert len(found) == 1, (pid, self.lines)
+        return in_tree(found[0])
+
+
+def in_tree(line: str) -> str:
+    """What stands behind pid, state and age."""
+    found = re.fullmatch(r" *\d+ [RSDZTtI] +(?:at most )?[\dhms.d-]+  (.*)", line)
+    assert found, line
+    return found[1]
+
+
+def inside(container: Container) -> list[str]:
+    """The words that run a program in a container, as a container engine does."""
+    return ["nsenter", f"--target={container.init}", "--mount", "--pid", "--"]
+
+
+@pytest.fixture
+def tree(bin_folder: Path) -> Tree:
+    """Run ``pyinitctl tree`` with these words in a container."""
+
+    def tree(container: Container, *words: str, before: Sequence[str] = (), status: int = 0) -> Seen:
+        command = [*inside(container), *before, str(bin_folder / "pyinitctl"), "tree", *words]
+        seen = Seen(subprocess.run(command, capture_output=True, timeout=60))
+        assert seen.status == status, (seen.lines, seen.err)
+        return seen
+
+    return tree
+
+
+@pytest.fixture
+def on_terminal(bin_folder: Path) -> Callable[..., list[str]]:
+    """Run ``pyinitctl tree`` in a container on a terminal of so many columns, with these variables."""
+
+    def on_terminal(container: Container, columns: int = 200, **variables: str) -> list[str]:
+        command, *words = [*inside(container), str(bin_folder / "pyinitctl"), "tree"]
+        environment = dict(clean_environment(**{"TERM": "xterm", **variables}))
+        child = pexpect.spawn(command, words, env=environment, dimensions=(24, columns), encoding="utf-8")  # type: ignore[arg-type]
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0, child.before
+        return str(child.before).removesuffix("\r\n").split("\r\n")
+
+    return on_terminal
+
+
+SUPPORT = """
+import ctypes, os, platform, signal, sys, threading, time
+
+def child(act=signal.pause, *arguments):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act(*arguments)
+        finally:
+            os._exit(0)
+    return pid
+
+def rename(name):
+    with open("/proc/self/comm", "wb", buffering=0) as file:
+        file.write(name)
+
+def zombie(name=b"dead"):
+    pid = child(rename, name)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+def run(*words):
+    return os.posix_spawn("/bin/sleep", [*words], os.environ)
+
+def orphan(*words):
+    read, write = os.pipe()
+    os.waitpid(child(lambda: os.write(write, str(run(*words)).encode())), 0)
+    return int(os.read(read, 20))
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b") ")[2][:1]
+
+def wait_for(pid, state):
+    while state_of(pid) != state:
+        time.sleep(0.01)
+
+def ready(*words):
+    print(*words, flush=True)
+    signal.pause()
+"""
+
+
+def told(container: Container) -> list[int]:
+    """The pids that the workload prints when it is ready."""
+    return [int(word) for word in container.line().split()]
+
+
+@pytest.fixture
+def workload(start: Start) -> Callable[..., Container]:
+    """A container with a workload in Python, which may use what is in `SUPPORT`."""
+
+    def workload(program: str, *arguments: str, **settings: object) -> Container:
+        return start("--", *python(f"{SUPPORT}\n{program}", *arguments), **settings)
+
+    return workload
+
+
+Workload = Callable[..., Container]
+
+MIXED = """
+def leave_threads():
+    threading.Thread(target=signal.pause).start()
+    time.sleep(0.1)
+    ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)
+
+stopped = run("sleep", "1002")
+os.kill(stopped, signal.SIGSTOP)
+threads = child(leave_threads)
+found = [run("sleep", "1001"), zombie(b"worker"), orphan("sleep", "1003"), stopped, threads]
+wait_for(stopped, b"T")
+wait_for(threads, b"Z")
+ready(*found)
+"""
+
+
+def test_everybody_is_in_the_tree_and_what_is_the_matter_stands_out(workload: Workload, tree: Tree) -> None:
+    """Zombies with their ages, orphans, those who are stopped, and main threads that have ended."""
+    container = workload(MIXED)
+    child, zombie, orphan, stopped, threads = told(container)
+    container.await_rest()
+    seen = tree(container)
+    assert re.fullmatch(r" *PID S +AGE  COMMAND", seen.lines[0])
+    assert seen.row(1)[0] not in "├└", seen.lines
+    assert seen.row(2).startswith("├─ python") and "orphan" not in seen.row(2)
+    assert seen.row(child).endswith("├─ sleep 1001")
+    assert re.fullmatch(r"│  .─ worker  zombie for (at most )?[\dms.]+", seen.row(zombie)), seen.lines
+    assert seen.row(stopped) == "│  ├─ sleep 1002  stopped"
+    assert seen.row(orphan) == "└─ sleep 1003  orphan"
+    assert seen.row(threads).endswith("no zombie: its main thread has ended, 1 thread lives on")
+    assert seen.line("from outside").endswith("  from outside (docker exec)")
+    assert len(seen.lines) == 1 + 8
+
+
+def test_who_was_started_from_outside_has_no_parent(workload: Workload, tree: Tree) -> None:
+    """As with docker exec: it stands beside PID 1, with what it starts below it."""
+    container = workload("ready()")
+    container.line()
+    words = ["sh", "-c", "sleep 1004 & echo $!; wait"]
+    with subprocess.Popen([*inside(container), *words], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        sleeper = int(process.stdout.readline())
+        seen = tree(container)
+        process.kill()
+        assert seen.line("sh -c").endswith("  from outside (docker exec)")
+        assert seen.row(sleeper) == "└─ sleep 1004"
+
+
+def test_from_a_host_it_knows_the_workload(workload: Workload, bin_folder: Path) -> None:
+    """The counters name it by the pid that it has in its own PID namespace."""
+    container = workload('orphan("sleep", "1005"); ready()')
+    container.line()
+    container.await_rest()
+    command = [str(bin_folder / "pyinitctl"), "tree", "-p", str(container.init)]
+    seen = Seen(subprocess.run(command, capture_output=True))
+    assert seen.row(container.init)[0] not in "├└", seen.lines
+    assert seen.line("├─ python").endswith("…"), seen.lines
+    assert seen.line("└─ sleep 1005") == "└─ sleep 1005  orphan"
+    assert len(seen.lines) == 4
+
+
+def test_a_pause_has_no_orphans(start: Start, tree: Tree) -> None:
+    """Its children are those of the containers that share its PID namespace."""
+    container = start("--pause")
+    container.await_rest()
+    program = python(f"{SUPPORT}\nprint(run('sleep', '1006'), flush=True)")
+    with subprocess.Popen([*inside(container), *program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        sleeper = int(process.stdout.readline())
+    eventually(
+        lambda: tree(container).row(sleeper) == "└─ sleep 1006", "its parent has ended, and it is a child of PID 1"
+    )
+
+
+def test_without_pyinit_nobody_is_called_an_orphan(tree: Tree) -> None:
+    """The children of another PID 1 can be its own."""
+    container = Container([*UNSHARE, *python(f"{SUPPORT}\nprint(orphan('sleep', '1007'), flush=True); ready()")])
+    try:
+        orphan = int(container.line())
+        seen = tree(container)
+        assert (seen.row(orphan), seen.err) == ("└─ sleep 1007", "")
+    finally:
+        container.process.kill()
+        container.process.communicate()
+
+
+def test_who_may_not_know_the_orphans_is_told(workload: Workload, tree: Tree) -> None:
+    """No mark would else mean that there are none."""
+    container = workload('print(orphan("sleep", "1008"), flush=True); ready()')
+    orphan = int(container.line())
+    container.await_rest()
+    seen = tree(container, before=AS_SOMEBODY)
+    assert seen.row(orphan) == "└─ sleep 1008"
+    assert re.fullmatch(r"pyinitctl: orphans are not marked: pid 1 belongs to .*\n", seen.err)
+
+
+def test_with_hidepid_those_who_can_be_seen_are_there(workload: Workload, tree: Tree) -> None:
+    """They have no parent then; and a PID 1 that was asked for cannot be shown."""
+    own = [*AS_SOMEBODY, "sh", "-c", "sleep 1009 & echo $!; wait"]
+    mount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc && exec "$@"', "sh"]
+    container = workload(f"os.posix_spawnp('setpriv', {own!r}, os.environ); signal.pause()", before=mount)
+    sleeper = int(container.line())
+    seen = tree(container, before=AS_SOMEBODY)
+    assert re.search(r"  its parent \(pid \d+\) was not to be seen$", seen.line("sh -c"))
+    assert seen.row(sleeper) == "└─ sleep 1009"
+    assert len(seen.lines) == 4, seen.lines
+    assert seen.err == ""
+    seen = tree(container, "-p", "1", before=AS_SOMEBODY, status=3)
+    assert (seen.lines, seen.err) == ([""], "pyinitctl: there is no pid 1 to be seen\n")
+
+
+HOSTILE = r"""
+comms = [b"\n    1 S  x", b"\x1b[31mred", b"a) Z 1 (b", b"\xff\xfe\x80", b"\xe2\x80\xae\xc2\x9b31m", b"\r\x08\x08", b"[k]", b" "]
+argvs = [b"\n    9 S 1s  fake", b"\x1b]0;title\x07", b"\xff\xfe", b"\xc2\x9b31m", b"\x1b[2J\x1b[H", "\u2028\u202e".encode(), b"(a) b"]
+found = [zombie(comm) for comm in comms]
+found += [os.posix_spawn("/bin/sleep", [argv, "1010"], os.environ) for argv in argvs]
+stdin, _ = os.pipe()
+os.dup2(stdin, 0)
+for comm in comms:  # the name of what is executed; there is no command line
+    os.symlink("/bin/sh", path := os.fsencode(sys.argv[1]) + b"/" + comm)
+    found.append(child(ctypes.CDLL(None).execve, path, (ctypes.c_char_p * 2)(b"", None), None))
+    while open(f"/proc/{found[-1]}/cmdline").read() != "\0":
+        time.sleep(0.01)
+ready(*found)
+"""  # noqa: E501
+
+
+def check_hostile(lines: Sequence[str], pids: Sequence[int]) -> None:
+    """One line each, and nothing that drives a terminal."""
+    assert sorted(int(line.split()[0]) for line in lines[1:] if "from outside" not in line) == sorted([1, 2, *pids])
+    assert all(line.isprintable() for line in lines), lines
+
+
+def test_no_name_can_forge_a_line(
+    workload: Workload, tree: Tree, on_terminal: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """Newlines, escape sequences, parentheses and what is no UTF-8 are written as escapes, in colour, too."""
+    container = workload(HOSTILE, str(tmp_path))
+    pids = told(container)
+    check_hostile(tree(container).lines, pids)
+    lines = on_terminal(container)
+    assert any(COLOUR.search(line) for line in lines)
+    check_hostile([COLOUR.sub("", line) for line in lines], pids)
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_a_terminal_has_colours(
+    workload: Workload, on_terminal: Callable[..., list[str]], variables: Mapping[str, str], is_coloured: bool
+) -> None:
+    """Unless NO_COLOR (https://no-color.org) says anything, or the terminal has none."""
+    container = workload('zombie(b"worker"); ready()')
+    container.line()
+    (line,) = [line for line in on_terminal(container, **variables) if "worker" in line]
+    assert bool(re.search(r"\x1b\[1;31mworker  zombie for .*\x1b\[0m$", line)) == is_coloured, line
+    assert ("\x1b" in line) == is_coloured
+
+
+def test_on_a_terminal_no_line_is_longer_than_it(workload: Workload, on_terminal: Callable[..., list[str]]) -> None:
+    """The command gives way to what stands out; characters may be two columns wide."""
+    container = workload(
+        """
+for _ in range(6):
+    if os.fork():
+        signal.pause()
+stopped = run("sleep", "1011", *["0"] * 300)
+os.kill(stopped, signal.SIGSTOP)
+wait_for(stopped, b"T")
+os.posix_spawn("/bin/sleep", ["\\u6f22" * 200, "1012"], os.environ)
+ready()
+"""
+    )
+    container.line()
+    for columns in (20, 80, 250):
+        lines = [COLOUR.sub("", line) for line in on_terminal(container, columns)]
+        assert len(lines) == 1 + 1 + 7 + 2 + 1
+        widths = [len(line) + line.count("\u6f22") for line in lines]
+        assert max(widths) <= columns, lines
+        if columns > 20:
+            assert any("─ sleep 10" in line and line.endswith("…  stopped") for line in lines), lines[-4:]
+            assert max(widths) == columns
+
+
+def test_depth_cuts_and_counts(workload: Workload, tree: Tree) -> None:
+    """How many are below is said, and how many of them are zombies."""
+    container = workload("child(lambda: (zombie(), run('sleep', '1013'), ready())); signal.pause()")
+    container.line()
+    assert tree(container, "--depth", "0").row(1).endswith("  … 4 more below, 1 zombie")
+    assert tree(container, "--depth", "1").row(2).endswith("  … 3 more below, 1 zombie")
+    assert tree(container, "--depth=2").row(3).endswith("  … 2 more below, 1 zombie")
+    assert "more below" not in "".join(tree(container, "--depth=3").lines)
+    assert tree(container, "--depth=3").lines[-2].endswith("sleep 1013")
+
+
+def test_siblings_that_are_alike_share_a_line(workload: Workload, tree: Tree) -> None:
+    """With their number, ages and some pids; and so do those below them, if they are alike, too."""
+    container = workload(
+        """
+same = [run("sleep", "1014") for _ in range(5)]
+two = [run("sleep", "1015") for _ in range(2)]
+other = [run("sleep", *["0"] * 60, f"102{number}") for number in range(3)]
+zombies = [zombie() for _ in range(4)]
+families = [child(lambda: (run("sleep", "1016"), signal.pause())) for _ in range(3)]
+while len([one for one in os.listdir("/proc") if one.isdigit()]) < 22:
+    time.sleep(0.01)
+ready(*same)
+"""
+    )
+    pids = told(container)
+    eventually(lambda: "3 × sleep 1016" in "".join(tree(container).lines), "all have been started")  # noqa: RUF001
+    seen = tree(container)
+    assert seen.line("sleep 1014") == f"   ├─ 5 × sleep 1014  (pids {pids[0]}, {pids[1]}, {pids[2]}, …)"  # noqa: RUF001
+    assert sum("─ sleep 1015" in line for line in seen.lines) == 2
+    assert sum("sleep 0 0" in line for line in seen.lines) == 3
+    assert re.search(r"─ 4 × dead  zombies, the oldest for [\w. ]+  \(pids .*, …\)$", seen.line("dead"))  # noqa: RUF001
+    assert re.search(r"^      └─ 3 × sleep 1016  \(pids \d+, \d+, \d+\)$", seen.line("1016"))  # noqa: RUF001
+    assert len(seen.lines) == 1 + 2 + 1 + 2 + 3 + 1 + 2 + 1, seen.lines
+
+
+def test_thousands_are_readable_at_once(workload: Workload, tree: Tree) -> None:
+    """3,000 that sleep are a line, and not much work."""
+    container = workload("for _ in range(3000): child()\nready()")
+    container.line()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seen = tree(container)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+    assert len(seen.lines) == 5, seen.lines
+    assert re.match(r"   └─ 3000 × python.*  \(pids 3, 4, 5, …\)$", seen.line("3000"))  # noqa: RUF001
+
+
+def test_generations_without_end_are_readable(start: Start, tree: Tree) -> None:
+    """They are not indented for ever, and everybody is there."""
+    program = 'if [ $1 -gt 0 ]; then sh -c "$0" "$0" $(($1-1)); else echo; sleep 1018; fi; :'
+    container = start("--", "sh", "-c", program, program, "1200")
+    container.line()
+    eventually(lambda: "sleep" in tree(container).lines[-2], "the last has started")
+    seen = tree(container)
+    assert len(seen.lines) == 1 + 1 + 1201 + 1 + 1
+    assert seen.line("sleep 1018").endswith("└─ (generation 1202) sleep 1018")
+    assert max(len(line) for line in seen.lines) < 250
+
+
+def test_in_a_storm_it_shows_what_it_can(workload: Workload, bin_folder: Path) -> None:
+    """5,000 that come and go, and orphans among them: never an error."""
+    container = workload(
+        """
+sys.stdin.readline()
+for number in range(5000):
+    child(child, int) if number % 2 else child(int)
+    while number % 20 == 0:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+print("done", flush=True)
+signal.pause()
+""",
+        stdin=subprocess.PIPE,
+    )
+    container.await_rest()
+    command = [*inside(container), str(bin_folder / "pyinitctl"), "tree"]
+    told: list[str] = []
+    waiting = threading.Thread(target=lambda: told.append(container.line()))
+    waiting.start()
+    container.say()
+    runs = 0
+    while waiting.is_alive():
+        ended = subprocess.run(command, capture_output=True, timeout=60)
+        assert (ended.returncode, ended.stderr) == (0, b""), ended
+        assert re.search(rb"\n +1 ", ended.stdout)
+        runs += 1
+    assert told == ["done"] and runs > 1
+
+
+def test_without_these_characters_it_is_drawn_in_ascii(bin_folder: Path) -> None:
+    """Where the encoding of standard output lacks them."""
+    ctl = [INTERPRETER, "-ISBX", "utf8=0", str(bin_folder / "pyinitctl"), "tree"]
+    workload = f"import os\nos.posix_spawn('/bin/sleep', ['\\u00e9', '1017'], {{}})\nos.execv({ctl[0]!r}, {ctl!r})"
+    ended = subprocess.run([*UNSHARE, *python(workload)], capture_output=True, env=clean_environment(LC_ALL="C"))
+    assert re.search(rb"\n *2 . +\w+  `- \S+ 1017\n$", ended.stdout), ended
+    assert ended.stdout.isascii()

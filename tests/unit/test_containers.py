@@ -1,0 +1,261 @@
+"""Containers, named by the paths that the engines give to their cgroups."""
+
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyinit import procfs
+from pyinit.ctl.containers import Containers
+
+ID = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
+UID = "2c48913c-b29f-11e7-9350-020968147796"
+PODS = "/kubepods.slice/kubepods-burstable.slice"
+POD = f"{PODS}/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+
+
+@pytest.fixture(autouse=True)
+def no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Docker is asked only where a test has one."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
+
+
+def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> str | None:
+    """The container of a process whose /proc/PID/cgroup has these lines."""
+    files = {"/proc/7/cgroup": "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")}
+    monkeypatch.setattr(procfs, "read", files.get)
+    return Containers().name_of(7)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (f"/docker/{ID}", "docker 0123456789ab"),
+        (f"/system.slice/docker-{ID}.scope", "docker 0123456789ab"),
+        (f"/system.slice:docker:{ID}", "docker 0123456789ab"),
+        (f"/user.slice/user-1000.slice/user@1000.service/app.slice/docker-{ID}.scope", "docker 0123456789ab"),
+        (f"/docker/{ID}/system.slice/cron.service", "docker 0123456789ab"),
+        (f"/my-parent/{ID}", "container 0123456789ab"),
+        (f"/../{ID}", "container 0123456789ab"),
+        (f"/machine.slice/libpod-{ID}.scope", "podman 0123456789ab"),
+        (f"/machine.slice/libpod-{ID}.scope/container", "podman 0123456789ab"),
+        (f"/machine.slice/machine-libpod_pod_{OTHER}.slice/libpod-{ID}.scope", "podman 0123456789ab"),
+        (f"/libpod_parent/libpod-{ID}", "podman 0123456789ab"),
+        (f"/system.slice/web.service/libpod-payload-{ID}", "podman 0123456789ab"),
+        (f"/system.slice/nerdctl-{ID}.scope", "nerdctl 0123456789ab"),
+        (f"{POD}/cri-containerd-{ID}.scope", f"containerd 0123456789ab (pod {UID})"),
+        (f"{POD}/crio-{ID}.scope/container", f"crio 0123456789ab (pod {UID})"),
+        (f"{POD}/docker-{ID}.scope", f"docker 0123456789ab (pod {UID})"),
+        (f"/kubepods/burstable/pod{UID}/{ID}", f"container 0123456789ab (pod {UID})"),
+        (f"/kubepods/burstable/pod{UID}/crio-{ID}", f"crio 0123456789ab (pod {UID})"),
+        (f"/kubepods/pod{OTHER[:32]}/{ID}", f"container 0123456789ab (pod {OTHER[:32]})"),
+        (f"/../../burstable/pod{UID}/{ID}", f"container 0123456789ab (pod {UID})"),
+        (f"/kubepods-burstable-pod{UID}.slice:cri-containerd:{ID}", f"containerd 0123456789ab (pod {UID})"),
+        ("/lxc/web", "lxc web"),
+        ("/lxc/101/ns/init.scope", "lxc 101"),
+        ("/lxc.payload.web/system.slice/cron.service", "lxc web"),
+        ("/lxc.payload/web", "lxc web"),
+        (r"/machine.slice/machine-my\x2dweb.scope/payload", "machine my-web"),
+        (r"/machine.slice/systemd-nspawn@my\x2dweb.service/payload", "machine my-web"),
+    ],
+)
+def test_each_engine_has_its_own_paths(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> None:
+    """With version 2, with version 1, and where systemd's own hierarchy knows nothing of the container."""
+    assert told(monkeypatch, f"0::{path}") == name
+    assert told(monkeypatch, "12:pids:/", f"11:cpu,cpuacct:{path}", "1:name=systemd:/", "0::/init.scope") == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/init.scope",
+        "/user.slice/user-1000.slice/session-2.scope",
+        "/system.slice/docker.service",
+        "/system.slice/containerd.service",
+        f"/machine.slice/libpod-conmon-{ID}.scope",
+        f"/machine.slice/crio-conmon-{ID}.scope",
+        f"/machine.slice/machine-libpod_pod_{ID}.slice",
+        f"{POD}",
+        "/lxc.monitor.web",
+        "/lxc",
+        f"/system.slice/{ID[:32]}",
+        f"/system.slice/{ID}0",
+        f"/system.slice/x{ID}",
+    ],
+)
+def test_the_rest_is_the_host(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Services, sessions, and what an engine runs beside a container."""
+    assert told(monkeypatch, f"0::{path}") is None
+    assert told(monkeypatch, f"4:memory:{path}", "0::/") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (f"/docker/{OTHER}/docker/{ID}", "docker 0123456789ab"),
+        (f"/docker/{OTHER}/kubelet.slice{POD}/cri-containerd-{ID}.scope", f"containerd 0123456789ab (pod {UID})"),
+        (f"/docker/{OTHER}/lxc/web", "lxc web"),
+        (f"/lxc/web/docker/{ID}/init", "docker 0123456789ab"),
+    ],
+)
+def test_the_innermost_counts(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> None:
+    """A container in a container, also where one hierarchy has not followed it inside."""
+    assert told(monkeypatch, f"3:cpu:/docker/{OTHER}", f"2:pids:{path}", "0::/") == name
+
+
+def test_a_removed_cgroup_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 2 shows a zombie where it was, even if that has gone (kernel, ``proc_cgroup_show``)."""
+    assert told(monkeypatch, f"0::/system.slice/docker-{ID}.scope (deleted)") == "docker 0123456789ab"
+
+
+def test_a_zombie_of_version_1_is_where_its_parent_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it is shown in the root, while systemd's hierarchy of version 2 may still tell a service."""
+    zombie = procfs.Process(b"7 (sh) Z 3 " + b"0 " * 48)
+    files = {
+        "/proc/7/cgroup": b"4:memory:/\n0::/system.slice/containerd.service\n",
+        "/proc/3/cgroup": f"4:memory:/docker/{ID}\n0::/system.slice/containerd.service\n".encode(),
+    }
+    monkeypatch.setattr(procfs, "read", files.get)
+    assert Containers().of_zombie(zombie) == "docker 0123456789ab"
+    files["/proc/7/cgroup"] = b"0::/lxc/web\n"
+    assert Containers().of_zombie(zombie) == "lxc web"
+
+
+def test_who_has_gone_is_in_no_container() -> None:
+    """Nor is who may not be seen."""
+    assert Containers().name_of(0) is None
+
+
+def test_a_name_cannot_forge_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of /sys/fs/cgroup may hold anything but a slash and a newline."""
+    assert told(monkeypatch, "0::/lxc/a\x1b[31m\r\x0b\udcff") == r"lxc a\x1b[31m\x0d\x0b\xff"
+
+
+@given(text=st.text(st.sampled_from(f"/:-._podlxcma{ID[:16]}\\\x00\n\u2028é"), max_size=400) | st.text())
+def test_whatever_it_says_there_is_an_answer(text: str) -> None:
+    """One line that can be printed, or none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nobody")
+        name = told(patch, text.encode("utf-8", "replace").decode(), f"0::/lxc/{text}".replace("\udfff", ""))
+    assert name is None or name.isprintable()
+
+
+class Engine(socketserver.ThreadingUnixStreamServer):
+    """As much of Docker as is asked."""
+
+    daemon_threads = True
+
+    def __init__(self, path: str, containers: object) -> None:
+        super().__init__(path, _Answer)
+        self.containers = containers
+        self.asked: list[str] = []
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Engine
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        answer = {"ApiVersion": "1.44"} if self.path.endswith("/version") else self.server.containers
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "pyinitctl"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def engine(monkeypatch: pytest.MonkeyPatch, folder: Path, containers: object) -> Iterator[Engine]:
+    """An engine that has these containers, at DOCKER_HOST."""
+    with Engine(str(folder / "socket"), containers) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/socket")
+        yield server
+        server.shutdown()
+
+
+def test_docker_is_asked_for_its_names_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A link to a container is no name of it; one that Docker does not know keeps its id."""
+    names = [
+        {"Id": ID, "Names": ["/a/b", "/webserver"]},
+        {"Id": OTHER, "Names": ["/evil\x1b[2J"]},
+        {"Id": "0" * 64, "Names": None},
+    ]
+    files = {
+        "/proc/1/cgroup": b"0::/init.scope\n",
+        "/proc/2/cgroup": f"0::/docker/{ID}\n".encode(),
+        "/proc/3/cgroup": f"0::/my-parent/{OTHER}/x\n".encode(),
+        "/proc/4/cgroup": f"0::/docker/{ID}/docker/{'0' * 64}\n".encode(),
+    }
+    monkeypatch.setattr(procfs, "read", files.get)
+    with engine(monkeypatch, tmp_path, names) as docker:
+        containers = Containers()
+        assert containers.name_of(1) is None
+        assert not docker.asked
+        assert [containers.name_of(pid) for pid in (2, 3, 4, 2)] == [
+            "docker webserver", r"docker evil\x1b[2J", "docker 000000000000", "docker webserver",
+        ]  # fmt: skip
+        assert len([path for path in docker.asked if "/containers/json" in path]) == 1
+
+
+@pytest.mark.parametrize("nonsense", [None, [], {"message": "no"}, [{"Id": ID}], [{"Names": ["/x"]}], "text"])
+def test_docker_may_say_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nonsense: object) -> None:
+    """Then the id is what there is."""
+    with engine(monkeypatch, tmp_path, nonsense):
+        assert told(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
+
+
+def test_docker_may_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is waited for some seconds, and once."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{tmp_path}/socket")
+        silent.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+        started = time.monotonic()
+        assert told(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
+    assert 1 < time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("host", ["", "nonsense", "unix:///dev/null", "tcp://127.0.0.1:1", "ssh://nobody@127.0.0.1:1"])
+def test_docker_may_be_anywhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """An address that cannot be used is no failure, and not a word on it."""
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert told(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
+
+
+@pytest.mark.parametrize("source", [None, "", "raise SystemError('broken')", "def from_env(): pass", "nonsense ("])
+def test_the_sdk_may_be_missing_or_broken(tmp_path: Path, source: str | None) -> None:
+    """The interpreter has none, or something else that is called docker."""
+    if source is not None:
+        (tmp_path / "docker.py").write_text(source)
+    root = Path(__file__).parents[2]
+    program = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]\n"
+        "from pyinit import procfs; from pyinit.ctl.containers import Containers\n"
+        f"procfs.read = lambda path: b'0::/docker/{ID}'\n"
+        "print(Containers().name_of(7))"
+    )
+    command = [sys.executable, "-ISB", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=60)
+    assert (done.stdout, done.stderr) == ("docker 0123456789ab\n", "")

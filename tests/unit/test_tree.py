@@ -1,0 +1,49 @@
+"""Putting processes into a tree, however little their parents make sense."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyinit import procfs
+from pyinit.ctl import tree
+
+
+def seen(pid: int, parent: int, started: int = 0) -> procfs.Process:
+    """A process as /proc shows it."""
+    return procfs.Process(b"%d (x) S %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0" % (pid, parent, started))
+
+
+PIDS = st.integers(1, 12)
+
+
+@given(st.dictionaries(PIDS, st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=12))
+def test_everybody_is_in_the_tree_once(parents: dict[int, tuple[int, int]]) -> None:
+    """With parents that are missing, that are their own, or that lead round in a circle."""
+    family = tree.forest([seen(pid, *rest) for pid, rest in parents.items()])
+    assert sorted(node.process.pid for node in family) == sorted(parents)
+    below = [child for node in family for child in node.children]
+    tops = [node for node in family if node.generation == 0]
+    assert sorted(node.process.pid for node in [*tops, *below]) == sorted(parents)
+    for node in family:
+        assert all(child.generation == node.generation + 1 for child in node.children)
+        assert all(family.index(child) > family.index(node) for child in node.children)
+
+
+def test_nobody_is_a_child_of_a_younger_process() -> None:
+    """That one has got the number of a parent that has ended."""
+    family = tree.forest([seen(1, 0), seen(7, 1, started=20), seen(8, 7, started=10)])
+    assert {node.process.pid: node.generation for node in family} == {1: 0, 7: 1, 8: 0}
+
+
+def test_a_circle_is_entered_once() -> None:
+    """The first of it has no parent then."""
+    family = tree.forest([seen(1, 0), seen(2, 3), seen(3, 2), seen(4, 4)])
+    assert [(node.process.pid, node.generation) for node in family] == [(1, 0), (2, 0), (3, 1), (4, 0)]
+
+
+def test_only_more_than_a_few_are_folded() -> None:
+    """The others stay in the order in which they were started."""
+    nodes = tree.forest([seen(pid, 0, started=pid) for pid in range(1, 7)])
+    for node, kind in zip(nodes, [1, 2, 1, 2, 1, 3], strict=True):
+        node.kind = kind
+    groups = [[node.process.pid for node in group] for group in tree.folded(nodes)]
+    assert groups == [[1, 3, 5], [2], [4], [6]]
