@@ -307,7 +307,9 @@ class Init:
         try:
             from .status import Page
 
-            self._page = Page(self, self._log)
+            page = Page(self, self._log)
+            page.update()
+            self._page = page
         except Exception as error:
             self._log.info("status", f"cannot publish the counters for pyinitctl: {error!r}")
 

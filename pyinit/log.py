@@ -43,7 +43,7 @@ _MSG_NOSIGNAL = 0x4000
 class Log:
     """Where the lines go. Opens nothing before the first line."""
 
-    __slots__ = ("_json", "_messages", "_mode", "_prefixes", "_rest", "_write", "dropped", "level")
+    __slots__ = ("_json", "_messages", "_mode", "_prefixes", "_rest", "_write", "dropped", "level", "lost")
 
     def __init__(
         self,
@@ -69,6 +69,8 @@ class Log:
         self._rest = b""
         self.dropped = 0
         """How many lines have been dropped and not been told of."""
+        self.lost = 0
+        """How many have been dropped."""
 
     def error(self, event: str, message: str, **fields: "Field") -> None:
         self._log(ERROR, event, message, fields)
@@ -91,7 +93,7 @@ class Log:
         try:
             line = self.line(level, event, message, fields)
         except MemoryError:
-            self.dropped += 1
+            self._drop()
         else:
             self.write(line)
 
@@ -121,7 +123,11 @@ class Log:
                 self.dropped = 0
             self._put(line)
         except (OSError, MemoryError):
-            self.dropped += 1
+            self._drop()
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self.lost += 1
 
     def _put(self, line: bytes) -> None:
         """Write a line.

@@ -63,7 +63,7 @@ class Page:
     def update(self) -> None:
         """Write the numbers down if one of them has changed. Where that fails they stay old until the next does."""
         init = self._init
-        orphans, wait_status, dropped = init.reaper.orphans, init.reaper.wait_status, self._log.dropped
+        orphans, wait_status, dropped = init.reaper.orphans, init.reaper.wait_status, self._log.lost
         stage = init.shutdown.stage if init.shutdown else "running"
         now = orphans, init.forwards, wait_status, stage, dropped
         if now == self._told:

@@ -49,7 +49,7 @@ class Watch:
         self._shutdown = shutdown
         self._deadlines = deadlines
         self._log = log
-        self._entries: "Iterator[Process] | None" = None
+        self._entries: "Iterator[Process | None] | None" = None
         """Whom the look that goes on has yet to see."""
         self._now: "dict[tuple[int, int], float]" = {}
         """The zombies that it has seen, and when each was seen first."""
@@ -57,8 +57,8 @@ class Watch:
         """Those of the look before."""
         self._found: "dict[tuple[int, bool], Neglect]" = {}
         """Those that were seen by both."""
-        self._told: "dict[tuple[int, int], int]" = {}
-        """How many have been told of, by whose they are."""
+        self._told: "dict[tuple[tuple[int, int], bool], int]" = {}
+        """How many have been told of, by whose they are, and whether those are traced."""
         deadlines.set(self.look, seconds)
 
     def look(self) -> None:
@@ -67,11 +67,11 @@ class Watch:
             return
         self._deadlines.set(self.look, self._seconds)
         if self._entries is None:
-            self._entries = iter(procfs.processes())
+            self._entries = zombies.search()
         until = time.monotonic() + _SLICE
-        for process in self._entries:
-            if process.is_dead and process.parent not in (self._pid, 0):
-                self._see(process)
+        for zombie in self._entries:
+            if zombie and zombie.is_dead and zombie.parent not in (self._pid, 0):
+                self._see(zombie)
             if time.monotonic() >= until:
                 self._deadlines.set(self.look, 0)
                 return
@@ -93,9 +93,10 @@ class Watch:
                 continue
             if self._pid != 1 and not procfs.is_below(waiter, self._pid):  # somebody else's, in a shared PID namespace
                 continue
-            before = self._told.get(waiter.identity, 0)
+            key = waiter.identity, neglect.is_traced
+            before = self._told.get(key, 0)
             count = len(neglect.zombies)
-            told[waiter.identity] = max(count, before)
+            told[key] = max(count, before)
             if count > before:
                 oldest = time.monotonic() - min([self._now[zombie.identity] for zombie in neglect.zombies])
                 message = zombies.verdict(neglect, waiter.name, words.duration(oldest))

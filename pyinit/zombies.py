@@ -5,14 +5,21 @@ in the parent's place, only inherit them when the parent has gone. Where a trace
 has waited, the parent cannot (ptrace(2)).
 """
 
+import posix
+
 from . import procfs, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .procfs import Process
 
 _LINES = 10
 """Of ``/proc/PID/status``: name, state, parent and tracer are among the first."""
+
+_ROUNDS = 3
+"""How often to ask who the parent is, if that one cannot be found."""
 
 
 class Neglect:
@@ -30,20 +37,54 @@ class Neglect:
         self.zombies: "list[Process]" = []
 
 
+def search() -> "Iterator[Process | None]":
+    """Look at one process after the other: those that /proc shows as zombies, and None in place of each other."""
+    if not procfs.is_ours():
+        return
+    try:
+        with posix.scandir("/proc") as entries:  # a list of all would take its time at once
+            for entry in entries:
+                yield _shown(entry.name) if entry.name.isdigit() else None
+    except OSError:
+        pass
+
+
+def _shown(pid: str) -> "Process | None":
+    """The process if it is shown as a zombie."""
+    line = procfs.read(f"/proc/{pid}/stat")
+    if not line or b") Z " not in line:  # a name can hold that, too; but most lines need not be taken apart
+        return None
+    try:
+        found = procfs.Process(line)
+    except ValueError:
+        return None
+    return found if found.state == "Z" else None
+
+
 def add(neglects: "dict[tuple[int, bool], Neglect]", zombie: "Process") -> "Neglect | None":
     """Look at a zombie again, and put it to those that the same process is to wait for; None if it has gone."""
-    fields = _fields(zombie.pid)
+    for _ in range(_ROUNDS):
+        key = _who_waits(zombie.pid)
+        if key is None:
+            return None
+        neglect = neglects.get(key) or Neglect(*key)
+        if neglect.waiter or not neglect.pid:
+            break  # or else it may have ended just now, and the zombie be another's
+    neglects[neglect.pid, neglect.is_traced] = neglect
+    neglect.zombies.append(zombie)
+    return neglect
+
+
+def _who_waits(pid: int) -> "tuple[int, bool] | None":
+    """The pid of who is to wait for a zombie, and whether that is a tracer and not its parent; None if it has gone."""
+    fields = _fields(pid)
     try:
         parent, tracer = int(fields[b"PPid"]), int(fields[b"TracerPid"])
+        if tracer:  # it is a thread; of which process?
+            tracer = int(_fields(tracer).get(b"Tgid", tracer))
+        return (tracer or parent, tracer not in (0, parent)) if fields[b"State"][:1] == b"Z" else None
     except (KeyError, ValueError):
         return None
-    if fields[b"State"][:1] != b"Z":
-        return None
-    key = tracer or parent, tracer not in (0, parent)
-    if key not in neglects:
-        neglects[key] = Neglect(*key)
-    neglects[key].zombies.append(zombie)
-    return neglects[key]
 
 
 def _fields(pid: int) -> "dict[bytes, bytes]":

@@ -31,7 +31,8 @@ def main() -> None:
 def _run(chosen: argparse.Namespace) -> int:
     try:
         found = int(chosen.run(chosen))
-        sys.stdout.flush()
+        if sys.stdout:  # or else it was closed
+            sys.stdout.flush()
     except (CannotLook, OSError) as error:
         text = f"cannot go on: {error.strerror}" if isinstance(error, OSError) else str(error)
         print(f"pyinitctl: {printable(text)}", file=sys.stderr)

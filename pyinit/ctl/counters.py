@@ -1,15 +1,27 @@
-"""The counters that a running pyinit publishes (`pyinit.status`), read through /proc/PID/fd."""
+"""The counters that a running pyinit publishes (`pyinit.status`), read through /proc/PID/fd.
+
+Whoever may look into PID 1 may write there, too, so nothing of it is taken on trust.
+"""
 
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 
-from pyinit import procfs, signals, status
+from pyinit import __version__, procfs, signals, status
 from pyinit.ctl.failure import CannotLook
+from pyinit.log import printable
 
-_TRIES = 100
-"""How often to read until nobody has written meanwhile."""
+STAGES = ("running", "staying", "draining", "killing", "over")
+
+_PATIENCE = 1.0
+"""Seconds within which there is a moment in which nobody writes."""
+
+_FIRST_LINE = re.compile(rb"%s (\d{1,6}) (\S{1,40}) (\d{1,6}) (\d{1,18}) *\n" % status.NAME.encode())
+
+_MOST = 1 << 53
+"""No number is larger. (As far as a float knows each whole number.)"""
 
 
 @dataclass(frozen=True)
@@ -52,90 +64,162 @@ class Counters:
 
 
 def read(pid: int) -> Counters:
-    """The counters of the pyinit that is process `pid`.
+    """The counters of the pyinit that is process `pid`; its text can do no harm (`printable`).
 
     Raises:
         CannotLook: it has none, or we may not see them; the text says why.
     """
     text, version = _text(_path(pid), pid)
     try:
-        told = json.loads(text)
-        now = time.monotonic()
-        return Counters(
-            version=version,
-            pid=told["pid"],
-            workload=told["workload"],
-            name=told["name"],
-            seconds=max(0.0, now - told["started"]),
-            stage=told["stage"],
-            wait_status=told["wait_status"],
-            ended_seconds_ago=None if told["wait_status"] is None else max(0.0, now - told["ended"]),
-            orphans_reaped=told["orphans_reaped"],
-            log_lines_dropped=told["log_lines_dropped"],
-            forwarded=[
-                Forwarded(signals.name_of(number), count, sender, uid, origin, max(0.0, now - at))
-                for number, count, sender, uid, origin, at in told["signals"]
-            ],
-        )
-    except (ValueError, TypeError, KeyError) as error:
+        return _counters(json.loads(text), version)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise CannotLook(f"the counters of pid {pid} make no sense: {error!r}") from None
+
+
+def _counters(told: dict[str, object], version: str) -> Counters:
+    """What the object tells.
+
+    Raises:
+        ValueError, TypeError, KeyError, OverflowError: that cannot be.
+    """
+    now = time.monotonic()
+    pid, workload = _number(told["pid"]), _number(told["workload"])
+    wait_status = None if workload == pid else _number_or_none(told["wait_status"])
+    if wait_status is not None:
+        os.waitstatus_to_exitcode(wait_status)
+    if told["stage"] not in STAGES:
+        raise ValueError("no such stage")
+    forwarded = [_forwarded(one, now) for one in _list(told["signals"])]
+    if len({one.signal for one in forwarded}) < len(forwarded):
+        raise ValueError("a signal twice")
+    return Counters(
+        version=version,
+        pid=pid,
+        workload=workload,
+        name=_words(told["name"]),
+        seconds=_since(told["started"], now),
+        stage=_words(told["stage"]),
+        wait_status=wait_status,
+        ended_seconds_ago=None if wait_status is None else _since(told["ended"], now),
+        orphans_reaped=_number(told["orphans_reaped"]),
+        log_lines_dropped=_number(told["log_lines_dropped"]),
+        forwarded=forwarded,
+    )
+
+
+def _forwarded(told: object, now: float) -> Forwarded:
+    number, count, sender, uid, origin, at = _list(told)
+    if number not in signals.ALL:
+        raise ValueError("no such signal")
+    return Forwarded(
+        signals.name_of(_number(number)),
+        _number(count),
+        _number_or_none(sender),
+        _number_or_none(uid),
+        None if origin is None else _words(origin),
+        _since(at, now),
+    )
+
+
+def _number(value: object) -> int:
+    if type(value) is int and 0 <= value < _MOST:
+        return value
+    raise ValueError("no number")
+
+
+def _number_or_none(value: object) -> int | None:
+    return None if value is None else _number(value)
+
+
+def _since(value: object, now: float) -> float:
+    """Seconds since that time of the monotonic clock."""
+    if isinstance(value, int | float) and 0 <= value < _MOST:
+        return max(0.0, now - value)
+    raise ValueError("no time")
+
+
+def _words(value: object) -> str:
+    if isinstance(value, str):
+        return printable(value)
+    raise ValueError("no text")
+
+
+def _list(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    raise ValueError("no list")
 
 
 def _path(pid: int) -> str:
     """Where the memfd of process `pid` can be opened."""
+    if not procfs.is_ours():
+        raise CannotLook("/proc is not mounted, or is that of another PID namespace")
     folder = f"/proc/{pid}/fd"
     try:
         for entry in os.listdir(folder):
             path = f"{folder}/{entry}"
             try:
-                if os.readlink(path).startswith(f"/memfd:{status.NAME}"):
+                if os.readlink(path) == f"/memfd:{status.NAME} (deleted)":
                     return path
             except FileNotFoundError:  # closed meanwhile
                 continue
     except FileNotFoundError:
-        hidden = "; /proc is mounted with hidepid, perhaps" if pid == 1 else ""
-        raise CannotLook(f"there is no pid {pid} to be seen{hidden}") from None
+        if os.path.exists("/proc/1"):  # there is one in every PID namespace
+            raise CannotLook(f"there is no pid {pid} to be seen") from None
+        raise CannotLook(
+            f"/proc is mounted with hidepid, and does not show pid {pid} to uid {os.geteuid()}: run pyinitctl as the "
+            "user whom that process belongs to (docker exec -u)"
+        ) from None
     except PermissionError:
         raise CannotLook(_refused(pid)) from None
     except OSError as error:
         raise CannotLook(f"cannot look into {folder}: {error.strerror}") from None
     found = procfs.process(pid)
-    name = found.name if found else "?"
-    raise CannotLook(f"pid {pid} ({name}) publishes no counters: it is no pyinit; name one that is with -p PID")
+    name = f" ({printable(found.name)})" if found else ""
+    raise CannotLook(
+        f"pid {pid}{name} publishes no counters: it is no pyinit (name one with -p PID), or has only just started"
+    )
 
 
 def _refused(pid: int) -> str:
     """Why the descriptors of `pid` may not be seen, and what would help (ptrace(2), "access mode checking")."""
+    me = f"{os.geteuid()}:{os.getegid()}"
     try:
-        owner = os.stat(f"/proc/{pid}").st_uid
+        found = os.stat(f"/proc/{pid}")
+        owner = f"{found.st_uid}:{found.st_gid}"
     except OSError:
-        owner = None
-    me = os.geteuid()
-    if owner is None or owner == me:
+        owner = me
+    if owner == me:
         return f"pid {pid} may not be looked into: it has capabilities that this process lacks"
-    return (
-        f"pid {pid} belongs to uid {owner}, and this is uid {me}: run pyinitctl as that user (docker exec -u {owner})"
-    )
+    return f"pid {pid} belongs to user {owner}, and this is {me}: run pyinitctl as that user (docker exec -u {owner})"
 
 
-def _text(path: str, pid: int) -> tuple[str, str]:
+def _text(path: str, pid: int) -> tuple[bytes, str]:
     """The object that the memfd holds, and the version of the pyinit that wrote it."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Somebody else's may be a FIFO of that name, or a terminal.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise CannotLook(f"cannot open the counters of pid {pid}: {error.strerror}") from None
+    until = time.monotonic() + _PATIENCE
     try:
-        for _ in range(_TRIES):
-            # From back to front: what is read between two equal numbers is of one state (`pyinit.status`).
-            end = _Page(_all(fd)).last
-            page = _Page(_all(fd))
-            if page.name == status.NAME and page.layout != str(status.LAYOUT):
-                raise CannotLook(
-                    f"pid {pid} is pyinit {page.version}, whose counters have layout {page.layout}, and this pyinitctl "
-                    f"reads layout {status.LAYOUT}: use the pyinitctl that came with it"
-                )
-            if end == page.last == _Page(_all(fd)).sequence and end:
-                return page.body, page.version
+        while True:
+            # From back to front: what is read between two equal numbers is of one state (`pyinit.status`). Twice, since
+            # not every processor reads in order.
+            last, content, first = _all(fd), _all(fd), _all(fd)
+            if head := _FIRST_LINE.match(first):
+                layout, length, version = int(head[1]), int(head[3]), printable(head[2].decode("utf-8", "replace"))
+                if layout != status.LAYOUT:
+                    raise CannotLook(
+                        f"pid {pid} is pyinit {version}, whose counters have layout {layout}, and this is pyinitctl "
+                        f"{__version__}, which reads layout {status.LAYOUT}: use the pyinitctl that came with it"
+                    )
+                end = b"\n%s\n" % head[4]
+                if last[:length].endswith(end) and content[:length] == first[:length]:
+                    return content[head.end() : length - len(end)], version
+            if time.monotonic() > until:
+                break
+            time.sleep(0.0005)
     except OSError as error:
         raise CannotLook(f"cannot read the counters of pid {pid}: {error.strerror}") from None
     finally:
@@ -145,15 +229,3 @@ def _text(path: str, pid: int) -> tuple[str, str]:
 
 def _all(fd: int) -> bytes:
     return os.pread(fd, 1 << 16, 0)
-
-
-class _Page:
-    """The lines of the memfd, taken apart as far as they are there."""
-
-    def __init__(self, content: bytes) -> None:
-        head, _, _ = content.partition(b"\n")
-        words = head.decode("utf-8", "replace").split()
-        self.name, self.layout, self.version, length, self.sequence = (*words[:5], "", "", "", "", "")[:5]
-        lines = content[: int(length) if length.isdecimal() else 0].decode("utf-8", "replace").split("\n")
-        self.body = lines[1] if len(lines) > 2 else ""
-        self.last = lines[2] if len(lines) > 2 else ""

@@ -86,8 +86,7 @@ def processes(root: int | None) -> list[procfs.Process]:
     Raises:
         CannotLook: there is no /proc of this PID namespace, or no `root`.
     """
-    if not procfs.is_ours():
-        raise CannotLook("/proc is not mounted, or is that of another PID namespace")
+    _check()
     if root is None:
         return list(procfs.processes())
     top = procfs.process(root)
@@ -96,13 +95,33 @@ def processes(root: int | None) -> list[procfs.Process]:
     return [top, *procfs.descendants(root)]
 
 
+def hides_others() -> bool:
+    """Whether /proc shows this user their own processes only (``hidepid``, proc(5)): PID 1 is always there."""
+    return procfs.process(1) is None
+
+
+def _check() -> None:
+    if not procfs.is_ours():
+        raise CannotLook("/proc is not mounted, or is that of another PID namespace")
+
+
+def _zombies(root: int | None) -> list[procfs.Process]:
+    """Those among `processes`, the one started first before the others."""
+    if root is None:
+        _check()
+        found = [one for one in zombies.search() if one]
+    else:
+        found = [one for one in processes(root) if one.state == "Z"]
+    return sorted(found, key=lambda one: one.started)
+
+
 def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of) -> Picture:
     """Look twice; `name_of` tells what a parent is called.
 
     Raises:
         CannotLook: as `processes`.
     """
-    seen = sorted((process for process in processes(root) if process.state == "Z"), key=lambda one: one.started)
+    seen = _zombies(root)
     if not seen:
         return Picture([], [])
     until = time.monotonic() + MOMENT
@@ -113,7 +132,8 @@ def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of
     neglects: dict[tuple[int, bool], zombies.Neglect] = {}
     gone, threads = [], []
     for one in seen:
-        if not one.is_dead:
+        now = one if one.is_dead else procfs.process(one.pid)  # its other threads may have been about to end
+        if now and not now.is_dead:
             threads.append(Zombie(one, Kind.THREADS, age[one.pid], is_there=True))
         elif zombies.add(neglects, one) is None:
             gone.append(Zombie(one, Kind.REAPING, age[one.pid], is_there=False))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 
 from pyinit import words
 from pyinit.ctl import arguments, picture
@@ -35,6 +36,8 @@ def run(chosen: argparse.Namespace) -> int:
     """Print what is there; 1 if zombies are."""
     seen = picture.take(chosen.pid)
     print(_as_json(seen) if chosen.json else _as_text(seen))
+    if picture.hides_others():
+        print("pyinitctl: /proc hides the processes of other users (hidepid): root sees all", file=sys.stderr)
     return 1 if seen.waiting else 0
 
 

@@ -48,10 +48,10 @@ def test_a_dataclass_keeps_its_fields_and_nothing_else_its_annotations(tmp_path:
     """What only a type checker reads is not there; what a decorator reads is."""
     source = tmp_path / "module.py"
     source.write_text(
-        "from dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int\n    def far(self, y: int) -> int: ...\n"
+        "from dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int\n    def f(self, y: int) -> int: ...\n"
         "class Plain:\n    z: int = 1\nw: int = 2\n"
     )
     space: dict[str, Any] = {"__name__": "module"}
     exec(marshal.loads(compiled(source)[16:]), space)
     assert (space["Point"](x=3).x, space["Plain"].z, space["w"]) == (3, 1, 2)
-    assert space["Point"].far.__annotations__ == {} and space["Plain"].__annotations__ == {}
+    assert space["Point"].f.__annotations__ == {} and space["Plain"].__annotations__ == {}

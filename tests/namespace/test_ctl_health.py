@@ -1,0 +1,199 @@
+"""pyinitctl health: 0 or 1, with one line, whatever there is to be seen."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import Container, Start, eventually, python
+
+Ask = Callable[..., tuple[int, str]]
+
+OTHER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+"""As another user."""
+
+LEAK = """if True:
+    import posix, sys
+    for _ in range(3):
+        if posix.fork() == 0:
+            posix._exit(0)
+    print(flush=True)
+    sys.stdin.readline()
+"""
+"""A workload with three zombies."""
+
+
+@pytest.fixture
+def health(bin_folder: Path) -> Ask:
+    """Run ``pyinitctl health`` in a container, as Docker does; exit status and the line."""
+
+    def health(container: Container, *words: str, before: list[str] | None = None) -> tuple[int, str]:
+        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", *(before or [])]
+        return told([*enter, str(bin_folder / "pyinitctl"), "health", *words])
+
+    return health
+
+
+def told(command: list[str]) -> tuple[int, str]:
+    """Exit status, and what should be exactly one line."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.stderr == "" and done.stdout.endswith("\n") and done.stdout.count("\n") == 1, done
+    return done.returncode, done.stdout.rstrip("\n")
+
+
+def becomes(look: Callable[[], tuple[int, str]], status: int, pattern: str) -> None:
+    """Wait until what is told is this."""
+    seen: list[tuple[int, str]] = []
+
+    def look_and_compare() -> bool:
+        seen[:] = [look()]
+        return seen[0][0] == status and re.fullmatch(pattern, seen[0][1]) is not None
+
+    try:
+        eventually(look_and_compare, pattern)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it is {seen[0]}") from None
+
+
+def test_a_workload_that_runs_is_healthy(start: Start, health: Ask) -> None:
+    """With its name, and since when."""
+    container = start("--", "sleep", "60")
+    container.await_rest()
+    becomes(lambda: health(container), 0, r"healthy: sleep \(pid 2\) has been running for [0-9.]+m?s")
+
+
+def test_a_pause_is_healthy(start: Start, health: Ask) -> None:
+    """It needs no workload."""
+    container = start("--pause")
+    becomes(lambda: health(container), 0, r"healthy: pausing for [0-9.]+m?s")
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "line"),
+    [
+        (["--drain-timeout=60"], 1, r"unhealthy: pyinit is shutting down \(draining\)"),
+        (
+            ["--wait-for=all"],
+            0,
+            r"healthy: sh \(pid 2\) has ended, and pyinit stays until the last process has",
+        ),
+    ],
+)
+def test_a_container_that_is_shut_down_is_unhealthy(
+    start: Start, health: Ask, options: list[str], status: int, line: str
+) -> None:
+    """One that stays for the others is not."""
+    program = "(trap '' TERM; echo trapped; exec sleep 60) & read line"
+    container = start(*options, "--", "sh", "-c", program, stdin=subprocess.PIPE)
+    container.expect("trapped")
+    container.await_rest()
+    container.say()
+    becomes(lambda: health(container), status, line)
+
+
+def test_a_stopped_workload_is_unhealthy(start: Start, health: Ask) -> None:
+    """And healthy again when it has been continued."""
+    container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 60")
+    container.line()
+    becomes(lambda: health(container), 1, r"unhealthy: sh \(pid 2\) is stopped")
+    psutil.Process(container.init).children()[0].resume()
+    becomes(lambda: health(container), 0, r"healthy: sh \(pid 2\) .*")
+
+
+def test_a_stopped_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
+    """It reaps nobody."""
+    container = start("--", "sleep", "60")
+    becomes(lambda: health(container), 0, "healthy: .*")
+    container.signal(signal.SIGSTOP)
+    becomes(lambda: health(container), 1, r"unhealthy: pyinit \(pid 1\) is stopped")
+    container.signal(signal.SIGCONT)
+    becomes(lambda: health(container), 0, "healthy: .*")
+
+
+def test_zombies_are_told_of_and_unhealthy_if_that_is_asked_for(start: Start, health: Ask) -> None:
+    """More than so many, with the verdict on the worst parent, whose command line is not read."""
+    container = start("--", *python(LEAK), stdin=subprocess.PIPE)
+    container.line()
+    parent = r"python\S* \(pid 2\) has 3 children that it has not waited for, the oldest for [0-9.]+m?s: .*"
+    becomes(lambda: health(container), 0, rf"healthy: python\S* \(pid 2\) has been .*; 3 zombies: {parent}")
+    assert health(container, "--max-zombies=3")[0] == 0
+    becomes(lambda: health(container, "--max-zombies=2"), 1, rf"unhealthy: 3 zombies: {parent}")
+
+
+def test_old_zombies_are_unhealthy_if_that_is_asked_for(start: Start, health: Ask) -> None:
+    """One of them is enough."""
+    container = start("--", *python(LEAK), stdin=subprocess.PIPE)
+    container.line()
+    becomes(lambda: health(container, "--max-age=3600"), 0, "healthy: .*; 3 zombies: .*")
+    becomes(
+        lambda: health(container, "--max-age=0.3"),
+        1,
+        r"unhealthy: 3 zombies, 3 of them too old: python\S* \(pid 2\) has 3 children .*",
+    )
+
+
+def test_names_forge_no_second_line(start: Start, health: Ask) -> None:
+    """Neither that of the parent of a zombie nor that of the workload."""
+    name = "\x1b[1m\nhealthy"
+    program = f"open('/proc/self/comm', 'w').write({name!r})\n{LEAK}"
+    container = start("--", *python(program), stdin=subprocess.PIPE)
+    container.line()
+    becomes(
+        lambda: health(container, "--max-zombies=0"),
+        1,
+        r"unhealthy: 3 zombies: \\x1b\[1m\\x0ahealthy \(pid 2\) has 3 children .*",
+    )
+
+
+def test_a_pid_1_that_is_no_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
+    """And a pyinit below it, named, is healthy."""
+    container = start("--", "sleep", "60", before=["sh", "-c", '"$@" & echo $!; wait', "sh"])
+    pid = container.line()
+    becomes(lambda: health(container, "-p", pid), 0, r"healthy: sleep \(pid \d+\) has been running for .*")
+    status, line = health(container)
+    assert (status, line[:47]) == (1, "unhealthy: pid 1 (sh) publishes no counters: it")
+    assert health(container, "-p", "4000000") == (1, "unhealthy: there is no pid 4000000 to be seen")
+
+
+def test_another_user_is_told_whom_to_be(start: Start, health: Ask) -> None:
+    """As unhealthy: a HEALTHCHECK that cannot look is set up wrong."""
+    container = start("--", "sleep", "60")
+    becomes(lambda: health(container), 0, "healthy: .*")
+    who = "pid 1 belongs to user 0:0, and this is 12345:12345"
+    line = f"unhealthy: {who}: run pyinitctl as that user (docker exec -u 0:0)"
+    assert health(container, before=OTHER) == (1, line)
+
+
+def test_the_workload_is_found_from_the_host(start: Start, bin_folder: Path) -> None:
+    """It has another number there; and only those below that pyinit are looked at."""
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 60")
+    container.line()
+    command = [str(bin_folder / "pyinitctl"), "health", "--max-zombies=0", "-p", str(container.init)]
+    becomes(lambda: told(command), 1, r"unhealthy: sh \(pid 2\) is stopped")
+    psutil.Process(container.init).children()[0].resume()
+    becomes(lambda: told(command), 0, r"healthy: sh \(pid 2\) has been running for .*")
+    zombie.wait()
+
+
+def test_a_line_that_cannot_be_written_is_unhealthy(start: Start, health: Ask, bin_folder: Path) -> None:
+    """1, and no other status."""
+    container = start("--", "sleep", "60")
+    becomes(lambda: health(container), 0, "healthy: .*")
+    enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*enter, str(bin_folder / "pyinitctl"), "health"], stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("words", [["--max-zombies=-1"], ["--max-age=x"], ["-p", "0"], ["--max-zombies"]])
+def test_a_wrong_word_is_a_usage_error(bin_folder: Path, words: list[str]) -> None:
+    """2, as everywhere."""
+    done = subprocess.run([str(bin_folder / "pyinitctl"), "health", *words], capture_output=True)
+    assert (done.returncode, done.stdout) == (2, b"")

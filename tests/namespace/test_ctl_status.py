@@ -1,0 +1,334 @@
+"""pyinitctl status: what a running pyinit tells of itself, and why not where it may not be asked."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+import pyinit
+
+from .conftest import Container, Start, eventually, python
+
+Ask = Callable[..., subprocess.CompletedProcess[str]]
+Told = Callable[..., dict[str, Any]]
+
+OTHER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+"""As another user."""
+
+WITHOUT_PTRACE = ["setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace"]
+"""As docker exec has it: root may look into its own kind only."""
+
+
+@pytest.fixture
+def ask(bin_folder: Path) -> Ask:
+    """Run ``pyinitctl status`` in a container, as ``docker exec`` does; ``before`` are words put in front of it."""
+
+    def ask(container: Container, *words: str, before: tuple[str, ...] | list[str] = ()) -> Any:
+        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", *before]
+        command = [*enter, str(bin_folder / "pyinitctl"), "status", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+    return ask
+
+
+@pytest.fixture
+def told(ask: Ask) -> Told:
+    """What ``status --json`` tells."""
+
+    def told(container: Container, *words: str, before: list[str] | None = None) -> dict[str, Any]:
+        done = ask(container, "--json", *words, before=before or ())
+        return dict(json.loads(done.stdout)) if done.returncode == 0 else {"stage": done.stderr}
+
+    return told
+
+
+def becomes(look: Callable[[], object], wanted: object) -> None:
+    """Wait until what is looked at is as wanted."""
+    seen: list[object] = []
+
+    def look_and_keep() -> bool:
+        seen[:] = [look()]
+        return seen[0] == wanted
+
+    try:
+        eventually(look_and_keep, f"{wanted}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it is {seen[0]}") from None
+
+
+def is_published(container: Container, ask: Ask) -> None:
+    """Wait until there are counters."""
+    becomes(lambda: ask(container).returncode, 0)
+
+
+def test_it_shows_the_workload_and_what_was_reaped(start: Start, ask: Ask, told: Told) -> None:
+    """Both for people and for programs."""
+    container = start("--", "sh", "-c", "for i in 1 2 3; do (true &); done; read line", stdin=subprocess.PIPE)
+    container.await_rest()
+    becomes(lambda: told(container).get("orphans_reaped"), 3)
+    seen = told(container)
+    assert (seen["version"], seen["pid"], seen["stage"]) == (pyinit.__version__, 1, "running")
+    workload = seen["workload"]
+    assert (workload["pid"], workload["name"], workload["status"], workload["killed_by"]) == (2, "sh", None, None)
+    assert workload["ended_seconds_ago"] is None
+    assert 0 < workload["seconds"] == seen["uptime_seconds"] < 60
+    assert (seen["log_lines_dropped"], seen["signals_forwarded"]) == (0, [])
+    lines = ask(container).stdout.splitlines()
+    assert lines[0] == f"pyinit    {pyinit.__version__}, pid 1"
+    assert lines[1].startswith("workload  sh (pid 2), running for ")
+    assert lines[2:] == [
+        "stage     running",
+        "orphans   3 reaped",
+        "log       0 lines dropped",
+        "signals   none forwarded",
+    ]
+
+
+def test_it_tells_who_sent_a_signal(start: Start, ask: Ask, told: Told) -> None:
+    """From inside and from outside of the PID namespace; looked up while the sender is there, or by its number."""
+    program = "trap : HUP USR1 TERM; kill -HUP 1; kill -HUP 1; echo sent; while :; do read line; done"
+    container = start("--", "sh", "-c", program, stdin=subprocess.PIPE)
+    container.expect("sent")
+    container.await_rest()
+    container.signal(signal.SIGUSR1)
+    container.signal(signal.SIGTERM)
+
+    def senders() -> list[list[object]]:
+        names = ("signal", "sender_pid", "sender_uid", "origin")
+        forwarded = told(container).get("signals_forwarded", [])
+        return sorted([one[name] for name in names] for one in forwarded)
+
+    becomes(
+        senders,
+        [
+            ["SIGHUP", 2, 0, "from pid 2 (sh, uid 0)"],
+            ["SIGTERM", 0, 0, "from outside the container"],
+            ["SIGUSR1", 0, 0, "from outside the container"],
+        ],
+    )
+    lines = ask(container).stdout.splitlines()[5:]
+    assert lines[0].startswith("signals   SIG") and all(line.startswith("          SIG") for line in lines[1:])
+    assert any("SIGTERM 1 time, from outside the container, " in line and line.endswith(" ago") for line in lines)
+
+
+def test_a_number_that_was_given_again_is_not_taken_for_the_sender(start: Start, told: Told) -> None:
+    """The sender has gone, and who has its number now was started later."""
+    program = """
+        trap : HUP
+        sh -c 'echo $$; kill -HUP 1'
+        until read pid && test "$pid"; do :; done
+        for i in 1 2 3 4 5 6 7 8 9; do
+            echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 60 & test $! = $pid && break
+        done
+        echo $!; while :; do read line; done
+    """
+    container = start("--", "sh", "-c", program, stdin=subprocess.PIPE)
+    pid = container.line()
+    becomes(lambda: [one["signal"] for one in told(container).get("signals_forwarded", [])], ["SIGHUP"])
+    container.say(pid)
+    container.expect(pid)
+    (seen,) = told(container)["signals_forwarded"]
+    assert seen["origin"] == f"from pid {pid} (uid 0)"
+
+
+@pytest.mark.parametrize(
+    ("options", "stage", "words"),
+    [
+        (["--drain-timeout=60"], "draining", "draining: those who are left have been asked to end"),
+        (["--wait-for=all"], "staying", "staying until the last process has ended"),
+    ],
+)
+def test_it_shows_the_stages_of_the_end(
+    start: Start, ask: Ask, told: Told, options: list[str], stage: str, words: str
+) -> None:
+    """And how the workload ended."""
+    program = "(trap '' TERM; echo trapped; exec sleep 60) & read line; exit 3"
+    container = start(*options, "--", "sh", "-c", program, stdin=subprocess.PIPE)
+    container.expect("trapped")
+    container.await_rest()
+    container.say()
+    becomes(lambda: told(container)["stage"], stage)
+    workload = told(container)["workload"]
+    assert (workload["status"], workload["killed_by"]) == (3, None)
+    assert 0 < workload["ended_seconds_ago"] < 60
+    lines = ask(container).stdout.splitlines()
+    assert lines[1].startswith("workload  sh (pid 2) exited with 3 after ")
+    assert lines[2] == f"stage     {words}"
+
+
+def test_it_shows_what_signal_ended_the_workload(start: Start, told: Told) -> None:
+    """Its status is that of a shell."""
+    container = start("--wait-for=all", "--", "sh", "-c", "sleep 60 & kill -KILL $$", stdout=subprocess.DEVNULL)
+    becomes(lambda: told(container)["stage"], "staying")
+    workload = told(container)["workload"]
+    assert (workload["status"], workload["killed_by"]) == (137, "SIGKILL")
+
+
+def test_a_pause_has_no_workload(start: Start, ask: Ask, told: Told) -> None:
+    """And its end is none of a workload."""
+    container = start("--pause")
+    is_published(container, ask)
+    seen = told(container)
+    assert (seen["workload"], seen["stage"]) == (None, "running")
+    assert ask(container).stdout.splitlines()[1].startswith("workload  none (--pause), for ")
+    assert "\npyinit_workload_up " not in ask(container, "--prometheus").stdout
+
+
+def test_prometheus_and_openmetrics_read_the_metrics(start: Start, ask: Ask, told: Told) -> None:
+    """Both parsers find all of them, zombies included."""
+    program = """if True:
+        import os, signal, time
+        signal.signal(signal.SIGHUP, lambda *_: None)
+        for _ in range(3):
+            if os.fork() == 0:
+                os._exit(0)
+        if os.fork() == 0:
+            if os.fork() == 0:
+                os._exit(0)
+            os._exit(0)
+        os.kill(1, signal.SIGHUP)
+        while True:
+            time.sleep(60)
+    """
+    container = start("--", *python(program.replace("import os, signal", "import posix as os, _signal as signal")))
+    becomes(lambda: told(container).get("orphans_reaped"), 1)
+    becomes(lambda: [one["count"] for one in told(container)["signals_forwarded"]], [1])
+    text = ask(container, "--prometheus").stdout
+    newer = list(openmetrics.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
+    assert {one.type for one in newer if one.documentation} == {"gauge", "counter"} == {one.type for one in newer}
+    for found in (list(text_string_to_metric_families(text)), newer):
+        samples = {(sample.name, *sample.labels.values()): sample.value for one in found for sample in one.samples}
+        assert 0 < samples.pop(("pyinit_uptime_seconds",)) < 60
+        assert samples == {
+            ("pyinit_info", pyinit.__version__): 1,
+            ("pyinit_workload_up",): 1,
+            ("pyinit_stage", "running"): 1,
+            ("pyinit_stage", "staying"): 0,
+            ("pyinit_stage", "draining"): 0,
+            ("pyinit_stage", "killing"): 0,
+            ("pyinit_stage", "over"): 0,
+            ("pyinit_orphans_reaped_total",): 1,
+            ("pyinit_signals_forwarded_total", "SIGHUP"): 1,
+            ("pyinit_log_lines_dropped_total",): 0,
+            ("pyinit_zombies",): 4,
+        }
+
+
+def test_a_pyinit_that_is_not_pid_1_is_named(start: Start, ask: Ask, told: Told) -> None:
+    """And a PID 1 that is none is said to be none."""
+    before = ["sh", "-c", '"$@" & echo $!; wait', "sh"]
+    container = start("--", "sleep", "60", before=before)
+    pid = container.line()
+    becomes(lambda: told(container, "-p", pid).get("pid"), int(pid))
+    assert told(container, "-p", pid)["workload"]["name"] == "sleep"
+    done = ask(container)
+    assert (done.returncode, done.stdout) == (3, "")
+    complaint = "publishes no counters: it is no pyinit (name one with -p PID), or has only just started"
+    assert done.stderr == f"pyinitctl: pid 1 (sh) {complaint}\n"
+
+
+def test_a_pyinit_is_looked_at_from_the_host(start: Start, bin_folder: Path) -> None:
+    """By its pid there; the pids that it tells of are those of its own PID namespace."""
+    container = start("--", "sleep", "60")
+    container.await_rest()
+    command = [str(bin_folder / "pyinitctl"), "status", "--json", "-p", str(container.init)]
+    becomes(lambda: subprocess.run(command, capture_output=True).returncode, 0)
+    seen = json.loads(subprocess.run(command, capture_output=True).stdout)
+    assert (seen["pid"], seen["workload"]["pid"]) == (1, 2)
+
+
+def test_another_user_is_told_whom_to_be(start: Start, ask: Ask) -> None:
+    """One line, and 3."""
+    container = start("--", "sleep", "60")
+    is_published(container, ask)
+    done = ask(container, before=OTHER)
+    who = "pid 1 belongs to user 0:0, and this is 12345:12345"
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"pyinitctl: {who}: run pyinitctl as that user (docker exec -u 0:0)\n"
+
+
+def test_the_same_user_may_look_and_root_without_capabilities_may_not(start: Start, ask: Ask) -> None:
+    """In a container that runs as a user, as most should."""
+    container = start("--", "sleep", "60", before=OTHER)
+    becomes(lambda: ask(container, before=OTHER).returncode, 0)
+    done = ask(container, before=WITHOUT_PTRACE)
+    who = "pid 1 belongs to user 12345:12345, and this is 0:0"
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"pyinitctl: {who}: run pyinitctl as that user (docker exec -u 12345:12345)\n",
+    )
+    container.signal(signal.SIGKILL)  # the end of unshare does not end it: the other user has not inherited that
+
+
+def test_a_user_with_fewer_capabilities_is_told_so(start: Start, ask: Ask) -> None:
+    """The user is the right one."""
+    container = start("--", "sleep", "60")
+    is_published(container, ask)
+    done = ask(container, before=WITHOUT_PTRACE)
+    reason = "it has capabilities that this process lacks"
+    assert (done.returncode, done.stderr) == (3, f"pyinitctl: pid 1 may not be looked into: {reason}\n")
+
+
+def test_a_proc_that_hides_processes_is_told_of(start: Start, ask: Ask) -> None:
+    """Mounted with hidepid=2, it shows others nothing."""
+    hide = ["sh", "-c", 'mount -o remount,hidepid=2 /proc && exec "$@"', "sh"]
+    container = start("--", "sleep", "60", before=hide)
+    is_published(container, ask)
+    done = ask(container, before=OTHER)
+    assert (done.returncode, done.stderr) == (
+        3,
+        "pyinitctl: /proc is mounted with hidepid, and does not show pid 1 to uid 12345: "
+        "run pyinitctl as the user whom that process belongs to (docker exec -u)\n",
+    )
+
+
+def test_the_proc_of_another_namespace_is_not_looked_at(start: Start, ask: Ask, bin_folder: Path) -> None:
+    """Its PID 1 is somebody else."""
+    container = start("--", "sleep", "60")
+    is_published(container, ask)
+    command = ["nsenter", f"--target={container.init}", "--pid", "--", str(bin_folder / "pyinitctl"), "status"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    complaint = "/proc is not mounted, or is that of another PID namespace"
+    assert (done.returncode, done.stderr) == (3, f"pyinitctl: {complaint}\n")
+
+
+def test_a_file_size_limit_of_nothing_disturbs_nobody(start: Start, ask: Ask) -> None:
+    """The counters cannot be written then, and that is all."""
+    program = "trap 'exit 5' TERM; (true &); echo ready; while :; do read line; done"
+    limited = ["prlimit", "--fsize=0"]
+    container = start("-v", "--", "sh", "-c", program, before=limited, stdin=subprocess.PIPE)
+    container.expect("ready")
+    container.await_rest()
+    done = ask(container)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.endswith("cannot be read: they are being written all the time, or are damaged\n")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert ended.status == 5
+    assert "SIGXFSZ" not in ended.err and "carrying on" not in ended.err
+
+
+@pytest.mark.parametrize(("closed", "options"), [("<&-", []), (">&-", []), ("2>&-", ["-vvv"])])
+def test_the_counters_may_get_the_number_of_a_closed_descriptor(
+    start: Start, told: Told, closed: str, options: list[str]
+) -> None:
+    """No line of the log is written over them, and nothing of them gets elsewhere."""
+    before = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    container = start(*options, "--", "sh", "-c", "trap : HUP; while :; do sleep 0.1; done", before=before)
+    becomes(lambda: told(container).get("version"), pyinit.__version__)
+    container.await_rest()
+    for _ in range(3):
+        container.signal(signal.SIGHUP)
+        count = len(told(container)["signals_forwarded"])
+        assert count in (0, 1)
+    becomes(lambda: [one["signal"] for one in told(container)["signals_forwarded"]], ["SIGHUP"])
+    assert os.readlink(f"/proc/{container.init}/fd/{'<>2'.index(closed[0])}") == "/memfd:pyinit-status (deleted)"
+    container.signal(signal.SIGKILL)
+    assert "pyinit-status" not in (seen := container.end()).out + seen.err

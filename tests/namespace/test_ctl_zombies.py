@@ -1,0 +1,659 @@
+"""``pyinitctl zombies``: whose zombies these are."""
+
+import json
+import os
+import re
+import resource
+import signal
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyinit.ctl import picture
+from tests.compiler import compile_c
+
+from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Start, eventually, python
+
+C = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static pid_t target;
+
+static void ready(void) {
+    if (write(1, "ready\n", 6) != 6)
+        _exit(9);
+}
+
+static void *wait_for_ever(void *unused) {
+    ready();
+    for (;;)
+        pause();
+    return unused;
+}
+
+static void *trace(void *unused) {
+    if (ptrace(PTRACE_SEIZE, target, 0, 0))
+        _exit(8);
+    kill(target, SIGKILL);
+    return wait_for_ever(unused);
+}
+
+int main(int count, char **words) {
+    pthread_t thread;
+    const char *what = words[1];
+    if (!strcmp(what, "leak")) {  /* LIVE DEAD: so many children each, the live ones first */
+        for (int live = atoi(words[2]); live > 0; live--)
+            if (!fork())
+                wait_for_ever(NULL);
+        for (int dead = atoi(words[3]); dead > 0; dead--)
+            if (!fork())
+                _exit(0);
+        wait_for_ever(NULL);
+    }
+    if (!strcmp(what, "storm"))  /* short lives, all of them reaped: by their parent, and by the init */
+        for (ready();;) {
+            for (int one = 0; one < 20; one++)
+                if (!fork()) {
+                    if (one % 2)
+                        fork();
+                    _exit(0);
+                }
+            while (waitpid(-1, NULL, 0) > 0)
+                ;
+        }
+    if (!strcmp(what, "threads")) {  /* the main thread ends before another */
+        pthread_create(&thread, NULL, wait_for_ever, NULL);
+        pthread_exit(NULL);
+    }
+    if (!strcmp(what, "trace")) {  /* somebody else's child; "by-thread": by one that is not the main thread */
+        int ends[2];
+        if (pipe(ends))
+            _exit(7);
+        if (!fork()) {
+            prctl(PR_SET_NAME, "the-parent");
+            if (!(target = fork()))
+                for (;;)
+                    pause();
+            if (write(ends[1], &target, sizeof target) < 0)
+                _exit(6);
+            for (;;)
+                waitpid(target, NULL, 0);
+        }
+        if (read(ends[0], &target, sizeof target) != sizeof target)
+            _exit(5);
+        if (count < 3)
+            trace(NULL);
+        pthread_create(&thread, NULL, trace, NULL);
+        for (;;)
+            pause();
+    }
+    if (!strcmp(what, "named")) {  /* PARENT CHILD: both get such a name */
+        prctl(PR_SET_NAME, words[2]);
+        if (!fork()) {
+            prctl(PR_SET_NAME, words[3]);
+            _exit(0);
+        }
+        wait_for_ever(NULL);
+    }
+    return 4;
+}
+"""
+
+LEAKS = {
+    "os.fork": """if True:
+        import os, time
+        for _ in range(3):
+            os.fork() or os._exit(0)
+        time.sleep(1000)
+    """,
+    "multiprocessing": """if True:
+        import multiprocessing, time
+        fork = multiprocessing.get_context("fork")
+        processes = [fork.Process(target=int) for _ in range(3)]
+        processes[0].start()  # (start() itself waits for those that have ended)
+        for process in processes[1:]:
+            process._popen = process._Popen(process)
+        time.sleep(1000)
+    """,
+    "subprocess": """if True:
+        import subprocess, time
+        kept = [subprocess.Popen(["true"]) for _ in range(3)]
+        time.sleep(1000)
+    """,
+}
+
+needs_sched = pytest.mark.skipif(not Path("/proc/self/sched").exists(), reason="this kernel has no /proc/PID/sched")
+
+
+@pytest.fixture(scope="session")
+def zoo(bin_folder: Path) -> str:
+    """The program in C; what it does is its first argument."""
+    return str(compile_c(C, bin_folder.parent / "zoo", "-pthread"))
+
+
+Look = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def look(bin_folder: Path) -> Look:
+    """Run ``pyinitctl zombies`` in a container, from outside as ``docker exec`` does it."""
+
+    def look(container: Container, *words: str, before: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
+        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--wd=/", "--", *before]
+        command = [*enter, str(bin_folder / "pyinitctl"), "zombies", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+    return look
+
+
+@pytest.fixture
+def bare() -> Iterator[Start]:
+    """Start a program, and no init, as PID 1."""
+    containers: list[Container] = []
+
+    def bare(*words: str, **popen: object) -> Container:
+        containers.append(Container([*UNSHARE, *words], **popen))
+        return containers[-1]
+
+    yield bare
+    for container in containers:
+        container.process.kill()
+        container.process.communicate()
+
+
+def await_zombies(container: Container, count: int) -> None:
+    """Wait until so many are there."""
+    init = psutil.Process(container.init)
+
+    def there() -> bool:
+        found = 0
+        for process in init.children(recursive=True):
+            try:
+                found += process.status() == psutil.STATUS_ZOMBIE
+            except psutil.NoSuchProcess:
+                continue
+        return found == count
+
+    eventually(there, f"{count} zombies")
+
+
+def outside(container: Container, pid: int) -> int:
+    """The pid, as it is seen from outside, of who is `pid` in the container."""
+    for process in psutil.Process(container.init).children(recursive=True):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        if re.search(rf"^NSpid:.*\t{pid}$", status, re.MULTILINE):
+            return process.pid
+    raise AssertionError(f"there is no pid {pid} in the container")
+
+
+def told(done: "subprocess.CompletedProcess[str]", status: int = 1) -> dict[str, list[dict[str, object]]]:
+    """What ``--json`` says."""
+    assert (done.returncode, done.stderr) == (status, ""), done
+    assert done.stdout.isascii() and done.stdout.count("\n") == 1
+    found: dict[str, list[dict[str, object]]] = json.loads(done.stdout)
+    return found
+
+
+def number(value: object) -> float:
+    """It is one."""
+    assert isinstance(value, int | float)
+    return value
+
+
+def test_no_zombies_is_status_0(start: Start, look: Look) -> None:
+    """In words, and as JSON."""
+    container = start("--", "sleep", "1000")
+    container.await_rest()
+    done = look(container)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "no zombies\n", "")
+    assert told(look(container, "--json"), status=0) == {"zombies": [], "verdicts": []}
+
+
+ADVICE = "it should call wait() or join(), or handle SIGCHLD"
+
+
+@pytest.mark.parametrize("way", [*LEAKS, "sh", "C"])
+def test_the_parent_that_does_not_wait_is_named(start: Start, look: Look, zoo: str, tmp_path: Path, way: str) -> None:
+    """Its command, its pid, how many children, for how long, and what it should do."""
+    count, children = 3, "3 children"
+    since = "the oldest for"
+    if way == "sh":
+        # The one who executes sleep stays the parent of what its shell has started.
+        count, children, since = 1, "1 child", "for"
+        command, words = r"sleep 1000", ["sh", "-c", "(true & exec sleep 1000)"]
+    elif way == "C":
+        command, words = r"zoo leak 0 3", [zoo, "leak", "0", "3"]
+    else:
+        (tmp_path / "worker.py").write_text(LEAKS[way])
+        words = [INTERPRETER, "worker.py"]
+        command = rf"{re.escape(Path(INTERPRETER).name)} worker\.py"
+    container = start("--", *words, cwd=tmp_path)
+    await_zombies(container, count)
+    done = look(container)
+    assert (done.returncode, done.stderr) == (1, "")
+    header, *rows, blank, total, verdict = done.stdout.splitlines()
+    age = r"(at most )?(\d+ms|\d+\.\ds)"
+    found = re.fullmatch(
+        rf"{command} \(pid (\d+)\) has {children} that it has not waited for, {since} {age}: {re.escape(ADVICE)}",
+        verdict,
+    )
+    assert found, done.stdout
+    assert header.split() == ["PID", "PPID", "AGE", "NAME"]
+    assert len(rows) == count
+    for row in rows:
+        assert re.fullmatch(rf" *\d+ +{found[1]}  +{age}  \S+ +waits for its parent", row), done.stdout
+    assert (blank, total) == ("", "1 zombie" if count == 1 else f"{count} zombies")
+
+    seen = told(look(container, "--json"))
+    assert {(one["parent"], one["kind"]) for one in seen["zombies"]} == {(int(found[1]), "unreaped")}
+    assert len(seen["zombies"]) == count
+    [judged] = seen["verdicts"]
+    assert (judged["pid"], judged["kind"], judged["zombies"]) == (int(found[1]), "unreaped", count)
+    assert str(judged["name"]) in str(judged["verdict"])
+
+
+def test_the_help_has_an_example(start: Start, look: Look) -> None:
+    """And the exit statuses."""
+    container = start("--", "sleep", "1000")
+    container.await_rest()
+    done = look(container, "--help")
+    assert done.returncode == 0
+    assert "example: docker exec app pyinitctl zombies" in done.stdout and "exit status: 0 if" in done.stdout
+
+
+def test_with_a_pid_only_those_below_it_count(start: Start, look: Look, zoo: str) -> None:
+    """A pid that is not there is status 3, one that is none a usage error."""
+    container = start("--", "sh", "-c", f"{zoo} leak 0 2 & {zoo} leak 0 5 & wait")
+    await_zombies(container, 7)
+    verdicts = told(look(container, "--json"))["verdicts"]
+    assert [verdict["zombies"] for verdict in verdicts] == [5, 2]
+    for verdict in verdicts:
+        seen = told(look(container, "--json", "-p", str(verdict["pid"])))
+        assert [one["zombies"] for one in seen["verdicts"]] == [verdict["zombies"]]
+        assert len(seen["zombies"]) == verdict["zombies"]
+    missing = look(container, "-p", "99999")
+    assert (missing.returncode, missing.stdout) == (3, "")
+    assert missing.stderr == "pyinitctl: there is no pid 99999 to be seen\n"
+    for wrong in (["-p", "0"], ["-p", "x"], ["--no-such"], ["word"]):
+        assert look(container, *wrong).returncode == 2
+
+
+DYING = """if True:
+    import os, signal, time
+    def wait_on(processor):
+        'A child there that waits to be killed.'
+        pid = os.fork()
+        if pid == 0:
+            signal.pause()
+        os.sched_setaffinity(pid, [processor])
+        return pid
+    children = [wait_on(processor) for _ in range(2) for processor in sorted(os.sched_getaffinity(0))]
+    for turn, pid in enumerate(children):
+        if turn == len(children) // 2:
+            time.sleep(1.2)  # which the ages of those before have to show, and those of the others must not
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        print(pid, time.monotonic(), flush=True)
+    print("ready", flush=True)
+    time.sleep(1000)
+"""
+
+
+@needs_sched
+def test_the_age_is_that_of_the_zombie_and_not_of_the_process(start: Start, look: Look) -> None:
+    """To 0.3 s, on whichever processor it ended, and however long it had lived."""
+    container = start("--", *python(DYING))
+    died: dict[int, float] = {}
+    while (line := container.line()) != "ready":
+        died[int(line.split()[0])] = float(line.split()[1])
+    assert len(died) >= 2
+    before = time.monotonic()
+    seen = told(look(container, "--json"))["zombies"]
+    after = time.monotonic()
+    assert {one["pid"] for one in seen} == set(died)
+    for one in seen:
+        death = died[int(number(one["pid"]))]
+        assert one["age_is_exact"] is True
+        assert before - death - 0.3 < number(one["age_seconds"]) < after - death + 0.3, (one, before - death)
+
+
+@needs_sched
+def test_where_the_kernel_does_not_tell_the_age_is_the_most_it_can_be(start: Start, look: Look) -> None:
+    """No /proc/PID/sched: it cannot have been a zombie for longer than since its start."""
+    container = start("--", *python("import os, time; os.fork() or os._exit(0); time.sleep(1000)"))
+    await_zombies(container, 1)
+    [zombie] = told(look(container, "--json"))["zombies"]
+    hide = f'mount --bind /dev/null /proc/{zombie["pid"]}/sched && exec "$@"'
+    before = ["unshare", "--mount", "sh", "-c", hide, "sh"]
+    seen = told(look(container, "--json", before=before))
+    assert [one["age_is_exact"] for one in seen["zombies"]] == [False]
+    assert [one["oldest_is_exact"] for one in seen["verdicts"]] == [False]
+    assert number(seen["zombies"][0]["age_seconds"]) >= number(zombie["age_seconds"])
+    done = look(container, before=before)
+    assert re.search(r"^ *\d+ +\d+  at most \S+  \S+  waits for its parent$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"has not waited for, for at most \S+: it should", done.stdout), done.stdout
+
+
+def test_a_process_whose_main_thread_has_ended_is_no_zombie(start: Start, look: Look, zoo: str) -> None:
+    """/proc shows it as one; the others of its threads live on."""
+    container = start("--", zoo, "threads", stdout=subprocess.PIPE)
+    container.expect("ready")
+    await_zombies(container, 1)
+    done = look(container)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1].endswith("zoo   no zombie: other threads of it live on"), done.stdout
+    assert done.stdout.splitlines()[2:] == ["", "0 zombies"]
+    seen = told(look(container, "--json"), status=0)
+    assert [one["kind"] for one in seen["zombies"]] == ["threads"]
+    assert seen["verdicts"] == []
+
+
+@pytest.mark.parametrize("by_thread", [[], ["by-thread"]])
+def test_a_tracer_that_does_not_wait_is_named_and_not_the_parent(
+    start: Start, look: Look, zoo: str, by_thread: list[str]
+) -> None:
+    """The parent waits, and cannot be told before the tracer has been; which may be a thread of some process."""
+    container = start("--", zoo, "trace", *by_thread, stdout=subprocess.PIPE)
+    container.expect("ready")
+    await_zombies(container, 1)
+    seen = told(look(container, "--json"))
+    [zombie], [verdict] = seen["zombies"], seen["verdicts"]
+    assert (zombie["kind"], verdict["kind"], verdict["zombies"]) == ("traced", "traced", 1)
+    assert zombie["parent"] != verdict["pid"]
+    name = " ".join(["zoo", "trace", *by_thread])
+    assert re.fullmatch(
+        rf"{name} \(pid {verdict['pid']}\) traces 1 process that ended and that it has not waited for, for [^:]+: "
+        "no parent can before it has, so end the tracing",
+        str(verdict["verdict"]),
+    ), verdict
+    assert (
+        Path(f"/proc/{outside(container, int(number(verdict['pid'])))}/status").read_text().startswith("Name:\tzoo\n")
+    )
+    assert " waits for its tracer\n" in look(container).stdout
+
+
+def test_who_is_reaped_while_we_look_was_about_to_be(start: Start, look: Look) -> None:
+    """A parent that reaps each child some time after it ended is in order."""
+    program = """if True:
+        import os, time
+        while True:
+            pid = os.fork() or os._exit(0)
+            time.sleep(0.05)
+            os.waitpid(pid, 0)
+    """
+    container = start("--", *python(program))
+    container.await_rest()
+    looks = [look(container) for _ in range(10)]
+    fine = [done.stdout for done in looks if done.returncode == 0 and "about to be reaped" in done.stdout]
+    assert len(fine) >= 5, looks
+    for text in fine:
+        assert re.fullmatch(r" *PID +PPID +AGE  NAME\n *\d+ .*  about to be reaped\n\n0 zombies\n", text), text
+
+
+def test_a_stopped_parent_cannot_wait(start: Start, look: Look, zoo: str) -> None:
+    """That is what it is told, and not to mend its program."""
+    container = start("--", "sh", "-c", f"{zoo} leak 0 2 & wait")
+    await_zombies(container, 2)
+    [verdict] = told(look(container, "--json"))["verdicts"]
+    parent = outside(container, int(number(verdict["pid"])))
+    os.kill(parent, signal.SIGSTOP)
+    eventually(lambda: psutil.Process(parent).status() == psutil.STATUS_STOPPED, "the parent has stopped")
+    done = look(container)
+    assert done.returncode == 1
+    assert done.stdout.endswith(": it is stopped, and can wait when it has been continued (SIGCONT)\n"), done.stdout
+
+
+def test_pid_1_that_is_no_init_is_told_to_have_one(bare: Start, look: Look) -> None:
+    """It gets every orphan of the container, whatever its own program does."""
+    program = """if True:
+        import os, time
+        if os.fork() == 0:
+            os.fork()
+            os._exit(0)
+        os.wait()  # for one of the two
+        time.sleep(1000)
+    """
+    container = bare(*python(program))
+    await_zombies(container, 1)
+    done = look(container)
+    assert done.returncode == 1
+    verdict = done.stdout.splitlines()[-1]
+    assert verdict.endswith(": it is PID 1, and is given every orphan: run it under an init, such as pyinit"), verdict
+    assert "(pid 1) has 1 child that it has not waited for" in verdict
+
+
+def test_zombies_of_pyinit_are_there_only_while_it_cannot_run(start: Start, look: Look) -> None:
+    """Stopped from outside; it reaps as soon as it goes on."""
+    orphan = "exec 3<&0; (sh -c 'read line' <&3 &); exec sleep 1000"
+    container = start("--", "sh", "-c", orphan, stdin=subprocess.PIPE)
+    container.await_rest()
+    os.kill(container.init, signal.SIGSTOP)
+    eventually(lambda: psutil.Process(container.init).status() == psutil.STATUS_STOPPED, "pyinit has stopped")
+    container.say("end")
+    await_zombies(container, 1)
+    seen = told(look(container, "--json"))
+    [verdict] = seen["verdicts"]
+    assert (verdict["pid"], verdict["kind"], verdict["zombies"]) == (1, "unreaped", 1)
+    assert str(verdict["verdict"]).endswith(": it is stopped, and can wait when it has been continued (SIGCONT)")
+    os.kill(container.init, signal.SIGCONT)
+    eventually(lambda: look(container).stdout == "no zombies\n", "pyinit has reaped it")
+
+
+def test_who_came_from_outside_is_the_engines_to_wait_for(start: Start, look: Look) -> None:
+    """``docker exec`` starts a process whose parent is outside: nobody in the container can reap it."""
+    container = start("--", "sleep", "1000")
+    container.await_rest()
+    engine = subprocess.Popen(
+        ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", "sh", "-c", "echo ready; read line"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert engine.stdout is not None and engine.stdin is not None
+        assert engine.stdout.readline() == b"ready\n"
+        [child] = psutil.Process(engine.pid).children()
+        engine.send_signal(signal.SIGSTOP)
+        eventually(lambda: psutil.Process(engine.pid).status() == psutil.STATUS_STOPPED, "the engine has stopped")
+        engine.stdin.close()
+        eventually(lambda: child.status() == psutil.STATUS_ZOMBIE, "it has ended")
+        done = look(container)
+        seen = told(look(container, "--json"))
+    finally:
+        engine.kill()
+        engine.wait()
+    assert done.returncode == 1
+    assert re.search(
+        r"^a process outside of this PID namespace has 1 child that it has not waited for, for [^:]+: "
+        r"the container engine has started it \(docker exec\), and is to wait for it$",
+        done.stdout,
+        re.MULTILINE,
+    ), done.stdout
+    assert [(one["pid"], one["zombies"]) for one in seen["verdicts"]] == [(0, 1)]
+
+
+NOBODY = [
+    "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+    "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",  # the interpreter may be root's
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["hidepid=1", "hidepid=2"])
+def test_where_proc_hides_processes_that_is_said(start: Start, look: Look, zoo: str, option: str) -> None:
+    """What can be seen is told, and what cannot is no error; root sees all."""
+    user = " ".join(NOBODY[:4])
+    lone = f"({user} true & exec sleep 1000)"
+    container = start("--", "sh", "-c", f"{zoo} leak 0 2 & {user} {zoo} leak 0 3 & {lone} & wait")
+    await_zombies(container, 6)
+    subprocess.run(
+        ["nsenter", f"--target={container.init}", "--mount", "--", "mount", "-o", f"remount,{option}", "/proc"],
+        check=True,
+    )
+    line = "pyinitctl: /proc hides the processes of other users (hidepid): root sees all\n"
+    done = look(container, before=NOBODY)
+    assert (done.returncode, done.stderr) == (1, line)
+    verdicts = done.stdout.splitlines()[-2:]
+    assert re.match(r"zoo leak 0 3 \(pid \d+\) has 3 children that", verdicts[0]), done.stdout
+    assert re.match(r"a process that cannot be seen \(pid \d+\) has 1 child that", verdicts[1]), done.stdout
+    assert "\n4 zombies\n" in done.stdout
+    as_json = look(container, "--json", before=NOBODY)
+    assert as_json.stderr == line
+    assert len(json.loads(as_json.stdout)["zombies"]) == 4
+    assert len(told(look(container, "--json"))["zombies"]) == 6
+
+
+def test_without_a_proc_of_this_namespace_nothing_can_be_seen(bin_folder: Path) -> None:
+    """Not mounted, or that of another PID namespace: status 3 and one line."""
+    program = str(bin_folder / "pyinitctl")
+    missing = [*UNSHARE, "sh", "-c", 'umount -l /proc && "$@"', "sh", program, "zombies"]
+    other = ["unshare", "--pid", "--fork", "--kill-child", program, "zombies", "--json"]
+    for command in (missing, other):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        assert (done.returncode, done.stdout) == (3, ""), done
+        assert done.stderr == "pyinitctl: /proc is not mounted, or is that of another PID namespace\n"
+
+
+HOSTILE = [
+    b"two\nlines",
+    b"\x1b[31mred\x1b[0m",
+    b"\x1b]0;title\x07",
+    b") Z 1 (",
+    b") S 1 1 1 0",
+    b"((( [x] )))",
+    b" spaces  all ",
+    b"\xff\xfe\x80bad",
+    b"\xe2\x80\xaeright-left",
+    b"\xe2\x80\xa8line\xe2\x80\xa9",
+    b"\xc2\x85\xc2\x9b31m",
+    b"a\rb\tc\bd",
+    b"\xed\xa0\x80lone",
+    b"\xf0\x9f\xa7\x9f",
+    b"'\"\\$(id)`",
+    b"%s{0}{pid}",
+]
+
+
+def test_no_name_can_forge_a_line_or_drive_a_terminal(start: Start, look: Look, zoo: str) -> None:
+    """Names and command lines of zombie and parent hold any byte, and may be very long."""
+    program = """if True:
+        import ast, os, sys, time
+        for words in ast.literal_eval(sys.argv[2]):
+            os.posix_spawn(sys.argv[1], [*words, b"x" * 100_000], {})
+        time.sleep(1000)
+    """
+    commands = [[name, b"named", name, name, name + b"\n1 zombie"] for name in HOSTILE]
+    container = start("--", *python(program, zoo, repr(commands)))
+    await_zombies(container, len(HOSTILE))
+    done = look(container)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.endswith("\n")
+    lines = done.stdout.removesuffix("\n").split("\n")
+    assert all(line.isprintable() for line in lines), [line for line in lines if not line.isprintable()]
+    header, rows, rest = lines[0], lines[1 : 1 + len(HOSTILE)], lines[1 + len(HOSTILE) :]
+    assert header.split() == ["PID", "PPID", "AGE", "NAME"]
+    assert all(re.match(r" *\d+ +\d+  ", row) and row.endswith("  waits for its parent") for row in rows), rows
+    assert rest[:2] == ["", f"{len(HOSTILE)} zombies"]
+    assert len(rest) == 2 + len(HOSTILE)
+    assert all(verdict.endswith(ADVICE) and len(verdict) < 250 for verdict in rest[2:])
+
+    seen = told(look(container, "--json"))
+    text = json.dumps(seen, ensure_ascii=False)
+    assert text.isprintable()
+    assert "named" in text.encode().decode()
+    names = {str(one["name"]) for one in seen["zombies"]}
+    assert len(names) == len(HOSTILE)
+    assert {"two\\x0alines", ") Z 1 (", "\\u202eright-left"[:18]} <= names, names
+    assert {one["zombies"] for one in seen["verdicts"]} == {1}
+
+
+@given(
+    names=st.lists(st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name), min_size=5, max_size=5)
+)
+@settings(max_examples=5, deadline=None)
+def test_any_name_at_all(bin_folder: Path, names: list[bytes]) -> None:
+    """Five zombies with names of any bytes are five zombies, in text and as JSON."""
+    program = """if True:
+        import ast, os, subprocess, sys
+        for name in ast.literal_eval(sys.argv[2]):
+            pid = os.fork()
+            if pid == 0:
+                os.write(os.open("/proc/self/comm", os.O_WRONLY), name)
+                os._exit(0)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        for words in ([], ["--json"]):
+            assert os.spawnv(os.P_WAIT, sys.argv[1], ["pyinitctl", "zombies", *words]) == 1
+    """
+    command = [*UNSHARE, *python(program, str(bin_folder / "pyinitctl"), repr(names))]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    *text, seen = done.stdout.decode().removesuffix("\n").split("\n")
+    assert len(text) == 1 + 5 + 3
+    assert all(line.isprintable() for line in text)
+    assert len(json.loads(seen)["zombies"]) == 5
+
+
+def test_five_thousand_zombies_are_counted(start: Start, look: Look, zoo: str) -> None:
+    """And the one whose they are is named."""
+    container = start("--", zoo, "leak", "0", "5000", stdout=subprocess.PIPE)
+    container.expect("ready")
+    await_zombies(container, 5000)
+    done = look(container)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + 5000 + 3
+    assert lines[-2] == "5000 zombies"
+    assert lines[-1].startswith("zoo leak 0 5000 (pid ") and " has 5000 children that " in lines[-1]
+    seen = told(look(container, "--json"))
+    assert len({one["pid"] for one in seen["zombies"]}) == 5000
+    assert [one["zombies"] for one in seen["verdicts"]] == [5000]
+
+
+def test_processes_that_come_and_go_meanwhile_change_nothing(start: Start, look: Look, zoo: str) -> None:
+    """A storm of short lives: seven stay zombies, and only these are told of."""
+    container = start("--", "sh", "-c", f"{zoo} leak 0 7 & {zoo} storm & {zoo} storm & wait", stdout=subprocess.PIPE)
+    for _ in range(3):
+        container.expect("ready")
+    for _ in range(5):
+        seen = told(look(container, "--json"))
+        unreaped = [one["zombies"] for one in seen["verdicts"] if one["kind"] == "unreaped"]
+        assert unreaped == [7], seen
+        text = look(container)
+        assert (text.returncode, text.stderr) == (1, "")
+        assert " has 7 children that it has not waited for" in text.stdout
+
+
+@pytest.fixture
+def crowd(start: Start, zoo: str) -> Container:
+    """10,000 processes that live, and three zombies that come last."""
+    container = start("--", zoo, "leak", "10000", "3", stdout=subprocess.PIPE)
+    for _ in range(10_001):
+        container.expect("ready")
+    await_zombies(container, 3)
+    return container
+
+
+def test_ten_thousand_processes_take_less_than_half_a_second(crowd: Container, look: Look) -> None:
+    """Two looks, with a moment between them; the start of an interpreter is among it."""
+    times = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert look(crowd).returncode == 1
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Not the time on the wall, which depends on what else the machine does.
+        times.append(picture.MOMENT + after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert statistics.median(times) < 0.5, times

@@ -1,0 +1,347 @@
+"""``--zombie-watch``: PID 1 names the parents that do not reap."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.compiler import compile_c
+
+from .conftest import PATIENCE, UNSHARE, Container, Run, Start, clean_environment, eventually, python
+
+WATCH = ["--zombie-watch", "0.1"]
+
+CONDUCTOR = """if True:
+    import os, sys, time
+    FAMILY = {}
+    def set_name(name):
+        os.write(os.open("/proc/self/comm", os.O_WRONLY), name)
+    def leak(number):
+        for _ in range(number):
+            pid = os.fork() or os._exit(0)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    def reap(number):
+        for _ in range(number):
+            os.wait()
+    def new(name):
+        'A process that does what it is told.'
+        orders, boss = os.pipe()
+        reports, member = os.pipe()
+        if os.fork() == 0:
+            set_name(name)
+            while line := os.read(orders, 1):
+                {"+": leak, "-": reap}[line.decode()](1)
+                os.write(member, b".")
+        FAMILY[name] = boss, reports
+    for line in sys.stdin:
+        'NAME ORDERS: + is a new zombie, - is one that is reaped.'
+        name, orders = line.rstrip("\\n").split(" ")
+        name = eval(f"b'{name}'")
+        if name not in FAMILY:
+            new(name)
+        for order in orders:
+            os.write(FAMILY[name][0], order.encode())
+            os.read(FAMILY[name][1], 1)
+        print("done", flush=True)
+"""
+"""A workload with children that have and reap zombies as they are told."""
+
+STORM = """if True:
+    import os, time
+    while True:
+        pid = os.fork() or os._exit(0)
+        if os.fork() == 0:
+            os.fork()
+            os._exit(0)
+        time.sleep(0.01)
+        os.wait(); os.wait()
+"""
+"""Zombies that are reaped, if not at once, and orphans."""
+
+CROWD = r"""
+#include <stdlib.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    for (int number = atoi(words[count - 1]); number > 0; number--)
+        if (!fork())
+            for (;;)
+                pause();
+    if (write(1, "ready\n", 6) != 6)
+        return 1;
+    for (;;)
+        pause();
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def crowd(bin_folder: Path) -> str:
+    """A program that has so many live children."""
+    return str(compile_c(CROWD, bin_folder.parent / "crowd"))
+
+
+class Watched:
+    """A container whose log is read line by line."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.lines: list[str] = []
+
+    def order(self, name: str, orders: str) -> None:
+        """See `CONDUCTOR`."""
+        self.container.say(f"{name} {orders}")
+        self.container.expect("done")
+
+    def line(self) -> str:
+        """The next line of the log."""
+        assert self.container.process.stderr is not None
+        return self.container.process.stderr.readline().decode()
+
+    def until(self, name: str) -> list[str]:
+        """Have somebody of this name leak, and tell what is logged before that is. Two looks have been meanwhile."""
+        self.order(name, "+")
+        before = []
+        while not (line := self.line()).startswith(f"pyinit: {name} "):
+            assert line
+            before.append(line)
+        return before
+
+
+@pytest.fixture
+def watched(start: Start) -> Watched:
+    """The conductor under ``--zombie-watch``."""
+    return Watched(start(*WATCH, "--", *python(CONDUCTOR), stdin=subprocess.PIPE))
+
+
+def told(name: str, count: int) -> str:
+    """A pattern for the line about so many zombies."""
+    since = (
+        "1 child that it has not waited for, for" if count == 1 else f"{count} children that it has not waited for, "
+    )
+    rest = r"(the oldest for )?[^ ]+: it should call wait\(\) or join\(\), or handle SIGCHLD"
+    return rf"pyinit: {name} \(pid \d+\) has {since} ?{rest}\n"
+
+
+def test_a_parent_is_named_once_and_again_only_when_it_got_worse(watched: Watched) -> None:
+    """Not when it stays as it is, nor when it gets better; but anew, when all had been reaped meanwhile."""
+    watched.order("leaky", "+++")
+    seen = watched.until("one")
+    assert len(seen) == 1 and re.fullmatch(told("leaky", 3), seen[0]), seen
+    assert watched.until("two") == []  # as it was
+    watched.order("leaky", "-")
+    assert watched.until("three") == []  # better
+    watched.order("leaky", "+")
+    assert watched.until("four") == []  # as it was at the worst
+    watched.order("leaky", "+")
+    seen = watched.until("five")
+    assert len(seen) == 1 and re.fullmatch(told("leaky", 4), seen[0]), seen
+    watched.order("leaky", "----")
+    assert watched.until("six") == []
+    watched.order("leaky", "+")
+    seen = watched.until("seven")
+    assert len(seen) == 1 and re.fullmatch(told("leaky", 1), seen[0]), seen
+
+
+def test_each_parent_has_a_line(watched: Watched) -> None:
+    """Two who leak are told of by name and pid."""
+    for name in ("first", "second"):
+        watched.order(name, "++")
+    seen = sorted(watched.until("last"))
+    assert len(seen) == 2, seen
+    for name, line in zip(("first", "second"), seen, strict=True):
+        assert re.fullmatch(told(name, 2), line), seen
+
+
+def test_who_is_reaped_in_time_is_not_told_of(start: Start) -> None:
+    """Orphans, which pyinit reaps, and children whose parent takes a moment."""
+    watched = Watched(
+        start(
+            "--zombie-watch=0.3", "--", "sh", "-c", '"$0" -ISc "$1" & exec "$0" -ISc "$2"',
+            python("")[0], STORM, CONDUCTOR, stdin=subprocess.PIPE,
+        )
+    )  # fmt: skip
+    assert watched.until("one") == []
+    assert watched.until("two") == []
+
+
+def test_as_json_its_fields_have_names(start: Start) -> None:
+    """pid, name, zombies, oldest_seconds; the twin in the environment does the same as the option."""
+    watched = Watched(
+        start(
+            "--log-format=json", "--", *python(CONDUCTOR), stdin=subprocess.PIPE,
+            env=clean_environment(PYINIT_ZOMBIE_WATCH="0.1"),
+        )
+    )  # fmt: skip
+    watched.order(r"odd\n\"\xff", "++")
+    line = json.loads(watched.line())
+    assert line["level"] == "warning" and line["event"] == "zombies"
+    assert line["zombies"] == 2 and line["name"] == r"odd\x0a\"\xff".replace(r"\"", '"')
+    assert 0.05 < line["oldest_seconds"] < PATIENCE
+    assert line["message"].startswith(f"{line['name']} (pid {line['pid']}) has 2 children that it has not waited for")
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "nan", "inf", "1s", " "])
+def test_what_is_no_number_of_seconds_is_a_usage_error(run: Run, value: str) -> None:
+    """Of the option and of its twin: status 125 and a line that names it."""
+    ended = run("--zombie-watch", value, "true")
+    assert ended.status == 125 and "zombie-watch" in ended.err and ended.err.count("\n") == 1, ended
+    ended = run("true", env=clean_environment(PYINIT_ZOMBIE_WATCH=value))
+    assert ended.status == 125 and "PYINIT_ZOMBIE_WATCH" in ended.err and ended.err.count("\n") == 1, ended
+
+
+@pytest.mark.parametrize("words", [[], ["--zombie-watch=0"]])
+def test_unless_asked_for_nothing_wakes_pyinit(start: Start, words: list[str]) -> None:
+    """It sleeps without a deadline, whatever zombies there are."""
+    container = start(*words, "--", "sh", "-c", "(true & exec sleep 1000)")
+    container.await_rest()
+
+
+def test_no_name_can_forge_a_line(watched: Watched) -> None:
+    """Whatever bytes it is made of, there is one line for each parent."""
+    names = [
+        r"a\nb",
+        r"\x1b[31mx",
+        r")\x20Z\x201\x20(",
+        r"\xff\xfe",
+        r"\xe2\x80\xaex",
+        "{message}",
+        "%s",
+        r"\r\x07\x08",
+    ]
+    for name in names:
+        watched.order(name, "+")
+    seen = watched.until("last")
+    assert len(seen) == len(names), seen
+    for line in seen:
+        assert line[:-1].isprintable() and re.fullmatch(told(".+", 1), line), line
+    names_told = {line.removeprefix("pyinit: ").partition(" (pid")[0] for line in seen}
+    assert names_told == {
+        r"a\x0ab", r"\x1b[31mx", ") Z 1 (", r"\xff\xfe", r"\u202ex", "{message}", "%s", r"\x0d\x07\x08",
+    }  # fmt: skip
+
+
+def test_a_tracer_with_zombies_of_its_own_is_not_told_of_at_each_look(start: Start, bin_folder: Path) -> None:
+    """It has two lines: what it traces, and what it has not waited for. They are counted apart."""
+    source = r"""
+    #include <signal.h>
+    #include <sys/ptrace.h>
+    #include <sys/wait.h>
+    #include <unistd.h>
+    int main(void) {
+        int ends[2];
+        pid_t target;
+        if (pipe(ends))
+            return 1;
+        for (int number = 0; number < 2; number++)
+            if (!fork())
+                return 0;
+        if (!fork()) {
+            if (!(target = fork()))
+                for (;;)
+                    pause();
+            if (write(ends[1], &target, sizeof target) < 0)
+                return 1;
+            for (;;)
+                waitpid(target, 0, 0);
+        }
+        if (read(ends[0], &target, sizeof target) != sizeof target || ptrace(PTRACE_SEIZE, target, 0, 0))
+            return 1;
+        kill(target, SIGKILL);
+        for (;;)
+            pause();
+    }
+    """
+    tracer = compile_c(source, bin_folder.parent / "tracer")
+    watched = Watched(
+        start(
+            *WATCH, "--", "sh", "-c", '"$0" & exec "$1" -ISc "$2"', str(tracer), python("")[0], CONDUCTOR,
+            stdin=subprocess.PIPE,
+        )
+    )  # fmt: skip
+    lines = watched.until("one")
+    while len(lines) < 2:
+        lines.append(watched.line())
+    assert any(" traces 1 process that ended " in line for line in lines), lines
+    assert any(" has 2 children that " in line for line in lines), lines
+    for name in ("two", "three", "four"):
+        assert watched.until(name) == []
+
+
+def test_the_end_of_the_container_is_not_told_of_as_a_leak(run: Run) -> None:
+    """While everybody is asked to go, zombies whose parents go, too, are nobody's fault."""
+    program = """if True:
+        import os, signal, time
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            for _ in range(3):
+                os.fork() or os._exit(0)
+            os.write(writer, b".")
+            time.sleep(1000)
+        os.read(reader, 1)
+    """
+    ended = run("--zombie-watch=0.05", "--drain-timeout=1", "--", *python(program))
+    assert "waited" not in ended.err, ended
+
+
+def test_as_a_subreaper_only_its_own_are_named(launcher: str, tmp_path: Path) -> None:
+    """In a PID namespace that is shared, somebody else's are none of its business."""
+    stranger = "import os, time; os.fork() or os._exit(0); print('ready', flush=True); time.sleep(1000)"
+    script = '"$0" -ISc "$1" & read line; exec 3<&0; "$2" --zombie-watch=0.1 -- "$0" -ISc "$3" <&3; exit $?'
+    python_path = python("")[0]
+    command = [*UNSHARE, "bash", "-c", script.replace("read line;", ""), python_path, stranger, launcher, CONDUCTOR]
+    container = Container(command, stdin=subprocess.PIPE)
+    try:
+        container.expect("ready")
+        watched = Watched(container)
+        watched.order("inside", "++")
+        seen = watched.until("last")
+        assert len(seen) == 1 and re.fullmatch(told("inside", 2), seen[0]), seen
+        assert watched.until("again") == []
+    finally:
+        container.process.kill()
+        container.process.communicate()
+
+
+def test_a_look_at_thousands_holds_nothing_up(start: Start, crowd: str) -> None:
+    """Signals are forwarded and orphans reaped while pyinit looks without pause."""
+    program = """if True:
+        import os, signal, subprocess, sys, time
+        crowd = subprocess.Popen([sys.argv[1], "5000"], stdout=subprocess.PIPE)
+        crowd.stdout.readline()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        delays = []
+        for turn in range(100):
+            start = time.monotonic()
+            os.kill(1, signal.SIGUSR1)
+            signal.sigwait([signal.SIGUSR1])
+            delays.append(time.monotonic() - start)
+            if turn % 10 == 0:
+                pid = os.fork()
+                if pid == 0:
+                    orphan = os.fork() or os._exit(0)
+                    os.write(1, f"{orphan}\\n".encode())
+                    os._exit(0)
+                os.waitpid(pid, 0)
+        print("median", sorted(delays)[50], flush=True)
+        sys.stdin.readline()
+    """
+    container = start("--zombie-watch=0.001", "--", *python(program, crowd), stdin=subprocess.PIPE)
+    while not (line := container.line()).startswith("median "):
+        assert line
+    assert float(line.split()[1]) < 0.03  # a whole look takes longer
+    zombies = Path(f"/proc/{container.init}/task/{container.init}/children")
+
+    def none_is_dead() -> bool:
+        states = [
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in zombies.read_text().split()
+        ]
+        return "Z" not in states
+
+    eventually(none_is_dead, "all orphans have been reaped")
+    os.kill(container.init, signal.SIGTERM)
+    assert container.end().status == 143

@@ -1,0 +1,285 @@
+"""The counters: what pyinit writes is what pyinitctl reads, and nothing else that is there does any harm."""
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+import pyinit
+from pyinit import options, pause, status
+from pyinit.ctl import counters
+from pyinit.ctl import status as command
+from pyinit.ctl.counters import Counters
+from pyinit.ctl.failure import CannotLook
+from pyinit.init import Init, Received
+from pyinit.log import Log
+
+ROOT = Path(__file__).parents[2]
+
+TOLD: dict[str, object] = {
+    "pid": 1,
+    "workload": 7,
+    "name": "app",
+    "started": 1.5,
+    "stage": "draining",
+    "wait_status": 3 << 8,
+    "ended": 2.5,
+    "orphans_reaped": 12,
+    "log_lines_dropped": 3,
+    "signals": [[15, 2, 0, 0, "from outside the container", 2.0], [1, 1, 9, 1000, None, 2.25]],
+}
+"""What a page holds."""
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=10**300, max_value=10**400)
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["\x1b[31m", "a\nunhealthy: b", '"} 1', "\ud800", "\u202e", "\\"]),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@contextlib.contextmanager
+def published(content: bytes) -> Iterator[None]:
+    """This process has a memfd that holds this, under the name of pyinit's."""
+    fd = os.memfd_create(status.NAME)
+    try:
+        os.write(fd, content)
+        yield
+    finally:
+        os.close(fd)
+
+
+def page(told: object, layout: int = status.LAYOUT, version: bytes = b"1.2") -> bytes:
+    """A page that is whole."""
+    return page_of(json.dumps(told).encode(), layout, version)
+
+
+def page_of(body: bytes, layout: int = status.LAYOUT, version: bytes = b"1.2") -> bytes:
+    """The same for any body."""
+    text = b"%s\n7\n" % body
+    head = b"%s %d %s %d 7" % (status.NAME.encode(), layout, version, 80 + len(text))
+    return b"%s\n%s" % (head.ljust(79), text)
+
+
+def look() -> Counters:
+    """Read the counters of this process."""
+    return counters.read(os.getpid())
+
+
+def received(number: int, code: int = 0, pid: int = 0, uid: int = 0) -> Received:
+    """A signal, as the kernel tells of it."""
+    return Received(signal.struct_siginfo((number, code, 0, pid, uid, 0, 0)), is_stop=False)
+
+
+@contextlib.contextmanager
+def published_init(name: str = "app") -> Iterator[tuple[Init, Log, status.Page]]:
+    """This process has the page of an init, as pyinit opens it."""
+    log = Log()
+    nothing = pause.Nothing()
+    nothing.name = name
+    nothing.pid = 7
+    init = Init(nothing, options.Options(), log)
+    opened = status.Page(init, log)
+    try:
+        yield init, log, opened
+    finally:
+        os.close(opened._fd)
+
+
+def test_what_pyinit_writes_is_what_is_read() -> None:
+    """Each of the counters."""
+    with published_init() as (init, log, opened):
+        init.reaper.orphans = 12
+        log.dropped = 3
+        init.forwards = 3
+        init.forwarded = {15: (2, received(15)), 34: (1, received(34, pid=9, uid=1000)), 2: (1, received(2, code=0x80))}
+        opened.update()
+        seen = look()
+    assert (seen.version, seen.pid, seen.workload, seen.name) == (pyinit.__version__, os.getpid(), 7, "app")
+    assert (seen.stage, seen.wait_status, seen.ended_seconds_ago) == ("running", None, None)
+    assert (seen.orphans_reaped, seen.log_lines_dropped, seen.is_pause) == (12, 3, False)
+    signals = [(one.signal, one.count, one.sender_pid, one.sender_uid, one.origin) for one in seen.forwarded]
+    assert signals == [
+        ("SIGTERM", 2, 0, 0, None),
+        ("SIGRTMIN", 1, 9, 1000, None),
+        ("SIGINT", 1, None, None, None),
+    ]
+    assert all(0 <= one.seconds_ago < 60 for one in seen.forwarded)
+    assert 0 <= seen.seconds < 60
+
+
+def test_a_state_that_is_shorter_than_the_one_before_leaves_nothing_of_it() -> None:
+    """The file does not shrink."""
+    with published_init() as (init, log, opened):
+        log.dropped = 10**15
+        opened.update()
+        log.dropped = 0
+        init.reaper.wait_status = 9
+        opened.update()
+        seen = look()
+    assert (seen.log_lines_dropped, seen.wait_status) == (0, 9)
+
+
+@given(name=st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
+def test_any_name_arrives_and_is_printable(name: str) -> None:
+    """That of a program may hold any byte."""
+    with published_init(name) as (_, _, opened):
+        opened.update()
+        seen = look()
+    assert seen.name.isprintable()
+    if name.isprintable():
+        assert seen.name == name
+
+
+def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
+    """Nobody locks: the numbers of one state are the same, and never of two."""
+    program = """if True:
+        import signal, sys
+        from pyinit import log, options, pause, status
+        from pyinit.init import Init, Received
+        lines = log.Log()
+        init = Init(pause.Nothing(), options.Options(), lines)
+        page = status.Page(init, lines)
+        infos = [Received(signal.struct_siginfo((number, 0, 0, 0, 0, 0, 0)), False) for number in range(34, 64)]
+        page.update()
+        print(flush=True)
+        while True:
+            for number in (*range(1000), 10**15):
+                init.reaper.orphans = lines.dropped = init.forwards = number
+                init.forwarded = {34 + n: (number, info) for n, info in enumerate(infos[:number % 30])}
+                page.update()
+    """
+    writer = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
+    with writer:
+        try:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            states = [counters.read(writer.pid) for _ in range(300)]
+        finally:
+            writer.kill()
+    for seen in states:
+        number = seen.orphans_reaped
+        assert seen.log_lines_dropped == number
+        assert [one.count for one in seen.forwarded] == [number] * (number % 30)
+    assert len({seen.orphans_reaped for seen in states}) > 1
+
+
+def test_another_layout_is_told_with_both_versions() -> None:
+    """A pyinitctl from elsewhere, by mistake."""
+    with published(page("what nobody knows yet", layout=2, version=b"9.9")), pytest.raises(CannotLook) as refused:
+        look()
+    assert "pyinit 9.9, whose counters have layout 2" in str(refused.value)
+    assert f"pyinitctl {pyinit.__version__}, which reads layout {status.LAYOUT}" in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", page(TOLD)[:-1], page(TOLD).replace(b"7", b"8", 1)])
+def test_what_is_never_whole_is_said_to_be_damaged(content: bytes) -> None:
+    """And is no reason to wait for ever."""
+    with published(content), pytest.raises(CannotLook, match="written all the time, or are damaged"):
+        look()
+
+
+def test_a_fifo_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """In a mount namespace of its own a process may have one under the name that the link of a memfd shows."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(CannotLook, match="cannot read the counters of pid 7: Illegal seek"):
+        counters._text(str(tmp_path / "fifo"), 7)
+
+
+@given(content=st.binary() | st.binary().map(lambda tail: page(TOLD)[:85] + tail))
+def test_whatever_is_there_instead_is_told_in_one_line(content: bytes) -> None:
+    """No traceback."""
+    with pytest.MonkeyPatch.context() as patch, published(content), pytest.raises(CannotLook) as refused:
+        patch.setattr(counters, "_PATIENCE", 0)
+        look()
+    assert "\n" not in str(refused.value)
+
+
+@given(told=ANYTHING)
+def test_an_object_that_is_none_of_ours_is_told_in_one_line(told: object) -> None:
+    """Any JSON value."""
+    with published(page(told)), pytest.raises(CannotLook, match="make no sense"):
+        look()
+
+
+@pytest.mark.parametrize("body", [b"[" * 20_000, b"1" * 20_000, b"\xff", b'{"pid": 1e999}'])
+def test_what_no_parser_takes_is_told_in_one_line(body: bytes) -> None:
+    """Too deep, too long, no UTF-8."""
+    with published(page_of(body)), pytest.raises(CannotLook, match="make no sense"):
+        look()
+
+
+@given(
+    told=st.sampled_from([*TOLD]).flatmap(lambda key: ANYTHING.map(lambda value: {**TOLD, key: value}))
+    | st.lists(st.tuples(*[ANYTHING | st.integers(0, 70)] * 6), max_size=3).map(lambda told: {**TOLD, "signals": told})
+)
+def test_a_page_that_somebody_has_overwritten_forges_nothing(told: dict[str, object]) -> None:
+    """Each form of the output keeps its shape, or there is none."""
+    with published(page(told)):
+        try:
+            seen = look()
+        except CannotLook as error:
+            assert "make no sense" in str(error)
+            return
+    hold_shape(seen)
+
+
+@given(name=st.text(), origin=st.text(), version=st.binary(min_size=1, max_size=40))
+def test_names_forge_nothing(name: str, origin: str, version: bytes) -> None:
+    """Nor does the version."""
+    word = b"".join(version.split()) or b"?"
+    with published(page({**TOLD, "name": name, "signals": [[15, 2, 0, 0, origin, 2.0]]}, version=word)):
+        hold_shape(look())
+
+
+def hold_shape(seen: Counters) -> None:
+    """All that can be printed of the counters has the lines and the names that it should."""
+    senders = [command._sender(one, can_be_looked_up=True) for one in seen.forwarded]
+    lines = command._as_text(seen, senders).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert [line[:8].strip() for line in lines][:6] == ["pyinit", "workload", "stage", "orphans", "log", "signals"]
+    assert len(lines) == 5 + max(1, len(seen.forwarded))
+    as_json = command._as_json(seen, senders)
+    assert as_json.isprintable()
+    assert json.loads(as_json, parse_constant=pytest.fail)["version"] == seen.version
+    text = command._as_metrics(seen, 0) + "\n"
+    assert text.endswith("\n# EOF\n")
+    newer = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    for families in (text_string_to_metric_families(text), newer):
+        samples = [sample for family in families for sample in family.samples]
+        versions = [sample.labels["version"] for sample in samples if sample.name == "pyinit_info"]
+        assert versions == [seen.version]
+        assert sum(sample.value for sample in samples if sample.name == "pyinit_stage") == 1
+        assert all(math.isfinite(sample.value) for sample in samples)
+        counted = [sample for sample in samples if sample.name == "pyinit_signals_forwarded_total"]
+        assert [sample.value for sample in counted] == [one.count for one in seen.forwarded]
+
+
+def test_a_process_without_counters_is_named() -> None:
+    """It is no pyinit."""
+    with pytest.raises(CannotLook, match=r"^pid \d+ \(.+\) publishes no counters: it is no pyinit"):
+        look()
+
+
+def test_a_process_that_is_not_there_is_said_not_to_be() -> None:
+    """It may have ended just now."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    with pytest.raises(CannotLook, match=f"there is no pid {child.pid} to be seen"):
+        counters.read(child.pid)
