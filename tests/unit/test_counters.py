@@ -106,7 +106,7 @@ def test_what_pyinit_writes_is_what_is_read() -> None:
     """Each of the counters."""
     with published_init() as (init, log, opened):
         init.reaper.orphans = 12
-        log.dropped = 3
+        log.lost = 3
         init.forwards = 3
         init.forwarded = {15: (2, received(15)), 34: (1, received(34, pid=9, uid=1000)), 2: (1, received(2, code=0x80))}
         opened.update()
