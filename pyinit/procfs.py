@@ -63,6 +63,15 @@ class Process:
 
 def read(path: str) -> "bytes | None":
     """What a file that the kernel makes up says; None where it cannot be read."""
+    return _read(path, is_record=False)
+
+
+def record(path: str) -> "bytes | None":
+    """The same for a file that is one record, and comes whole with the first call (``stat``, ``status``)."""
+    return _read(path, is_record=True)
+
+
+def _read(path: str, is_record: bool) -> "bytes | None":
     text = b""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -71,6 +80,8 @@ def read(path: str) -> "bytes | None":
     try:
         while part := posix.read(fd, 8192):
             text += part
+            if is_record:
+                break
     except OSError:  # ESRCH: it ended between the two calls
         return None
     finally:
@@ -88,7 +99,7 @@ def is_ours() -> bool:
 
 def process(pid: int) -> "Process | None":
     """The process as it is now; None where there is none or it may not be seen."""
-    line = read(f"/proc/{pid}/stat")
+    line = record(f"/proc/{pid}/stat")
     try:
         return Process(line) if line else None
     except ValueError:

@@ -8,11 +8,11 @@ def count(number: int, one: str, many: str = "") -> str:
 
 def duration(seconds: float) -> str:
     """``40ms``, ``3.2s``, ``3m``, ``3m12s``, ``5h07m``, ``12d3h``."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f}ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}s"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(int(seconds + 0.05), 60)
     if minutes < 60:
         return f"{minutes}m{rest:02d}s" if rest else f"{minutes}m"
     hours, rest = divmod(minutes, 60)

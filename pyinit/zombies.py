@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from .procfs import Process
 
-_LINES = 10
-"""Of ``/proc/PID/status``: name, state, parent and tracer are among the first."""
-
 _ROUNDS = 3
 """How often to ask who the parent is, if that one cannot be found."""
 
@@ -51,7 +48,7 @@ def search() -> "Iterator[Process | None]":
 
 def _shown(pid: str) -> "Process | None":
     """The process if it is shown as a zombie."""
-    line = procfs.read(f"/proc/{pid}/stat")
+    line = procfs.record(f"/proc/{pid}/stat")
     if not line or b") Z " not in line:  # a name can hold that, too; but most lines need not be taken apart
         return None
     try:
@@ -77,20 +74,23 @@ def add(neglects: "dict[tuple[int, bool], Neglect]", zombie: "Process") -> "Negl
 
 def _who_waits(pid: int) -> "tuple[int, bool] | None":
     """The pid of who is to wait for a zombie, and whether that is a tracer and not its parent; None if it has gone."""
-    fields = _fields(pid)
+    status = _status(pid)
     try:
-        parent, tracer = int(fields[b"PPid"]), int(fields[b"TracerPid"])
+        parent, tracer = int(_field(status, b"PPid")), int(_field(status, b"TracerPid"))
         if tracer:  # it is a thread; of which process?
-            tracer = int(_fields(tracer).get(b"Tgid", tracer))
-        return (tracer or parent, tracer not in (0, parent)) if fields[b"State"][:1] == b"Z" else None
-    except (KeyError, ValueError):
+            tracer = int(_field(_status(tracer), b"Tgid") or tracer)
+    except ValueError:
         return None
+    return (tracer or parent, tracer not in (0, parent)) if _field(status, b"State")[:1] == b"Z" else None
 
 
-def _fields(pid: int) -> "dict[bytes, bytes]":
-    """What ``/proc/PID/status`` says of a process; nothing if it has gone."""
-    lines = (procfs.read(f"/proc/{pid}/status") or b"").split(b"\n", _LINES)[:_LINES]
-    return {key: value.strip() for key, _, value in (line.partition(b":") for line in lines)}
+def _status(pid: int) -> bytes:
+    return procfs.record(f"/proc/{pid}/status") or b""
+
+
+def _field(status: bytes, name: bytes) -> bytes:
+    """What a line of ``/proc/PID/status`` says. (A newline in the name of the process is an escape there.)"""
+    return status.partition(b"\n" + name + b":\t")[2].partition(b"\n")[0]
 
 
 def verdict(neglect: Neglect, name: str, age: str) -> str:
@@ -116,6 +116,7 @@ def _advice(neglect: Neglect) -> str:
         return "the container engine has started it (docker exec), and is to wait for it"
     if neglect.waiter and neglect.waiter.state in "Tt":
         return "it is stopped, and can wait when it has been continued (SIGCONT)"
-    if neglect.pid == 1:
-        return "it is PID 1, and is given every orphan: run it under an init, such as pyinit"
+    if neglect.pid == 1 or _field(_status(neglect.pid), b"NSpid").endswith(b"\t1"):
+        where = "" if neglect.pid == 1 else " of its container"
+        return f"it is PID 1{where}, and is given every orphan: run it under an init, such as pyinit"
     return "it should call wait() or join(), or handle SIGCHLD"

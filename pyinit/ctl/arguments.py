@@ -1,6 +1,32 @@
-"""What several commands take, and what is an error in it."""
+"""The command lines of the commands: what they have in common."""
 
 import argparse
+import textwrap
+from collections.abc import Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Commands = argparse._SubParsersAction
+Run = Callable[[argparse.Namespace], int]
+"""What does it; the exit status."""
+
+
+def add_command(
+    commands: Commands, name: str, run: Run, summary: str, description: str, example: str, status: str
+) -> argparse.ArgumentParser:
+    """A command of its own, with a help that has an example and says what the exit status means."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=textwrap.fill(description, 80),
+        epilog=f"example:\n  {example}\n\nexit status:\n  {status}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
 
 
 def add_pid(parser: argparse.ArgumentParser, text: str = "look at this process and those below it only") -> None:

@@ -38,24 +38,24 @@ class _Waiter:
         return f"{self.name} (pid {self.process.pid})"
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: arguments.Commands) -> None:
     """Add this command to the command line."""
-    parser = commands.add_parser(
+    parser = arguments.add_command(
+        commands,
         "clear",
-        help="have the zombies waited for, or end their parents",
-        description="Send SIGCHLD to each parent (or tracer) that has not waited for its zombies, and see whether it "
-        "does now. With --terminate-parent, end those that do not, so that the init inherits the zombies and reaps "
-        "them. The workload is ended only if it is named with --pid, PID 1 never.",
-        epilog="example: docker exec app pyinitctl clear --terminate-parent; "
-        "exit status: 0 if no zombies are left, 1 if some are, 3 if that cannot be seen",
-        allow_abbrev=False,
+        run,
+        "have the zombies waited for, or end their parents",
+        "Send SIGCHLD to each parent (or tracer) that has not waited for its zombies, and see whether it does now. "
+        "With --terminate-parent, end those that do not, so that the init inherits the zombies and reaps them. "
+        "The workload is ended only if it is named with --pid, PID 1 never.",
+        "docker exec app pyinitctl clear --terminate-parent",
+        "0 if no zombies are left, 1 if some are, 3 if that cannot be seen",
     )
     arguments.add_pid(
         parser, "look at this process and those below it only; it may be ended even if it is the workload"
     )
     parser.add_argument("--terminate-parent", action="store_true", help="end (SIGTERM) who has still not waited")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> int:

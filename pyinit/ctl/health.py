@@ -20,16 +20,17 @@ class Unhealthy(Exception):
     """The text says why."""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: arguments.Commands) -> None:
     """Add this command to the command line."""
-    parser = commands.add_parser(
+    parser = arguments.add_command(
+        commands,
         "health",
-        help="exit with 0 or 1 and say why in one line, for HEALTHCHECK",
-        description="Tell in one line whether pyinit and the workload are there and neither stopped nor being shut "
-        "down, and which zombies there are.",
-        epilog='example: HEALTHCHECK CMD ["pyinitctl", "health", "--max-zombies=100"]; '
-        "exit status: 0 if healthy, 1 if not, or if that cannot be seen",
-        allow_abbrev=False,
+        run,
+        "exit with 0 or 1 and say why in one line, for HEALTHCHECK",
+        "Tell in one line whether pyinit and the workload are there and neither stopped nor being shut down, "
+        "and which zombies there are.",
+        'HEALTHCHECK CMD ["pyinitctl", "health", "--max-zombies=100"]',
+        "0 if healthy; 1 if not, or if that cannot be seen",
     )
     arguments.add_pid(parser, "the pyinit to look at (1), and the processes below it")
     parser.add_argument("--max-zombies", type=arguments.number, metavar="N", help="more zombies are unhealthy")
@@ -40,7 +41,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="a zombie for longer is unhealthy; where the kernel does not tell (/proc/PID/sched) since when it is one, "
         "the time since its start counts",
     )
-    parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> int:

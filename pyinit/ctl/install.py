@@ -15,6 +15,7 @@ import zipapp
 from pathlib import Path
 
 import pyinit
+from pyinit.ctl import arguments
 from pyinit.ctl.commands import ISOLATED
 
 PACKAGE = Path(pyinit.__file__).resolve().parent
@@ -36,14 +37,16 @@ LONGEST = 127
 """Bytes of a ``#!`` line that every kernel reads (execve(2)); Linux 5.1 and later read 255."""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: arguments.Commands) -> None:
     """Add this command to the command line."""
-    parser = commands.add_parser(
+    parser = arguments.add_command(
+        commands,
         "install",
-        help="write the launcher script for this interpreter",
-        description="Write the launcher script for this interpreter, and compile pyinit ahead so that it starts fast.",
-        epilog="example: python3 -m pyinit.ctl install /usr/local/bin",
-        allow_abbrev=False,
+        run,
+        "write the launcher script for this interpreter",
+        "Write the launcher script for this interpreter, and compile pyinit ahead so that it starts fast.",
+        "python3 -m pyinit.ctl install /usr/local/bin",
+        "0; 1 if that failed",
     )
     parser.add_argument(
         "path",
@@ -56,15 +59,14 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         action="store_true",
         help="write a pyinit that needs no other file: for dockerd --init-path, which mounts one into each container",
     )
-    parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(chosen: argparse.Namespace) -> int:
     """Write what was asked for and say what was written; 1 with a line on stderr if that fails."""
-    path: Path = arguments.path
+    path: Path = chosen.path
     target = path
     try:
-        files = _single_file(path) if arguments.single_file else _launchers(path)
+        files = _single_file(path) if chosen.single_file else _launchers(path)
         for target, content in files.items():
             _write(target, content)
     except OSError as error:
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"pyinitctl: cannot install: {error}", file=sys.stderr)
         return 1
-    what_else = "" if arguments.single_file else f" and {PACKAGE}"
+    what_else = "" if chosen.single_file else f" and {PACKAGE}"
     for target in files:
         print(f"wrote {target} for {sys.executable}{what_else}")
     return 0

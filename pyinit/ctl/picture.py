@@ -4,6 +4,7 @@ One look does not tell: who ends is a zombie for a moment, with the best of pare
 has gone by then was about to be reaped.
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,14 +106,14 @@ def _check() -> None:
         raise CannotLook("/proc is not mounted, or is that of another PID namespace")
 
 
-def _zombies(root: int | None) -> list[procfs.Process]:
-    """Those among `processes`, the one started first before the others."""
+def _zombies(root: int | None) -> dict[procfs.Process, float]:
+    """Those among `processes`, the one started first before the others, and when each was seen."""
     if root is None:
         _check()
-        found = [one for one in zombies.search() if one]
+        found = {one: time.monotonic() for one in zombies.search() if one}
     else:
-        found = [one for one in processes(root) if one.state == "Z"]
-    return sorted(found, key=lambda one: one.started)
+        found = {one: time.monotonic() for one in processes(root) if one.state == "Z"}
+    return dict(sorted(found.items(), key=lambda one: one[0].started))
 
 
 def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of) -> Picture:
@@ -124,14 +125,14 @@ def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of
     seen = _zombies(root)
     if not seen:
         return Picture([], [])
-    until = time.monotonic() + MOMENT
     with ages() as clock:
-        age = {one.pid: clock.since_end(one) for one in seen[:_MOST_AGES]}
-        age.update({one.pid: Age(clock.since_start(one), is_exact=False) for one in seen[_MOST_AGES:]})
-    time.sleep(max(0.0, until - time.monotonic()))
+        age = {one.pid: clock.since_end(one) for one in itertools.islice(seen, _MOST_AGES)}
+        age |= {one.pid: Age(clock.since_start(one), is_exact=False) for one in seen if one.pid not in age}
     neglects: dict[tuple[int, bool], zombies.Neglect] = {}
     gone, threads = [], []
-    for one in seen:
+    for one, when in seen.items():
+        if (rest := when + MOMENT - time.monotonic()) > 0:
+            time.sleep(rest)
         now = one if one.is_dead else procfs.process(one.pid)  # its other threads may have been about to end
         if now and not now.is_dead:
             threads.append(Zombie(one, Kind.THREADS, age[one.pid], is_there=True))

@@ -20,15 +20,16 @@ STAGES = {
 """Of the shutdown, in words."""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: arguments.Commands) -> None:
     """Add this command to the command line."""
-    parser = commands.add_parser(
+    parser = arguments.add_command(
+        commands,
         "status",
-        help="what pyinit runs, and what it has done",
-        description="Show the workload, the stage of the shutdown, and what pyinit has reaped and forwarded.",
-        epilog="example: docker exec app pyinitctl status --json; "
-        "exit status: 0, or 3 if there is no pyinit that may be looked into",
-        allow_abbrev=False,
+        run,
+        "what pyinit runs, and what it has done",
+        "Show the workload, the stage of the shutdown, and what pyinit has reaped and forwarded.",
+        "docker exec app pyinitctl status --json",
+        "0; 3 if there is no pyinit that may be looked into",
     )
     arguments.add_pid(parser, "the pyinit to look at (1)")
     form = parser.add_mutually_exclusive_group()
@@ -36,7 +37,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     form.add_argument(
         "--prometheus", action="store_true", help="print metrics, as Prometheus and OpenMetrics have them"
     )
-    parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -61,15 +61,16 @@ class Node:
     """The same for those who look alike, with all that is shown below them."""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: arguments.Commands) -> None:
     """Add this command to the command line."""
-    parser = commands.add_parser(
+    parser = arguments.add_command(
+        commands,
         "tree",
-        help="the process tree",
-        description="Show the processes as a tree: pid, state, time since the start, command. "
-        "Siblings that are alike share a line.",
-        epilog="example: docker exec app pyinitctl tree --depth 2; exit status: 0, or 3 if that cannot be seen",
-        allow_abbrev=False,
+        run,
+        "the process tree",
+        "Show the processes as a tree: pid, state, time since the start, command. Those that are alike share a line.",
+        "docker exec app pyinitctl tree --depth 2",
+        "0; 3 if that cannot be seen",
     )
     arguments.add_pid(parser)
     parser.add_argument(
@@ -78,7 +79,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         metavar="N",
         help="show so many generations below the first, and of the rest how many they are",
     )
-    parser.set_defaults(run=run)
 
 
 def run(chosen: argparse.Namespace) -> int:

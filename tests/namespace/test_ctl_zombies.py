@@ -274,7 +274,7 @@ def test_the_help_has_an_example(start: Start, look: Look) -> None:
     container.await_rest()
     done = look(container, "--help")
     assert done.returncode == 0
-    assert "example: docker exec app pyinitctl zombies" in done.stdout and "exit status: 0 if" in done.stdout
+    assert "example:\n  docker exec app pyinitctl zombies\n" in done.stdout and "exit status:\n  0 if" in done.stdout
 
 
 def test_with_a_pid_only_those_below_it_count(start: Start, look: Look, zoo: str) -> None:

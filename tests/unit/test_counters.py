@@ -127,9 +127,9 @@ def test_what_pyinit_writes_is_what_is_read() -> None:
 def test_a_state_that_is_shorter_than_the_one_before_leaves_nothing_of_it() -> None:
     """The file does not shrink."""
     with published_init() as (init, log, opened):
-        log.dropped = 10**15
+        log.lost = 10**15
         opened.update()
-        log.dropped = 0
+        log.lost = 0
         init.reaper.wait_status = 9
         opened.update()
         seen = look()
@@ -161,7 +161,7 @@ def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
         print(flush=True)
         while True:
             for number in (*range(1000), 10**15):
-                init.reaper.orphans = lines.dropped = init.forwards = number
+                init.reaper.orphans = lines.lost = init.forwards = number
                 init.forwarded = {34 + n: (number, info) for n, info in enumerate(infos[:number % 30])}
                 page.update()
     """
