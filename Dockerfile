@@ -9,7 +9,7 @@ COPY pyinit /usr/local/lib/pyinit/pyinit
 # PYTHON* variable must not decide what is compiled, or whether. The sources, for another Python, are an archive; so is
 # pyinitctl, which can wait some milliseconds for that.
 RUN cd /usr/local/lib/pyinit && chmod -R u=rwX,go=rX . \
-    && env -i PATH="$PATH" python3 -m zipfile -c sources.zip pyinit \
+    && env -i PATH="$PATH" python3 -m tarfile -c sources.tar.xz pyinit \
     && env -i PATH="$PATH" python3 -m pyinit.ctl install /usr/local/bin \
     && env -i PATH="$PATH" python3 -X no_debug_ranges pyinit/ctl/compile_ahead.py pyinit --sourceless \
     && env -i PATH="$PATH" python3 -m zipfile -c ctl.zip pyinit/ctl && rm pyinit/ctl/*.pyc

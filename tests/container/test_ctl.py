@@ -89,7 +89,7 @@ def leak_in_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def leaky(containers: Containers, leak_in_c: Path, command: list[str]) -> Container:
     """A container whose workload sleeps, and beside it runs a program that has three zombies."""
-    beside = '"$@" & exec sleep 1000'
+    beside = '"$@" & sleep 1000; exit'
     container = containers.start("sh", "-c", beside, "sh", *command, volumes=[f"{leak_in_c}:/tmp/leak:ro"])
     await_output(container, "ready")
     await_condition(lambda: len(zombies(container)["zombies"]), lambda count: count == 3)
@@ -149,7 +149,7 @@ def test_another_user_is_told_whom_to_ask_as(containers: Containers) -> None:
     container = containers.start_sleeper()
     status, output = ctl(container, "status", user="1000")
     assert (status, output.count("\n")) == (3, 1)
-    assert "pid 1 belongs to uid 0, this is uid 1000" in output and "docker exec -u 0" in output
+    assert "pid 1 belongs to user 0:0, and this is 1000:" in output and "docker exec -u 0:0" in output
     assert ctl(container, "zombies", user="1000") == (0, "no zombies\n")
     assert ctl(container, "health", user="1000").status == 1
 

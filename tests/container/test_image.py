@@ -29,7 +29,8 @@ CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
 COPIED_TO_ANOTHER_PYTHON = """
 FROM {other}
 COPY --from={image} /usr/local/lib/pyinit /usr/local/lib/pyinit
-RUN cd /usr/local/lib/pyinit && python3 -m zipfile -e sources.zip . && python3 -m pyinit.ctl install /usr/local/bin
+RUN cd /usr/local/lib/pyinit && python3 -c "import shutil; shutil.unpack_archive('sources.tar.xz')" \
+    && python3 -m pyinit.ctl install /usr/local/bin
 ENTRYPOINT ["pyinit", "--"]
 CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
 """
@@ -41,11 +42,11 @@ USER 1000
 """
 
 COMPILED = """
-import importlib.util, pathlib, zipfile
+import importlib.util, pathlib, tarfile, zipfile
 folder = pathlib.Path("/usr/local/lib/pyinit")
 with zipfile.ZipFile(folder / "ctl.zip") as ctl:
     ctl.extractall("/tmp/compiled/pyinit")
-for name in zipfile.ZipFile(folder / "sources.zip").namelist():
+for name in tarfile.open(folder / "sources.tar.xz").getnames():
     top = "/tmp/compiled" if name.startswith("pyinit/ctl/") and not name.endswith("/compile_ahead.py") else folder
     path = pathlib.Path(top, name)
     if name.endswith(("/launcher.py", "/compile_ahead.py")):
