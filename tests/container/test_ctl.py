@@ -16,9 +16,9 @@ from .support import Containers, await_condition, await_output, built, ended
 from .test_restrictions import RESTRICTIONS
 
 PYTHON = """
-import multiprocessing, signal
+import multiprocessing, signal, time
 fork = multiprocessing.get_context("fork")
-workers = [fork.Process(target=int) for _ in range(3)]
+workers = [fork.Process(target=time.sleep, args=(0.3,)) for _ in range(3)]  # a start waits for those that ended before
 for worker in workers:
     worker.start()
 print("ready", flush=True)
