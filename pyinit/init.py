@@ -26,11 +26,8 @@ _SHORT_RUN = 0.005
 """Seconds after which a workload that still runs is none that is over at once, and the end is prepared for."""
 
 _SOON = 0.05
-"""Seconds without a signal after which the counters are published. To do so at once keeps the processor from a workload
-that has just got a signal (a third more time to its answer), as does a timer that is the next one to go off."""
-
-_LATEST = 100
-"""After so many signals they are published all the same."""
+"""Seconds from a signal until the counters are published. To do so at once keeps the processor from a workload that has
+just got one (a third more time to its answer), and so does a timer that is the next one to go off."""
 
 _RETRY = 1.0
 """Seconds until that is tried again where it failed."""
@@ -91,11 +88,11 @@ class Init:
         "_is_prepared",
         "_job",
         "_log",
+        "_news",
         "_page",
         "_pid",
         "_prepare_at",
         "_stop_sent",
-        "_unpublished",
         "first_stop",
         "forwarded",
         "forwards",
@@ -122,8 +119,8 @@ class Init:
         self.shutdown: "Shutdown | None" = None
         self.memory: "Memory | None" = None
         self._page: "Page | None" = None
-        self._unpublished = 1
-        """How often something may have changed since the counters were published."""
+        self._news = 0.0
+        """When the first signal came since the counters were published; 0 if none has."""
         self.forwards = 0
         """How many signals have been passed on."""
         self.forwarded: "dict[int, tuple[int, Received]]" = {}
@@ -208,14 +205,17 @@ class Init:
         return False
 
     def _wait(self, seconds: "float | None") -> "struct_siginfo | None":
-        """Wait for a signal, `seconds` at most; let others see the counters when none has come for a moment."""
-        is_news = self._page and self._unpublished and (seconds is None or seconds > _SOON)
-        info = signals.wait(_SOON if is_news else seconds)
-        if self._page and (info is None or self._unpublished >= _LATEST):
-            self._page.update()
-            self._unpublished = 0
-        if info or not is_news:  # it is a signal, or a deadline
-            self._unpublished += 1
+        """Wait for a signal, `seconds` at most; let others see the counters when they have been old for a moment."""
+        if self._page:
+            rest = self._news + _SOON - time.monotonic() if self._news else 0.0
+            if rest <= 0:
+                self._page.update()
+                self._news = 0.0
+            elif seconds is None or rest < seconds:
+                seconds = rest
+        info = signals.wait(seconds)
+        if info and not self._news:
+            self._news = time.monotonic()
         return info
 
     def _advance(self, more: bool) -> bool:

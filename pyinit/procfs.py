@@ -1,7 +1,8 @@
 """Processes as /proc shows them (proc(5)).
 
 Everything here may be gone by the time it is looked at: an answer that is not there is None, never an error.
-Of others nothing is read but ``stat``: ``cmdline`` takes the memory lock of the process and can hang with it.
+Of others nothing is read but ``stat`` and ``status``: ``cmdline`` takes the memory lock of the process and can hang
+with it.
 """
 
 import errno
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 _ROUNDS = 3
 """How often to look at all processes for a picture in which nobody's parent is missing."""
-
-
-_DEEPEST = 1000
-"""So many generations are looked at: parents that change meanwhile could lead round in a circle."""
 
 
 class Process:
@@ -154,16 +151,10 @@ def descendants(root: int) -> "list[Process]":
     return family
 
 
-def is_below(descendant: Process, root: int) -> bool:
-    """Whether a process is a descendant of `root`, as far as that can be seen now."""
-    one: "Process | None" = descendant
-    for _ in range(_DEEPEST):
-        if one is None or one.parent == 0:
-            break
-        if one.parent == root:
-            return True
-        one = process(one.parent)
-    return False
+def is_there(identity: "tuple[int, int]") -> bool:
+    """Whether the process that was seen is there still, and not another with its number."""
+    found = process(identity[0])
+    return found is not None and found.identity == identity
 
 
 def send(target: Process, number: int) -> None:

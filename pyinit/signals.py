@@ -100,14 +100,35 @@ def ignore_children() -> None:
 
 
 def wait(seconds: "float | None") -> "_signal.struct_siginfo | None":
-    """Sleep until one of `CAUGHT` is pending and take it; None if that lasts longer than `seconds`.
+    """Sleep until one of `CAUGHT` is pending and take it; None if that lasts longer than `seconds`, or perhaps before.
 
     The clock is the monotonic one: setting the time of day does not move a deadline. A stop and continue of
-    pyinit itself goes unnoticed (PEP 475).
+    pyinit itself goes unnoticed (PEP 475), and so that it does, a timer ends the sleep: after a stop (or a pause of the
+    container) that outlasts its timeout ``sigtimedwait`` makes up a signal (CPython 3.11 to 3.13 return a siginfo that
+    nobody has filled in). Where whoever has executed us has left us an alarm, the timer is not ours to set.
     """
-    if seconds is None:
-        return _signal.sigwaitinfo(CAUGHT)
-    return _signal.sigtimedwait(CAUGHT, seconds)
+    if seconds is not None and (seconds <= 0 or _has_alarm()):
+        info = _signal.sigtimedwait(CAUGHT, max(0.0, seconds))
+        return info if info and info.si_signo in CAUGHT else None
+    if seconds is not None:
+        _signal.setitimer(_signal.ITIMER_REAL, seconds)
+    info = _signal.sigwaitinfo(CAUGHT)
+    if seconds is not None:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+    return None if info.si_signo == _signal.SIGALRM and info.si_code == _SI_KERNEL and not _has_alarm() else info
+
+
+def _has_alarm() -> bool:
+    """Whether an alarm was set when pyinit was executed, which exec preserves (alarm(2))."""
+    if not _alarm:
+        _alarm.append(_signal.getitimer(_signal.ITIMER_REAL)[0] > 0)
+    return _alarm[0]
+
+
+_alarm: "list[bool]" = []
+
+_SI_KERNEL = 0x80
+"""``si_code`` of a signal that the kernel has sent for a timer of the process (sigaction(2))."""
 
 
 def take_own(number: int) -> None:

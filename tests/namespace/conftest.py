@@ -61,15 +61,16 @@ class Container:
         os.kill(self.init, number)
 
     def await_rest(self) -> None:
-        """Wait until PID 1 sleeps with no deadline: what it loads a moment after the start is loaded."""
-        call = Path(f"/proc/{self.init}/syscall")
+        """Wait until PID 1 sleeps and has its counters: what it loads a moment after the start is loaded."""
+        process = Path(f"/proc/{self.init}")
 
         def sleeps() -> bool:
-            words = call.read_text().split()
+            words = (process / "syscall").read_text().split()
             # rt_sigtimedwait(2): the third argument is the time limit, the fourth the size of a set of signals.
-            return len(words) == 9 and words[3:5] == ["0x0", "0x8"]
+            is_asleep = len(words) == 9 and words[3:5] == ["0x0", "0x8"]
+            return is_asleep and any("pyinit-status" in os.readlink(fd) for fd in (process / "fd").iterdir())
 
-        eventually(sleeps, "PID 1 sleeps with no deadline")
+        eventually(sleeps, "PID 1 sleeps and has its counters")
 
     def say(self, line: str = "") -> None:
         """Write a line to standard input."""

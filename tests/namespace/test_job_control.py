@@ -315,6 +315,9 @@ def test_ctrl_z_stops_who_is_left(shell: Shell, tmp_path: Path) -> None:
     shell.sendline()
     left = psutil.Process(int(shell.match.group(1)))  # type: ignore[union-attr]
     eventually(lambda: left.parent().name() == "pyinit", "it is an orphan")  # type: ignore[union-attr]
+    init = left.parent()
+    assert init
+    eventually(lambda: os.tcgetpgrp(shell.child_fd) == os.getpgid(init.pid), "the terminal is pyinit's")
     press_ctrl_z(shell)
     eventually(lambda: left.status() == psutil.STATUS_STOPPED, "it is stopped")
     foreground(shell)
