@@ -1,6 +1,7 @@
 """In a shell, as one of its jobs: Ctrl-Z, bg and fg as if pyinit were not there, with and without a session."""
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
