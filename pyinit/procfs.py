@@ -151,6 +151,16 @@ def descendants(root: int) -> "list[Process]":
     return family
 
 
+def field(status: bytes, name: bytes) -> bytes:
+    """What a line of ``/proc/PID/status`` says. (A newline in the name of the process is an escape there.)"""
+    return status.partition(b"\n" + name + b":\t")[2].partition(b"\n")[0]
+
+
+def pids(pid: int) -> "list[int]":
+    """The pids that a process has in the PID namespaces that it is in, from ours inwards; none if that is not told."""
+    return [int(one) for one in field(record(f"/proc/{pid}/status") or b"", b"NSpid").split()]
+
+
 def is_there(identity: "tuple[int, int]") -> bool:
     """Whether the process that was seen is there still, and not another with its number."""
     found = process(identity[0])

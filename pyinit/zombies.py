@@ -1,4 +1,4 @@
-"""Zombies, and who has not waited for them: the verdict, in words. Loaded by pyinitctl, and with ``--zombie-watch``.
+"""Zombies: who is to wait for them, in words, too. Loaded by pyinitctl, and with ``--zombie-watch``.
 
 A process that has ended stays as a zombie until its parent has waited for it (wait(2), NOTES). An init cannot do that
 in the parent's place, only inherit them when the parent has gone. Where a tracer is attached it comes first: before it
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _ROUNDS = 3
 """How often to ask who the parent is, if that one cannot be found."""
+
+
+OUTSIDE = "a process outside of this PID namespace"
 
 
 class Neglect:
@@ -74,23 +77,15 @@ def add(neglects: "dict[tuple[int, bool], Neglect]", zombie: "Process") -> "Negl
 
 def _who_waits(pid: int) -> "tuple[int, bool] | None":
     """The pid of who is to wait for a zombie, and whether that is a tracer and not its parent; None if it has gone."""
-    status = _status(pid)
+    field = procfs.field
+    status = procfs.record(f"/proc/{pid}/status") or b""
     try:
-        parent, tracer = int(_field(status, b"PPid")), int(_field(status, b"TracerPid"))
+        parent, tracer = int(field(status, b"PPid")), int(field(status, b"TracerPid"))
         if tracer:  # it is a thread; of which process?
-            tracer = int(_field(_status(tracer), b"Tgid") or tracer)
+            tracer = int(field(procfs.record(f"/proc/{tracer}/status") or b"", b"Tgid") or tracer)
     except ValueError:
         return None
-    return (tracer or parent, tracer not in (0, parent)) if _field(status, b"State")[:1] == b"Z" else None
-
-
-def _status(pid: int) -> bytes:
-    return procfs.record(f"/proc/{pid}/status") or b""
-
-
-def _field(status: bytes, name: bytes) -> bytes:
-    """What a line of ``/proc/PID/status`` says. (A newline in the name of the process is an escape there.)"""
-    return status.partition(b"\n" + name + b":\t")[2].partition(b"\n")[0]
+    return (tracer or parent, tracer not in (0, parent)) if field(status, b"State")[:1] == b"Z" else None
 
 
 def verdict(neglect: Neglect, name: str, age: str) -> str:
@@ -99,7 +94,7 @@ def verdict(neglect: Neglect, name: str, age: str) -> str:
     `name` is what the one who is to wait for them is called, `age` for how long the oldest has been a zombie.
     """
     count = len(neglect.zombies)
-    who = f"{name} (pid {neglect.pid})" if neglect.pid else "a process outside of this PID namespace"
+    who = f"{name} (pid {neglect.pid})" if neglect.pid else OUTSIDE
     since = f"for {age}" if count == 1 else f"the oldest for {age}"
     if neglect.is_traced:
         processes = words.count(count, "process", "processes")
@@ -116,7 +111,10 @@ def _advice(neglect: Neglect) -> str:
         return "the container engine has started it (docker exec), and is to wait for it"
     if neglect.waiter and neglect.waiter.state in "Tt":
         return "it is stopped, and can wait when it has been continued (SIGCONT)"
-    if neglect.pid == 1 or _field(_status(neglect.pid), b"NSpid").endswith(b"\t1"):
+    if neglect.pid == 1 or procfs.pids(neglect.pid)[-1:] == [1]:
         where = "" if neglect.pid == 1 else " of its container"
-        return f"it is PID 1{where}, and is given every orphan: run it under an init, such as pyinit"
+        return (
+            f"it is PID 1{where}, and should wait for those that it starts, and for the orphans that it is given: "
+            "for these run it under an init, such as pyinit"
+        )
     return "it should call wait() or join(), or handle SIGCHLD"

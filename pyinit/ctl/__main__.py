@@ -24,14 +24,16 @@ def main() -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
         importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
-    chosen = parser.parse_args()
-    sys.exit(_run(chosen))
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it was closed
+    sys.exit(_run(parser))
 
 
-def _run(chosen: argparse.Namespace) -> int:
+def _run(parser: argparse.ArgumentParser) -> int:
     try:
-        found = int(chosen.run(chosen))
-        if sys.stdout:  # or else it was closed
+        try:
+            chosen = parser.parse_args()
+            found = int(chosen.run(chosen))
+        finally:
             sys.stdout.flush()
     except (CannotLook, OSError) as error:
         text = f"cannot go on: {error.strerror}" if isinstance(error, OSError) else str(error)

@@ -29,7 +29,7 @@ def add_command(
     return parser
 
 
-def add_pid(parser: argparse.ArgumentParser, text: str = "look at this process and those below it only") -> None:
+def add_pid(parser: argparse._ActionsContainer, text: str = "look at this process and those below it only") -> None:
     """``-p PID``."""
     parser.add_argument("-p", "--pid", type=_pid, metavar="PID", help=text)
 

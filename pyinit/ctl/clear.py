@@ -37,6 +37,11 @@ class _Waiter:
     def __str__(self) -> str:
         return f"{self.name} (pid {self.process.pid})"
 
+    @property
+    def its(self) -> str:
+        """Its zombies, in words."""
+        return f"its {len(self.zombies)} zombies" if len(self.zombies) > 1 else "its zombie"
+
 
 def add_to(commands: arguments.Commands) -> None:
     """Add this command to the command line."""
@@ -60,6 +65,7 @@ def add_to(commands: arguments.Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Try the cures, and tell what came of each; 1 if zombies are left."""
+    picture.tell_if_hidden()
     seen = picture.take(chosen.pid)
     if not seen.waiting:
         print("no zombies")
@@ -72,7 +78,15 @@ def run(chosen: argparse.Namespace) -> int:
     known = [zombie.process for zombie in seen.waiting]
     asked = [one for one in waiters if _send("ask", one, signals.CHLD)]
     _wait(known, _MOMENT)
-    ending = [one for one in asked if not _has_waited(one, chosen) and _terminate(one, chosen)]
+    left = [one for one in asked if not _has_waited(one, chosen)]
+    stopped = [one for one in left if _is_stopped(one) and chosen.terminate_parent and not _spared(one, chosen.pid)]
+    if stopped:  # no end for who may just not have had the time
+        for one in stopped:
+            print(f"continuing {one}, which was stopped")
+            _send("continue", one, signals.CONT)
+        _wait(known, _MOMENT)
+        left = [one for one in left if one not in stopped or not _has_waited(one, chosen)]
+    ending = [one for one in left if _terminate(one, chosen)]
     if ending:
         parents = [one.process for one in ending]
         known += parents  # who ends becomes a zombie itself if its own parent does not wait
@@ -120,11 +134,12 @@ def _conclude(seen: Picture, told: list[_Waiter]) -> int:
 
 
 def _foretell(one: _Waiter, chosen: argparse.Namespace) -> None:
-    print(f"would ask {one} (SIGCHLD) to wait for {words.count(len(one.zombies), 'zombie')}")
+    print(f"would ask {one} (SIGCHLD) to wait for {one.its}")
     if spared := _spared(one, chosen.pid):
         print(spared)
     elif chosen.terminate_parent:
-        print(f"would end {one} (SIGTERM, SIGCONT) if it does not")
+        first = "continue it (SIGCONT), and " if _is_stopped(one) else ""
+        print(f"would {first}end {one} (SIGTERM) if it does not")
 
 
 def _send(verb: str, one: _Waiter, *numbers: int) -> bool:
@@ -151,7 +166,8 @@ def _has_waited(one: _Waiter, chosen: argparse.Namespace) -> bool:
             zombies.add(neglects, zombie)
     left = sum(len(neglect.zombies) for neglect in neglects.values() if neglect.pid == one.process.pid)
     waited = len(one.zombies) - left
-    text = f"asked {one}: it has waited for {waited or 'none'} of its {words.count(len(one.zombies), 'zombie')}"
+    part = f"{waited} of {one.its}" if waited < len(one.zombies) else one.its
+    text = f"asked {one}: it has waited for {part}" if waited else f"asked {one}: it has not waited for {one.its}"
     if left:
         text += f": {_reason(one)}"
         if not chosen.terminate_parent and not _spared(one, chosen.pid):
@@ -162,11 +178,15 @@ def _has_waited(one: _Waiter, chosen: argparse.Namespace) -> bool:
 
 def _reason(one: _Waiter) -> str:
     """Why somebody may not have waited."""
-    now = procfs.process(one.process.pid)
-    if now and now.state in "Tt":
-        return f"it is stopped (kill -CONT {now.pid} continues it)"
-    catches = _is_in(one, b"SigCgt:", signals.CHLD)
+    if _is_stopped(one):
+        return f"it is stopped (kill -CONT {one.process.pid} continues it)"
+    catches = _is_in(one, b"SigCgt", signals.CHLD)
     return "it catches SIGCHLD, and still does not" if catches else "it does not catch SIGCHLD"
+
+
+def _is_stopped(one: _Waiter) -> bool:
+    now = procfs.process(one.process.pid)
+    return now is not None and now.state in "Tt"
 
 
 def _terminate(one: _Waiter, chosen: argparse.Namespace) -> bool:
@@ -177,7 +197,7 @@ def _terminate(one: _Waiter, chosen: argparse.Namespace) -> bool:
     if not chosen.terminate_parent:
         return False
     # At once: if that is the workload, its end is ours, too.
-    print(f"ending {one}, for its {words.count(len(one.zombies), 'zombie')}", flush=True)
+    print(f"ending {one}, for {one.its}", flush=True)
     return _send("end", one, signals.TERM, signals.CONT)
 
 
@@ -185,7 +205,7 @@ def _tell_end(one: _Waiter) -> None:
     if _has_changed(one.process):
         print(f"{one} has ended")
     else:
-        why = ": it ignores SIGTERM" if _is_in(one, b"SigIgn:", signals.TERM) else ""
+        why = ": it ignores SIGTERM" if _is_in(one, b"SigIgn", signals.TERM) else ""
         print(f"{one} has not ended within {_PATIENCE:.0f} s{why} (kill -KILL {one.process.pid} would end it)")
 
 
@@ -193,7 +213,7 @@ def _spared(one: _Waiter, named: int | None) -> str:
     """Why a process is not to be ended, in a sentence; nothing if it may be."""
     process = one.process
     if _is_first(process) and not _is_pyinit(process):
-        return f"{one} is left alone: it is PID 1 of its container; run it under an init, such as pyinit"
+        return f"{one} is left alone: it is PID 1 of its container"
     if reason := _looks_like_workload(process):
         hint = f"name it with --pid {process.pid} to end it, and the container with it"
         return "" if named == process.pid else f"{one} {reason}: {hint}"
@@ -210,14 +230,18 @@ def _looks_like_workload(process: procfs.Process) -> str:
     try:
         told = counters.read(process.parent)
     except CannotLook as error:
+        if init and _is_first(init) and init.name in picture.INITS - {_PYINIT}:
+            return f"may be the workload, which {init.name} (pid {init.pid}) does not tell"
         may_be = not init or init.name == _PYINIT or (_is_first(init) and not _may_be_seen(init))
         return f"may be the workload ({error})" if may_be else ""
+    if told.stage == "staying":
+        return "may be what pyinit stays for, now that the workload has ended"
     return "is the workload" if init and told.workload == _pid_as_seen_by(init, process) else ""
 
 
 def _is_first(process: procfs.Process) -> bool:
     """Whether it is PID 1, here or in a PID namespace below."""
-    return process.pid == 1 or _field(process, b"NSpid:")[-1:] == [b"1"]
+    return process.pid == 1 or procfs.pids(process.pid)[-1:] == [1]
 
 
 def _is_pyinit(process: procfs.Process) -> bool:
@@ -240,8 +264,8 @@ def _may_be_seen(process: procfs.Process) -> bool:
 
 def _pid_as_seen_by(init: procfs.Process, child: procfs.Process) -> int:
     """The pid in the PID namespace of `init`, which may be below ours."""
-    depth, pids = len(_field(init, b"NSpid:")), _field(child, b"NSpid:")
-    return int(pids[depth - 1]) if 0 < depth <= len(pids) else child.pid
+    depth, pids = len(procfs.pids(init.pid)), procfs.pids(child.pid)
+    return pids[depth - 1] if 0 < depth <= len(pids) else child.pid
 
 
 def _own_line() -> Iterator[int]:
@@ -254,13 +278,8 @@ def _own_line() -> Iterator[int]:
 
 def _is_in(one: _Waiter, field: bytes, number: int) -> bool:
     """Whether a signal is in one of the sets that proc_pid_status(5) has."""
-    return any(int(mask, 16) >> (number - 1) & 1 for mask in _field(one.process, field))
-
-
-def _field(process: procfs.Process, key: bytes) -> list[bytes]:
-    """The words of a line of ``/proc/PID/status``."""
-    lines = (procfs.read(f"/proc/{process.pid}/status") or b"").split(b"\n")
-    return next((line.split()[1:] for line in lines if line.startswith(key)), [])
+    mask = procfs.field(procfs.record(f"/proc/{one.process.pid}/status") or b"", field)
+    return bool(int(mask or b"0", 16) >> (number - 1) & 1)
 
 
 def _wait(processes: Iterable[procfs.Process], seconds: float) -> None:

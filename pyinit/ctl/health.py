@@ -3,7 +3,6 @@
 import argparse
 import itertools
 import os
-import re
 
 from pyinit import procfs, words
 from pyinit.ctl import arguments, counters, picture
@@ -12,8 +11,6 @@ from pyinit.ctl.counters import Counters
 from pyinit.ctl.failure import CannotLook
 from pyinit.ctl.picture import Picture
 from pyinit.log import printable
-
-_NUMBERS = re.compile(rb"^NSpid:(.*)$", re.MULTILINE)
 
 
 class Unhealthy(Exception):
@@ -92,20 +89,14 @@ def _workload(seen: Counters, pid: int) -> procfs.Process | None:
     Raises:
         Unhealthy: it is not there.
     """
-    own = _numbers(pid)
-    if own[-1] != seen.pid:
+    own = procfs.pids(pid)
+    if own[-1:] != [seen.pid]:
         return None
     guess = procfs.process(seen.workload)
     for one in itertools.chain([guess] if guess else [], procfs.processes()):
-        if one.parent == pid and _numbers(one.pid)[len(own) - 1 : len(own)] == [seen.workload]:
+        if one.parent == pid and procfs.pids(one.pid)[len(own) - 1 : len(own)] == [seen.workload]:
             return one
     raise Unhealthy(f"{seen.name} (pid {seen.workload}) has ended, or cannot be seen")
-
-
-def _numbers(pid: int) -> list[int]:
-    """The numbers of a process in the PID namespaces that it is in, from ours inwards."""
-    found = _NUMBERS.search(procfs.read(f"/proc/{pid}/status") or b"")
-    return [int(number) for number in found[1].split()] if found else [pid]
 
 
 def _zombies(seen: Picture, most: int | None, longest: float | None) -> str:

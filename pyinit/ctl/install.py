@@ -2,6 +2,7 @@
 
 import argparse
 import compileall
+import errno
 import io
 import os
 import py_compile
@@ -50,9 +51,8 @@ def add_to(commands: arguments.Commands) -> None:
     )
     parser.add_argument(
         "path",
-        type=Path,
         metavar="PATH",
-        help="the script to write; in a folder that exists: both launchers, pyinit and pyinitctl",
+        help="the script to write, that of pyinitctl if it is called so; in a folder: both, pyinit and pyinitctl",
     )
     parser.add_argument(
         "--single-file",
@@ -63,9 +63,10 @@ def add_to(commands: arguments.Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Write what was asked for and say what was written; 1 with a line on stderr if that fails."""
-    path: Path = chosen.path
-    target = path
+    target = path = Path(chosen.path)
     try:
+        if chosen.path.endswith("/") and not path.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         files = _single_file(path) if chosen.single_file else _launchers(path)
         for target, content in files.items():
             _write(target, content)
@@ -85,7 +86,7 @@ def _launchers(path: Path) -> dict[Path, bytes]:
     """The scripts that start pyinit where it is, and its compiled files beside it."""
     line = _first_line()
     _compile_ahead()
-    scripts = {path: _init_script()}
+    scripts = {path: _ctl_script() if path.name == "pyinitctl" else _init_script()}
     if path.is_dir():
         scripts = {path / "pyinit": _init_script(), path / "pyinitctl": _ctl_script()}
     return {target: f"{line}\n{script}".encode() for target, script in scripts.items()}

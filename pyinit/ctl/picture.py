@@ -5,6 +5,8 @@ has gone by then was about to be reaped.
 """
 
 import itertools
+import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,11 @@ from pyinit.ctl.ages import Age, ages
 from pyinit.ctl.commands import command_of
 from pyinit.ctl.failure import CannotLook
 
+HIDDEN = "/proc hides the processes of other users (hidepid): root sees all"
+
+_FIRST_NAMESPACE = 0xEFFFFFFC
+"""The inode of the first PID namespace (``PROC_PID_INIT_INO`` of the kernel)."""
+
 MOMENT = 0.15
 """Seconds between the two looks. A parent that waits in a handler or in a loop needs a fraction."""
 
@@ -24,7 +31,7 @@ _MOST_AGES = 1000
 _PATIENCE = Age(5.0, is_exact=False)
 """After which an init that has not reaped is none that is about to."""
 
-_INITS = {
+INITS = {
     "pyinit", "tini", "tini-static", "docker-init", "dumb-init", "catatonit", "systemd", "init", "s6-svscan", "runit",
 }  # fmt: skip
 """The names of programs that reap whatever they are given."""
@@ -50,8 +57,6 @@ class Zombie:
     process: procfs.Process
     kind: Kind
     age: Age
-    is_there: bool
-    """Whether it was still there at the second look."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Picture:
     @property
     def waiting(self) -> list[Zombie]:
         """Those whom somebody should wait for, and has not."""
-        return [zombie for zombie in self.zombies if zombie.is_there and zombie.kind != Kind.THREADS]
+        return [zombie for zombie in self.zombies if zombie.kind in (Kind.UNREAPED, Kind.TRACED)]
 
 
 def processes(root: int | None) -> list[procfs.Process]:
@@ -92,8 +97,22 @@ def processes(root: int | None) -> list[procfs.Process]:
         return list(procfs.processes())
     top = procfs.process(root)
     if top is None:
-        raise CannotLook(f"there is no pid {root} to be seen")
+        raise CannotLook(f"there is no pid {root} to be seen" + (f": {HIDDEN}" if hides_others() else ""))
     return [top, *procfs.descendants(root)]
+
+
+def has_outside() -> bool:
+    """Whether there may be processes outside of our PID namespace."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino != _FIRST_NAMESPACE
+    except OSError:
+        return True
+
+
+def tell_if_hidden() -> None:
+    """Say on standard error that not everybody is seen, where that is so."""
+    if hides_others():
+        print(f"pyinitctl: {HIDDEN}", file=sys.stderr)
 
 
 def hides_others() -> bool:
@@ -124,6 +143,8 @@ def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of
     """
     seen = _zombies(root)
     if not seen:
+        if hides_others():
+            raise CannotLook(f"no zombies among those that can be seen; {HIDDEN}")
         return Picture([], [])
     with ages() as clock:
         age = {one.pid: clock.since_end(one) for one in itertools.islice(seen, _MOST_AGES)}
@@ -135,12 +156,12 @@ def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of
             time.sleep(rest)
         now = one if one.is_dead else procfs.process(one.pid)  # its other threads may have been about to end
         if now and not now.is_dead:
-            threads.append(Zombie(one, Kind.THREADS, age[one.pid], is_there=True))
+            threads.append(Zombie(one, Kind.THREADS, age[one.pid]))
         elif zombies.add(neglects, one) is None:
-            gone.append(Zombie(one, Kind.REAPING, age[one.pid], is_there=False))
+            gone.append(Zombie(one, Kind.REAPING, age[one.pid]))
     verdicts = [_judge(one, [age[zombie.pid] for zombie in one.zombies], name_of) for one in neglects.values()]
     left = [(one, verdict.kind) for verdict in verdicts for one in verdict.neglect.zombies]
-    found = [Zombie(one, kind, age[one.pid], is_there=True) for one, kind in left]
+    found = [Zombie(one, kind, age[one.pid]) for one, kind in left]
     return Picture(
         sorted([*found, *threads, *gone], key=lambda zombie: zombie.age.seconds, reverse=True),
         sorted(verdicts, key=lambda verdict: len(verdict.neglect.zombies), reverse=True),
@@ -151,8 +172,8 @@ def _judge(neglect: zombies.Neglect, ages: list[Age], name_of: Callable[[procfs.
     # The oldest of those of whom more is known than when they were started, if there are any.
     oldest = max([age for age in ages if age.is_exact] or ages)
     waiter = neglect.waiter
-    name = name_of(waiter) if waiter else "a process that cannot be seen"
-    if waiter and waiter.name in _INITS and waiter.state not in "Tt" and oldest < _PATIENCE:
+    name = name_of(waiter) if waiter else zombies.OUTSIDE if not neglect.pid else "a process that cannot be seen"
+    if waiter and waiter.name in INITS and waiter.state not in "Tt" and oldest < _PATIENCE:
         children = words.count(len(neglect.zombies), "child", "children")
         text = f"{name} (pid {waiter.pid}) is an init, and about to reap {children}"
         return Verdict(Kind.REAPING, neglect, name, oldest, text)

@@ -34,9 +34,7 @@ def add_to(commands: arguments.Commands) -> None:
     arguments.add_pid(parser, "the pyinit to look at (1)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print a JSON object")
-    form.add_argument(
-        "--prometheus", action="store_true", help="print metrics, as Prometheus and OpenMetrics have them"
-    )
+    form.add_argument("--prometheus", action="store_true", help="print metrics, as Prometheus reads them")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -137,23 +135,23 @@ def _zombies(root: int | None) -> int | None:
 
 
 def _as_metrics(seen: Counters, zombies: int | None) -> str:
-    """The names are stable, too. Lines that both formats allow: OpenMetrics names a counter without its ``_total``."""
+    """The names are stable, too."""
     version = seen.version.replace("\\", "\\\\").replace('"', '\\"')
     up = None if seen.is_pause else int(seen.wait_status is None)
-    counted = [(f'_total{{signal="{one.signal}"}}', one.count) for one in seen.forwarded]
+    counted = [(f'{{signal="{one.signal}"}}', one.count) for one in seen.forwarded]
     stages = [(f'{{stage="{stage}"}}', int(stage == seen.stage)) for stage in STAGES]
     metrics: list[tuple[str, str, str, list[tuple[str, float | None]]]] = [
         ("info", "gauge", "The version of pyinit.", [(f'{{version="{version}"}}', 1)]),
         ("uptime_seconds", "gauge", "Since the workload was started.", [("", round(seen.seconds, 3))]),
         ("workload_up", "gauge", "Whether the workload has not ended; none with --pause.", [("", up)]),
         ("stage", "gauge", "The stage of the shutdown: 1 for the present one.", [*stages]),
-        ("orphans_reaped", "counter", "Orphans that were reaped.", [("_total", seen.orphans_reaped)]),
-        ("signals_forwarded", "counter", "Signals that were passed on.", [*counted]),
-        ("log_lines_dropped", "counter", "Log lines that could not be written.", [("_total", seen.log_lines_dropped)]),
+        ("orphans_reaped_total", "counter", "Orphans that were reaped.", [("", seen.orphans_reaped)]),
+        ("signals_forwarded_total", "counter", "Signals that were passed on.", [*counted]),
+        ("log_lines_dropped_total", "counter", "Log lines that could not be written.", [("", seen.log_lines_dropped)]),
         ("zombies", "gauge", "Zombies that nobody has reaped.", [("", zombies)]),
     ]
     lines = []
     for name, kind, text, samples in metrics:
         lines += [f"# HELP pyinit_{name} {text}", f"# TYPE pyinit_{name} {kind}"]
         lines += [f"pyinit_{name}{suffix} {value}" for suffix, value in samples if value is not None]
-    return "\n".join([*lines, "# EOF"])
+    return "\n".join(lines)

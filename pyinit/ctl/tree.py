@@ -22,9 +22,6 @@ _MOST_AGES = 1000
 _DEEPEST = 30
 """So many generations are indented; those below have a number."""
 
-_WITHOUT_OUTSIDE = 0xEFFFFFFC
-"""The inode of the first PID namespace (``PROC_PID_INIT_INO`` of the kernel): whoever has no parent is the kernel's."""
-
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 _ASCII = str.maketrans({"├": "|", "└": "`", "│": "|", "─": "-", _TIMES: "x", "…": "..."})
@@ -95,6 +92,7 @@ def run(chosen: argparse.Namespace) -> int:
     encoding = sys.stdout.encoding
     text = "\n".join(_lines(rows, columns, _is_drawable(encoding)))
     print(text.encode(encoding, "backslashreplace").decode(encoding))
+    picture.tell_if_hidden()
     return 0
 
 
@@ -156,22 +154,16 @@ def _orphans(told: counters.Counters, init: int, seen: Iterable[procfs.Process])
 
 def _workload(told: counters.Counters, init: int, children: Iterable[procfs.Process]) -> int | None:
     """The pid that the workload of a pyinit has in our PID namespace, which may be one that its own is nested in."""
-    level = len(_pids(init))
+    level = len(procfs.pids(init))
     if level < 2:
         return told.workload
-    return next((one.pid for one in children if _pids(one.pid)[level - 1 : level] == [told.workload]), None)
-
-
-def _pids(pid: int) -> list[int]:
-    """The pids of a process, one for each PID namespace that it is in, from ours inwards."""
-    _, _, found = (procfs.read(f"/proc/{pid}/status") or b"").partition(b"\nNSpid:")
-    return [int(word) for word in found.partition(b"\n")[0].split()]
+    return next((one.pid for one in children if procfs.pids(one.pid)[level - 1 : level] == [told.workload]), None)
 
 
 def _look_at(family: list[Node], depth: int, root: int | None, orphans: set[int]) -> None:
     """Find out, children first, what is below each, what those to be shown are called, and who of them are alike."""
     kinds: dict[object, int] = {}
-    has_outside = root is None and _has_outside()
+    has_outside = root is None and picture.has_outside()
     for node in reversed(family):
         one, children = node.process, node.children
         for child in children:
@@ -191,13 +183,6 @@ def _look_at(family: list[Node], depth: int, root: int | None, orphans: set[int]
         node.marks = tuple(marks)
         below = tuple(sorted(child.kind for child in children)) if node.generation < depth else ()
         node.kind = kinds.setdefault((node.command, one.state, node.marks, below), len(kinds))
-
-
-def _has_outside() -> bool:
-    try:
-        return os.stat("/proc/self/ns/pid").st_ino != _WITHOUT_OUTSIDE
-    except OSError:
-        return True
 
 
 def _marks(process: procfs.Process) -> list[Mark]:

@@ -25,11 +25,12 @@ def add_to(commands: arguments.Commands) -> None:
         run,
         "each zombie, and whose it is",
         "Show each zombie, and who has not waited for it.",
-        "docker exec app pyinitctl zombies",
+        "docker exec app pyinitctl zombies\n  sudo python3 -m pyinit.ctl zombies --host",
         "0 if there are none, 1 if there are, 3 if that cannot be seen",
     )
-    arguments.add_pid(parser)
-    parser.add_argument("--host", action="store_true", help="of a whole machine: name the container of each, too")
+    whom = parser.add_mutually_exclusive_group()
+    arguments.add_pid(whom)
+    whom.add_argument("--host", action="store_true", help="of a whole machine: name the container of each, too")
     arguments.add_json(parser)
 
 
@@ -38,8 +39,9 @@ def run(chosen: argparse.Namespace) -> int:
     seen = picture.take(chosen.pid)
     places = _places(seen) if chosen.host else {}
     print(_as_json(seen, places) if chosen.json else _as_text(seen, places))
-    if picture.hides_others():
-        print("pyinitctl: /proc hides the processes of other users (hidepid): root sees all", file=sys.stderr)
+    picture.tell_if_hidden()
+    if chosen.host and picture.has_outside():
+        print("pyinitctl: this is a PID namespace of its own, and no host: others are not seen", file=sys.stderr)
     return 1 if seen.waiting else 0
 
 

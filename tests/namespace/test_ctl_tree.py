@@ -10,6 +10,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from pyinit.ctl.picture import HIDDEN
+
 from .conftest import INTERPRETER, UNSHARE, Container, Start, clean_environment, eventually, python
 
 Tree = Callable[..., "Seen"]
@@ -250,9 +252,9 @@ def test_with_hidepid_those_who_can_be_seen_are_there(workload: Workload, tree: 
     assert re.search(r"  its parent \(pid \d+\) was not to be seen$", seen.line("sh -c"))
     assert seen.row(sleeper) == "└─ sleep 1009"
     assert len(seen.lines) == 4, seen.lines
-    assert seen.err == ""
+    assert seen.err == f"pyinitctl: {HIDDEN}\n"
     seen = tree(container, "-p", "1", before=AS_SOMEBODY, status=3)
-    assert (seen.lines, seen.err) == ([""], "pyinitctl: there is no pid 1 to be seen\n")
+    assert (seen.lines, seen.err) == ([""], f"pyinitctl: there is no pid 1 to be seen: {HIDDEN}\n")
 
 
 HOSTILE = r"""
