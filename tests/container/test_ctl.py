@@ -124,6 +124,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(containers: Containers) ->
     """The container would end with it."""
     container = containers.start("python3", "-c", PYTHON)
     await_output(container, "ready")
+    await_condition(lambda: len(zombies(container)["zombies"]), lambda count: count == 3)
     assert ctl(container, "clear", "--terminate-parent").status == 1
     [parent] = {zombie["parent"] for zombie in zombies(container)["zombies"]}
     container.reload()

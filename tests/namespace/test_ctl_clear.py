@@ -3,11 +3,14 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+
+from pyinit.ctl.picture import HIDDEN
+from tools import debian
 
 from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Start, eventually, python
 
@@ -94,6 +97,21 @@ def clear(bin_folder: Path) -> Clear:
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
 
     return clear
+
+
+@pytest.fixture
+def bare() -> Iterator[Start]:
+    """Start a program, and no pyinit, as PID 1."""
+    containers: list[Container] = []
+
+    def bare(*words: str) -> Container:
+        containers.append(Container([*UNSHARE, *words]))
+        return containers[-1]
+
+    yield bare
+    for container in containers:
+        container.process.kill()
+        container.process.communicate()
 
 
 def zombies(container: Container) -> int:
@@ -219,6 +237,50 @@ def test_a_stopped_parent_is_continued_so_that_it_can_end(
     assert zombies(container) == 0
 
 
+def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start, clear: Clear) -> None:
+    """It has only not had the time; a dry run says so, and continues nobody."""
+    container = start("--", *beside(python(LATE)))
+    container.expect("ready")
+    (parent,) = psutil.Process(container.init).children()[0].children()
+    parent.suspend()
+    eventually(lambda: parent.status() == psutil.STATUS_STOPPED, "it has stopped")
+    foretold = clear(container, "--terminate-parent", "--dry-run")
+    ask, end, left = foretold.stdout.splitlines()
+    who = ask.removeprefix("would ask ").removesuffix(" (SIGCHLD) to wait for its 3 zombies")
+    assert who.startswith("python3") and left == "3 zombies left", foretold
+    assert end == f"would continue it (SIGCONT), and end {who} (SIGTERM) if it does not"
+    assert foretold.returncode == 1
+    assert parent.status() == psutil.STATUS_STOPPED
+    done = clear(container, "--terminate-parent")
+    asked, *rest = done.stdout.splitlines()
+    assert asked.startswith(f"asked {who}: it has not waited for its 3 zombies: it is stopped (kill -CONT "), done
+    assert rest == [
+        f"continuing {who}, which was stopped",
+        f"asked {who}: it has waited for its 3 zombies",
+        "no zombies left",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert parent.is_running() and parent.status() == psutil.STATUS_SLEEPING
+
+
+def test_a_stopped_workload_is_not_continued_unless_it_is_named(start: Start, clear: Clear) -> None:
+    """It is spared, and who has stopped it may have meant that."""
+    container = start("--", *python(LATE))
+    container.expect("ready")
+    container.await_rest()
+    (workload,) = psutil.Process(container.init).children()
+    workload.suspend()
+    eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "it has stopped")
+    spared = clear(container, "--terminate-parent")
+    assert "it is stopped (kill -CONT 2 continues it)\n" in spared.stdout, spared
+    assert "(pid 2) is the workload: name it with --pid 2 to end it" in spared.stdout and spared.returncode == 1, spared
+    assert workload.status() == psutil.STATUS_STOPPED
+    named = clear(container, "--terminate-parent", "--pid", "2")
+    assert named.stdout.endswith(": it has waited for its 3 zombies\nno zombies left\n"), named
+    assert named.returncode == 0
+    assert container.process.poll() is None
+
+
 def test_a_parent_that_ignores_sigterm_is_left_and_told_of(
     start: Start, clear: Clear, compiled: Callable[[str, str], str]
 ) -> None:
@@ -337,6 +399,57 @@ def test_what_may_be_the_workload_is_spared_too(
     assert done.returncode == 1
     clear(container, "--terminate-parent", "-p2", before=before)
     assert container.end().status == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", ["tini", "dumb-init", "catatonit"])
+def test_what_may_be_the_workload_of_another_init_is_spared(
+    bare: Start, clear: Clear, compiled: Callable[[str, str], str], name: str
+) -> None:
+    """It does not tell which of its children that is; who is named is ended, and the container with it."""
+    container = bare(debian.provide(name, name), "--", compiled("leaks", NEVER_WAITS))
+    container.expect("ready")
+    pid = pid_of(container, "leaks")
+    done = clear(container, "--terminate-parent")
+    assert done.stdout.splitlines() == [
+        f"asked leaks (pid {pid}): it has not waited for its 15 zombies: it does not catch SIGCHLD",
+        f"leaks (pid {pid}) may be the workload, which {name} (pid 1) does not tell: "
+        f"name it with --pid {pid} to end it, and the container with it",
+        "15 zombies left",
+    ]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert container.process.poll() is None and zombies(container) == 15
+    named = clear(container, "--terminate-parent", "--pid", str(pid))
+    assert f"\nending leaks (pid {pid}), for its 15 zombies\n" in named.stdout, named
+    assert container.end().status == 128 + signal.SIGTERM
+
+
+def test_who_is_no_child_of_another_init_is_ended(
+    bare: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """It cannot be the workload."""
+    container = bare(debian.provide("tini", "tini"), "--", *beside([compiled("leaks", NEVER_WAITS)]))
+    container.expect("ready")
+    done = clear(container, "--terminate-parent")
+    assert done.stdout.endswith(") has ended\nno zombies left\n") and done.returncode == 0, done
+    assert container.process.poll() is None
+
+
+def test_a_daemon_that_pyinit_stays_for_is_spared(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """With ``--wait-for=all`` the workload has left its work to somebody, who is no child of its own any more."""
+    container = start("--wait-for=all", "--", "sh", "-c", '"$1" &', "sh", compiled("leaks", NEVER_WAITS))
+    container.expect("ready")
+    pid = pid_of(container, "leaks")
+    why = f"leaks (pid {pid}) may be what pyinit stays for, now that the workload has ended: name it with --pid {pid}"
+    words = ("--terminate-parent", "--dry-run")
+    eventually(lambda: f"\n{why} to end it" in clear(container, *words).stdout, "pyinit stays")
+    done = clear(container, "--terminate-parent")
+    assert f"\n{why} to end it, and the container with it\n15 zombies left\n" in done.stdout, done
+    assert done.returncode == 1
+    assert container.process.poll() is None and zombies(container) == 15
+    clear(container, "--terminate-parent", "--pid", str(pid))
+    assert container.end().status == 0
 
 
 def test_a_dry_run_sends_nothing(start: Start, clear: Clear, compiled: Callable[[str, str], str]) -> None:
@@ -467,6 +580,20 @@ def test_what_hidepid_hides_may_be_the_init_of_a_workload(
     pid = pid_of(container, "leaks")
     assert f"\nleaks (pid {pid}) may be the workload (" in done.stdout and done.returncode == 1, done
     assert "hidepid" in done.stdout
+    assert done.stderr == f"pyinitctl: {HIDDEN}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--terminate-parent"], ["--dry-run"], ["-p1"]])
+def test_where_hidepid_hides_everybody_the_status_is_3(start: Start, clear: Clear, words: list[str]) -> None:
+    """Not to see a zombie is not that there is none: one line, which tells why."""
+    remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
+    container = start("--", *python(LATE), before=remount)
+    container.expect("ready")
+    before = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+    done = clear(container, *words, before=before)
+    assert (done.returncode, done.stdout) == (3, ""), done
+    assert done.stderr.startswith("pyinitctl: ") and done.stderr.endswith(f" {HIDDEN}\n"), done
+    assert done.stderr.count("\n") == 1, done
 
 
 def test_pid_1_of_a_container_is_left_alone_from_outside_too(

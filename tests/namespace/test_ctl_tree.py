@@ -180,6 +180,23 @@ def test_everybody_is_in_the_tree_and_what_is_the_matter_stands_out(workload: Wo
     assert len(seen.lines) == 1 + 8
 
 
+def test_pid_1_is_called_pyinit_however_it_was_started(start: Start, tree: Tree, bin_folder: Path) -> None:
+    """Neither its interpreter nor what keeps that in isolation matters: the launcher, and ``python3 -m pyinit``."""
+    program = ["--", "sleep", "1019"]
+    container = start(*program)
+    container.await_rest()
+    assert tree(container).row(1) == "pyinit -- sleep 1019"
+    environment = clean_environment(PYTHONPATH=str(bin_folder.parent / "lib"))
+    module = Container([*UNSHARE, INTERPRETER, "-m", "pyinit", *program], env=environment)
+    try:
+        module.await_rest()
+        assert tree(module).row(1) == "pyinit -- sleep 1019"
+        assert "-m" not in "".join(tree(module).lines)
+    finally:
+        module.process.kill()
+        module.process.communicate()
+
+
 def test_who_was_started_from_outside_has_no_parent(workload: Workload, tree: Tree) -> None:
     """As with docker exec: it stands beside PID 1, with what it starts below it."""
     container = workload("ready()")

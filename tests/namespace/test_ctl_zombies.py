@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import statistics
 import subprocess
@@ -419,22 +420,31 @@ def test_a_stopped_parent_cannot_wait(start: Start, look: Look, zoo: str) -> Non
     assert done.stdout.endswith(": it is stopped, and can wait when it has been continued (SIGCONT)\n"), done.stdout
 
 
-def test_pid_1_that_is_no_init_is_told_to_have_one(bare: Start, look: Look) -> None:
-    """It gets every orphan of the container, whatever its own program does."""
-    program = """if True:
-        import os, time
-        if os.fork() == 0:
-            os.fork()
-            os._exit(0)
-        os.wait()  # for one of the two
-        time.sleep(1000)
-    """
+OWN_CHILD = "import os, time; os.fork() or os._exit(0); time.sleep(1000)"
+
+ORPHAN = """if True:
+    import os, time
+    if os.fork() == 0:
+        os.fork()
+        os._exit(0)
+    os.wait()  # for one of the two
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("program", [OWN_CHILD, ORPHAN])
+def test_pid_1_that_is_no_init_is_told_of_its_children_and_of_orphans(bare: Start, look: Look, program: str) -> None:
+    """Which of them these are cannot be seen; an init helps with the second kind alone."""
     container = bare(*python(program))
     await_zombies(container, 1)
     done = look(container)
     assert done.returncode == 1
     verdict = done.stdout.splitlines()[-1]
-    assert verdict.endswith(": it is PID 1, and is given every orphan: run it under an init, such as pyinit"), verdict
+    advice = (
+        "it is PID 1, and should wait for those that it starts, and for the orphans that it is given: "
+        "for these run it under an init, such as pyinit"
+    )
+    assert verdict.endswith(f": {advice}"), verdict
     assert "(pid 1) has 1 child that it has not waited for" in verdict
 
 
@@ -515,6 +525,145 @@ def test_where_proc_hides_processes_that_is_said(start: Start, look: Look, zoo: 
     assert as_json.stderr == line
     assert len(json.loads(as_json.stdout)["zombies"]) == 4
     assert len(told(look(container, "--json"))["zombies"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ([], "no zombies among those that can be seen;"),
+        (["--json"], "no zombies among those that can be seen;"),
+        (["--host"], "no zombies among those that can be seen;"),
+        (["-p1"], "there is no pid 1 to be seen:"),
+    ],
+)
+def test_where_hidepid_hides_everybody_the_status_is_3(
+    start: Start, look: Look, zoo: str, words: list[str], what: str
+) -> None:
+    """Not to see a zombie is not that there is none: one line, which tells why."""
+    remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
+    container = start("--", zoo, "leak", "0", "3", before=remount)
+    await_zombies(container, 3)
+    done = look(container, *words, before=NOBODY)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"pyinitctl: {what} {picture.HIDDEN}\n"
+    assert look(container).returncode == 1
+
+
+@pytest.fixture
+def init_named(start: Start, bin_folder: Path) -> Container:
+    """A container with a sleep(1) that is called ``tini-static``, whose child waits to be told to end."""
+    program = bin_folder.parent / "tini-static"
+    shutil.copy("/bin/sleep", program)
+    child = '(head -c1 <&3 & exec 3<&- && exec "$1" 1000)'
+    script = f"exec 3<&0; {child} & exec 3<&-; while :; do wait; sleep 1; done"
+    container = start("--", "sh", "-c", script, "sh", str(program), stdin=subprocess.PIPE)
+    init = psutil.Process(container.init)
+
+    def is_ready() -> bool:
+        return {"tini-static", "head"} <= {one.name() for one in init.children(recursive=True)}
+
+    eventually(is_ready, "both have been executed")
+    return container
+
+
+def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, look: Look, bin_folder: Path) -> None:
+    """For some seconds, and no command counts it as a zombie; then it is one that this init does not reap."""
+    init_named.say()
+    await_zombies(init_named, 1)
+    enter = ["nsenter", f"--target={init_named.init}", "--mount", "--pid", "--", str(bin_folder / "pyinitctl")]
+
+    def told_by(*words: str) -> str:
+        return subprocess.run([*enter, *words], capture_output=True, text=True, timeout=PATIENCE).stdout
+
+    seen = told(look(init_named, "--json"), status=0)
+    assert [one["kind"] for one in seen["zombies"]] == ["reaping"]
+    [verdict] = seen["verdicts"]
+    assert (verdict["kind"], verdict["zombies"]) == ("reaping", 1)
+    said = f"tini-static 1000 (pid {verdict['pid']}) is an init, and about to reap 1 child"
+    assert verdict["verdict"] == said
+    done = look(init_named)
+    assert (done.returncode, done.stderr) == (0, "")
+    _, row, *rest = done.stdout.splitlines()
+    assert row.endswith("  head  about to be reaped") and rest == ["", "0 zombies", said], done.stdout
+    assert told_by("health", "--max-zombies=0").startswith("healthy: ")
+    assert "zombie" not in told_by("health").replace("0 zombies", "")
+    assert json.loads(told_by("status", "--json"))["zombies"] == 0
+    assert told_by("clear") == "no zombies\n"
+    eventually(lambda: look(init_named).returncode == 1, "it is no more taken to be about to reap")
+    seen = told(look(init_named, "--json"))
+    assert [one["kind"] for one in seen["zombies"]] == ["unreaped"]
+    assert number(seen["zombies"][0]["age_seconds"]) >= 5
+    assert str(seen["verdicts"][0]["verdict"]).endswith(ADVICE)
+    assert told_by("health", "--max-zombies=0").startswith("unhealthy: 1 zombie: tini-static (pid ")
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_in_a_namespace_of_its_own_no_host_is_seen(start: Start, look: Look, words: list[str]) -> None:
+    """A line on standard error says so; the status is that of what is seen."""
+    container = start("--", "sleep", "1000")
+    container.await_rest()
+    done = look(container, "--host", *words)
+    assert (done.returncode, done.stderr) == (
+        0, "pyinitctl: this is a PID namespace of its own, and no host: others are not seen\n",
+    )  # fmt: skip
+    assert look(container, *words).stderr == ""
+
+
+def test_a_host_has_no_pid_that_all_is_below(start: Start, look: Look) -> None:
+    """``--host`` and ``-p`` are a usage error together."""
+    container = start("--", "sleep", "1000")
+    container.await_rest()
+    for words in (["--host", "-p", "1"], ["-p1", "--host"]):
+        done = look(container, *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "not allowed with argument" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+COMMANDS = ["status", "zombies", "clear", "tree", "health", "install"]
+
+
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "zombies --json", "status --json", "status --prometheus", "--help", "-V"]
+)
+def test_standard_output_may_be_closed(start: Start, bin_folder: Path, tmp_path: Path, command: str) -> None:
+    """The status is what it would be, and nothing is said of it."""
+    container = start("--", "sleep", "1000")
+    container.await_rest()
+    words = [*command.split(), *[str(tmp_path / "launcher")] * (command == "install")]
+    enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--"]
+    for script in ('"$@" >&-', '"$@" <&- >&-'):
+        closed = [*enter, "sh", "-c", script, "sh", str(bin_folder / "pyinitctl"), *words]
+        done = subprocess.run(closed, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), (script, done)
+
+
+@pytest.mark.parametrize(
+    "words", [["-V"], ["--help"], *([command, "--help"] for command in COMMANDS), ["zombies"], ["tree"]]
+)
+def test_what_cannot_be_written_is_one_line(bin_folder: Path, words: list[str]) -> None:
+    """Status 3; and the interpreter does not try again on its way out."""
+    command = [*UNSHARE, str(bin_folder / "pyinitctl"), *words]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (3, "pyinitctl: cannot go on: No space left on device\n")
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_standard_error_may_be_lost(bin_folder: Path, redirection: str) -> None:
+    """The status is 3 all the same, and the complaint is no output."""
+    command = [
+        *UNSHARE,
+        "sh",
+        "-c",
+        f'"$@" {redirection}',
+        "sh",
+        str(bin_folder / "pyinitctl"),
+        "zombies",
+        "-p",
+        "999999",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
 
 
 def test_without_a_proc_of_this_namespace_nothing_can_be_seen(bin_folder: Path) -> None:

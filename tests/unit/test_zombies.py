@@ -64,9 +64,12 @@ def test_a_parent_outside_of_the_namespace_has_no_name() -> None:
     )
 
 
-def test_pid_1_is_told_to_have_an_init() -> None:
-    """Whatever PID 1 is here."""
-    assert zombies.verdict(neglect_of(1, 1), "app", "5ms").endswith("run it under an init, such as pyinit")
+def test_pid_1_is_told_of_its_own_children_and_of_orphans() -> None:
+    """Whatever PID 1 is here; an init helps with the orphans alone."""
+    assert zombies.verdict(neglect_of(1, 2), "app", "5ms") == (
+        f"app (pid 1) has 2 children {NOT_WAITED}, the oldest for 5ms: it is PID 1, and should wait for those that it "
+        "starts, and for the orphans that it is given: for these run it under an init, such as pyinit"
+    )
 
 
 def test_a_stopped_parent_is_to_be_continued() -> None:
