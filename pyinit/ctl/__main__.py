@@ -1,6 +1,7 @@
 """The command line of pyinitctl: ``python -m pyinit.ctl``, or the launcher that ``install`` writes."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
@@ -25,6 +26,7 @@ def main() -> None:
     for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
         importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it was closed
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(_run(parser))
 
 
@@ -37,7 +39,8 @@ def _run(parser: argparse.ArgumentParser) -> int:
             sys.stdout.flush()
     except (CannotLook, OSError) as error:
         text = f"cannot go on: {error.strerror}" if isinstance(error, OSError) else str(error)
-        print(f"pyinitctl: {printable(text)}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"pyinitctl: {printable(text)}", file=sys.stderr)
         os._exit(failure.STATUS)  # and not the usual way, on which what could not be written would be tried again
     return found
 

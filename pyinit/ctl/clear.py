@@ -65,8 +65,8 @@ def add_to(commands: arguments.Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Try the cures, and tell what came of each; 1 if zombies are left."""
-    picture.tell_if_hidden()
     seen = picture.take(chosen.pid)
+    picture.tell_if_hidden()
     if not seen.waiting:
         print("no zombies")
         return 0
@@ -110,7 +110,10 @@ def _waiters(seen: Picture) -> list[_Waiter]:
 
 def _left(known: list[procfs.Process], root: int | None) -> Picture:
     """The zombies that are there now: below `root`, or known from there, since the init may have them by now."""
-    seen = picture.take(None)
+    try:
+        seen = picture.take(None)
+    except CannotLook:  # nobody else can be seen (hidepid), and those that we knew have gone
+        return Picture([], [])
     if root is None:
         return seen
     with contextlib.suppress(CannotLook):  # it has ended
@@ -138,8 +141,8 @@ def _foretell(one: _Waiter, chosen: argparse.Namespace) -> None:
     if spared := _spared(one, chosen.pid):
         print(spared)
     elif chosen.terminate_parent:
-        first = "continue it (SIGCONT), and " if _is_stopped(one) else ""
-        print(f"would {first}end {one} (SIGTERM) if it does not")
+        first = "continue (SIGCONT), and then " if _is_stopped(one) else ""
+        print(f"would {first}end (SIGTERM) {one} if it does not")
 
 
 def _send(verb: str, one: _Waiter, *numbers: int) -> bool:

@@ -3,13 +3,14 @@
 import argparse
 import itertools
 import os
+import sys
 
 from pyinit import procfs, words
 from pyinit.ctl import arguments, counters, picture
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.counters import Counters
 from pyinit.ctl.failure import CannotLook
-from pyinit.ctl.picture import Picture
+from pyinit.ctl.picture import Kind, Picture
 from pyinit.log import printable
 
 
@@ -50,7 +51,7 @@ def run(chosen: argparse.Namespace) -> int:
     except (Unhealthy, CannotLook, OSError) as error:
         status, line = 1, f"unhealthy: {error}"
     try:
-        os.write(1, f"{printable(line)}\n".encode())
+        os.write(sys.stdout.fileno(), f"{printable(line)}\n".encode())
     except OSError:
         return 1
     return status
@@ -108,11 +109,12 @@ def _zombies(seen: Picture, most: int | None, longest: float | None) -> str:
     waiting = seen.waiting
     if not waiting:
         return ""
+    verdicts = [verdict for verdict in seen.verdicts if verdict.kind != Kind.REAPING]
     count = words.count(len(waiting), "zombie")
     if most is not None and len(waiting) > most:
-        raise Unhealthy(f"{count}: {seen.verdicts[0].text}")
+        raise Unhealthy(f"{count}: {verdicts[0].text}")
     old = [zombie for zombie in waiting if longest is not None and zombie.age.seconds > longest]
-    for verdict in seen.verdicts:
+    for verdict in verdicts:
         if old and old[0].process in verdict.neglect.zombies:
             raise Unhealthy(f"{count}, {len(old)} of them too old: {verdict.text}")
-    return f"; {count}: {seen.verdicts[0].text}"
+    return f"; {count}: {verdicts[0].text}"

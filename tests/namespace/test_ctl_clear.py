@@ -248,7 +248,7 @@ def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start,
     ask, end, left = foretold.stdout.splitlines()
     who = ask.removeprefix("would ask ").removesuffix(" (SIGCHLD) to wait for its 3 zombies")
     assert who.startswith("python3") and left == "3 zombies left", foretold
-    assert end == f"would continue it (SIGCONT), and end {who} (SIGTERM) if it does not"
+    assert end == f"would continue (SIGCONT), and then end (SIGTERM) {who} if it does not"
     assert foretold.returncode == 1
     assert parent.status() == psutil.STATUS_STOPPED
     done = clear(container, "--terminate-parent")
@@ -459,7 +459,7 @@ def test_a_dry_run_sends_nothing(start: Start, clear: Clear, compiled: Callable[
     done = clear(container, "--terminate-parent", "--dry-run")
     ask, end, left = done.stdout.splitlines()
     assert ask.startswith("would ask python3") and ask.endswith(" (SIGCHLD) to wait for its 3 zombies"), done
-    assert end.startswith("would end python3") and end.endswith(" (SIGTERM) if it does not"), done
+    assert end.startswith("would end (SIGTERM) python3") and end.endswith(" if it does not"), done
     assert left == "3 zombies left"
     assert done.returncode == 1
     assert zombies(container) == 3
@@ -581,6 +581,19 @@ def test_what_hidepid_hides_may_be_the_init_of_a_workload(
     assert f"\nleaks (pid {pid}) may be the workload (" in done.stdout and done.returncode == 1, done
     assert "hidepid" in done.stdout
     assert done.stderr == f"pyinitctl: {HIDDEN}\n"
+
+
+def test_zombies_that_were_seen_in_spite_of_hidepid_can_be_gone(
+    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+) -> None:
+    """That nobody else can be seen then is no reason for another status."""
+    remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
+    container = start("-u", "12345:12345", "--", *beside([compiled("leaks", NEVER_WAITS)]), before=remount)
+    container.expect("ready")
+    before = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+    done = clear(container, "--terminate-parent", before=before)
+    assert done.stdout.endswith(") has ended\nno zombies left\n"), done
+    assert (done.returncode, done.stderr) == (0, f"pyinitctl: {HIDDEN}\n")
 
 
 @pytest.mark.parametrize("words", [[], ["--terminate-parent"], ["--dry-run"], ["-p1"]])

@@ -2,17 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 import pyinit
+from pyinit.ctl import counters
 
 from .conftest import Container, Start, eventually, python
 
@@ -181,8 +183,8 @@ def test_a_pause_has_no_workload(start: Start, ask: Ask, told: Told) -> None:
     assert "\npyinit_workload_up " not in ask(container, "--prometheus").stdout
 
 
-def test_prometheus_and_openmetrics_read_the_metrics(start: Start, ask: Ask, told: Told) -> None:
-    """Both parsers find all of them, zombies included."""
+def test_prometheus_reads_the_metrics(start: Start, ask: Ask, told: Told) -> None:
+    """Its parser finds all of them with their types, zombies included."""
     program = """if True:
         import os, signal, time
         signal.signal(signal.SIGHUP, lambda *_: None)
@@ -201,24 +203,23 @@ def test_prometheus_and_openmetrics_read_the_metrics(start: Start, ask: Ask, tol
     becomes(lambda: told(container).get("orphans_reaped"), 1)
     becomes(lambda: [one["count"] for one in told(container)["signals_forwarded"]], [1])
     text = ask(container, "--prometheus").stdout
-    newer = list(openmetrics.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
-    assert {one.type for one in newer if one.documentation} == {"gauge", "counter"} == {one.type for one in newer}
-    for found in (list(text_string_to_metric_families(text)), newer):
-        samples = {(sample.name, *sample.labels.values()): sample.value for one in found for sample in one.samples}
-        assert 0 < samples.pop(("pyinit_uptime_seconds",)) < 60
-        assert samples == {
-            ("pyinit_info", pyinit.__version__): 1,
-            ("pyinit_workload_up",): 1,
-            ("pyinit_stage", "running"): 1,
-            ("pyinit_stage", "staying"): 0,
-            ("pyinit_stage", "draining"): 0,
-            ("pyinit_stage", "killing"): 0,
-            ("pyinit_stage", "over"): 0,
-            ("pyinit_orphans_reaped_total",): 1,
-            ("pyinit_signals_forwarded_total", "SIGHUP"): 1,
-            ("pyinit_log_lines_dropped_total",): 0,
-            ("pyinit_zombies",): 4,
-        }
+    found = list(text_string_to_metric_families(text))
+    assert all(one.type == ("counter" if f"{one.name}_total " in text else "gauge") for one in found if one.samples)
+    samples = {(sample.name, *sample.labels.values()): sample.value for one in found for sample in one.samples}
+    assert 0 < samples.pop(("pyinit_uptime_seconds",)) < 60
+    assert samples == {
+        ("pyinit_info", pyinit.__version__): 1,
+        ("pyinit_workload_up",): 1,
+        ("pyinit_stage", "running"): 1,
+        ("pyinit_stage", "staying"): 0,
+        ("pyinit_stage", "draining"): 0,
+        ("pyinit_stage", "killing"): 0,
+        ("pyinit_stage", "over"): 0,
+        ("pyinit_orphans_reaped_total",): 1,
+        ("pyinit_signals_forwarded_total", "SIGHUP"): 1,
+        ("pyinit_log_lines_dropped_total",): 0,
+        ("pyinit_zombies",): 4,
+    }
 
 
 def test_a_pyinit_that_is_not_pid_1_is_named(start: Start, ask: Ask, told: Told) -> None:
@@ -313,6 +314,67 @@ def test_a_file_size_limit_of_nothing_disturbs_nobody(start: Start, ask: Ask) ->
     ended = container.end()
     assert ended.status == 5
     assert "SIGXFSZ" not in ended.err and "carrying on" not in ended.err
+
+
+def test_a_small_file_size_limit_is_no_more_than_that(start: Start, ask: Ask) -> None:
+    """The counters fit until there is more to tell: one line in the log, and no numbers that were never true."""
+    program = "trap 'exit 5' TERM; trap : HUP USR1 USR2 WINCH; echo ready; while :; do read line; done"
+    container = start("-v", "--", "sh", "-c", program, before=["prlimit", "--fsize=300"], stdin=subprocess.PIPE)
+    container.expect("ready")
+    is_published(container, ask)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        container.signal(number)
+        time.sleep(0.1)
+    done = ask(container)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "pyinitctl: the counters of pid 1 cannot be read: they are being written all the time, or are damaged\n"
+    )
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert ended.status == 5
+    assert ended.err.count("cannot publish the counters for pyinitctl: OSError(27, ") == 1, ended
+    assert "SIGXFSZ" not in ended.err and "carrying on" not in ended.err
+
+
+@pytest.mark.parametrize("options", [[], ["--zombie-watch=0.02"]])
+def test_the_counters_are_never_long_behind(start: Start, ask: Ask, options: list[str]) -> None:
+    """Also while one signal comes after the other."""
+    program = (
+        "import _signal; _signal.signal(34, _signal.SIG_IGN); print('ready', flush=True)\nwhile 1: _signal.pause()"
+    )
+    container = start(*options, "--", *python(program))
+    container.expect("ready")
+    is_published(container, ask)
+    init = container.init
+    sent: list[float] = []
+    for _ in range(25):
+        os.kill(init, 34)
+        sent.append(time.monotonic())
+        time.sleep(0.04)
+        until = time.monotonic() - 0.3
+        count = sum(one.count for one in counters.read(init).forwarded)
+        assert sum(one < until for one in sent) <= count <= len(sent)
+    becomes(lambda: sum(one.count for one in counters.read(init).forwarded), len(sent))
+
+
+@pytest.mark.parametrize("limit", [5, 6, 7])
+def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: Ask, limit: int) -> None:
+    """Who is left has its time, and the report is written."""
+    straggler = "import _signal; print('ready', flush=True); _signal.sigwait([_signal.SIGTERM]); print('heard')"
+    straggler = f"import _signal; _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM]); {straggler}"
+    program = '"$0" -ISc "$1" & read line; exit 3'
+    limited = ["prlimit", f"--nofile={limit}"]
+    container = start("-v", "--", "sh", "-c", program, python("")[0], straggler, before=limited, stdin=subprocess.PIPE)
+    container.expect("ready")
+    time.sleep(0.3)  # there may be nothing of the counters to wait for
+    is_there = ask(container).returncode == 0
+    container.say()
+    container.expect("heard")
+    ended = container.end()
+    assert ended.status == 3
+    assert ("cannot publish the counters" not in ended.err) == is_there == (limit > 6), ended
+    assert re.search(r"sh \(pid 2\) exited with 3 .*; 1 straggler ended \(python[^ ]*\)", ended.err), ended
 
 
 @pytest.mark.parametrize(("closed", "options"), [("<&-", []), (">&-", []), ("2>&-", ["-vvv"])])

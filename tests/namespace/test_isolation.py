@@ -168,7 +168,8 @@ def test_a_path_that_is_called_pyinitctl_gets_that_launcher(bin_folder: Path, tm
     """And any other name that of pyinit."""
     for name, version in (("pyinitctl", "pyinitctl version "), ("init", "pyinit version ")):
         target = tmp_path / name
-        done = subprocess.run([bin_folder / "pyinitctl", "install", target], capture_output=True, text=True, check=True)
+        command = [str(bin_folder / "pyinitctl"), "install", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
         assert done.stdout.startswith(f"wrote {target} for ") and done.stdout.count("\n") == 1, done
         told = subprocess.run([target, "--version"], capture_output=True, text=True, timeout=PATIENCE)
         assert (told.returncode, told.stdout[: len(version)]) == (0, version), told
@@ -181,7 +182,7 @@ def test_a_slash_at_the_end_is_for_a_folder_that_is_there(
     bin_folder: Path, tmp_path: Path, words: list[str], name: str
 ) -> None:
     """Without one nothing is written, and a script of that name least of all; status 1 and one line."""
-    command = [bin_folder / "pyinitctl", "install", *words, f"{tmp_path / name}/"]
+    command = [str(bin_folder / "pyinitctl"), "install", *words, f"{tmp_path / name}/"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     line = f"pyinitctl: cannot write {tmp_path / name}: No such file or directory\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)

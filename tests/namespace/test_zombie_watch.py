@@ -127,7 +127,7 @@ def told(name: str, count: int) -> str:
 
 
 def test_a_parent_is_named_once_and_again_only_when_it_got_worse(watched: Watched) -> None:
-    """Not when it stays as it is, nor when it gets better; but anew, when all had been reaped meanwhile."""
+    """Not when it stays as it is, nor when it gets better, nor when all had been reaped: worse than ever told."""
     watched.order("leaky", "+++")
     seen = watched.until("one")
     assert len(seen) == 1 and re.fullmatch(told("leaky", 3), seen[0]), seen
@@ -141,9 +141,60 @@ def test_a_parent_is_named_once_and_again_only_when_it_got_worse(watched: Watche
     assert len(seen) == 1 and re.fullmatch(told("leaky", 4), seen[0]), seen
     watched.order("leaky", "----")
     assert watched.until("six") == []
+    watched.order("leaky", "++++")
+    assert watched.until("seven") == []
     watched.order("leaky", "+")
-    seen = watched.until("seven")
-    assert len(seen) == 1 and re.fullmatch(told("leaky", 1), seen[0]), seen
+    seen = watched.until("eight")
+    assert len(seen) == 1 and re.fullmatch(told("leaky", 5), seen[0]), seen
+
+
+def test_a_parent_that_goes_up_and_down_is_told_of_as_often_as_it_got_worse(start: Start) -> None:
+    """Each line names more than the one before, whatever the looks happen to see."""
+    program = """if True:
+        import posix, time
+        for count in (1, 2, 1, 2, 1, 3, 2, 3, 1, 3) * 2:
+            for _ in range(count):
+                posix.fork() or posix._exit(0)
+            time.sleep(0.12)
+            for _ in range(count):
+                posix.wait()
+    """
+    ended = start("--zombie-watch=0.03", "--", *python(program)).end()
+    counts = [int(count) for count in re.findall(r"has (\d+) child", ended.err)]
+    assert counts and counts == sorted(set(counts)) and counts[-1] <= 3, ended
+    assert ended.err.count("\n") == len(counts), ended
+
+
+def test_another_with_the_same_number_is_told_of_for_itself(start: Start) -> None:
+    """As long as it lives: who gets its pid later is somebody else."""
+    program = """if True:
+        import posix, time
+        def write(path, text):
+            fd = posix.open(path, posix.O_WRONLY)
+            posix.write(fd, text)
+        pid = 0
+        for name, count in ((b"first", 3), (b"second", 1)):
+            for _ in range(20):
+                reader, writer = posix.pipe()
+                if pid:
+                    write("/proc/sys/kernel/ns_last_pid", str(pid - 1).encode())
+                found = posix.fork()
+                if found == 0:
+                    if pid in (0, posix.getpid()):
+                        write("/proc/self/comm", name)
+                        for _ in range(count):
+                            posix.fork() or posix._exit(0)
+                        time.sleep(1)
+                    posix._exit(0)
+                posix.waitpid(found, 0)
+                if pid in (0, found):
+                    break
+            pid = found
+    """
+    ended = start(*WATCH, "--", *python(program)).end()
+    seen = re.findall(r"(\w+) \(pid (\d+)\) has (\d)", ended.err)
+    assert [(name, count) for name, _, count in seen] == [("first", "3"), ("second", "1")], ended
+    assert seen[0][1] == seen[1][1], ended
 
 
 def test_each_parent_has_a_line(watched: Watched) -> None:
@@ -305,6 +356,56 @@ def test_as_a_subreaper_only_its_own_are_named(launcher: str, tmp_path: Path) ->
     finally:
         container.process.kill()
         container.process.communicate()
+
+
+def test_as_a_subreaper_it_holds_nothing_up(launcher: str) -> None:
+    """With a hundred who leak at the end of a chain of three hundred, which is walked for each of them."""
+    program = """if True:
+        import os, signal, time
+        init, (reader, writer) = os.getppid(), os.pipe()
+        if os.fork() == 0:
+            for _ in range(300):
+                if os.fork():
+                    signal.pause()
+            for _ in range(100):
+                if os.fork() == 0:
+                    for _ in range(2):
+                        pid = os.fork() or os._exit(0)
+                        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                    os.write(writer, b".")
+                    signal.pause()
+            signal.pause()
+        for _ in range(100):
+            os.read(reader, 1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+        longest, end = 0, time.monotonic() + 1.5
+        while (start := time.monotonic()) < end:
+            os.kill(init, signal.SIGUSR1)
+            signal.sigwait([signal.SIGUSR1])
+            longest = max(longest, time.monotonic() - start)
+            time.sleep(0.002)
+        print(longest, os.getpid() != 2)
+    """
+    command = [*UNSHARE, "sh", "-c", '"$@"; exit $?', "sh", launcher, "--zombie-watch=0.05", "--", *python(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    longest, is_subreaper = done.stdout.split()
+    assert (is_subreaper, float(longest) < 0.3) == ("True", True), done.stdout
+    assert len(set(re.findall(r"\(pid (\d+)\) has 2 children", done.stderr))) == 100, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "options"),
+    [
+        (5, []),
+        (6, ["-v"]),
+        pytest.param(5, ["-v"], marks=pytest.mark.xfail(strict=True, reason="the log has one, and a look takes two")),
+    ],
+)
+def test_it_sees_with_few_descriptors(start: Start, limit: int, options: list[str]) -> None:
+    """The counters take none that it needs."""
+    program = "import posix, time; posix.fork() or posix._exit(0); time.sleep(0.6)"
+    ended = start(*options, *WATCH, "--", *python(program), before=["prlimit", f"--nofile={limit}"]).end()
+    assert ended.status == 0 and ended.err.count(" has 1 child that it has not waited for") == 1, ended
 
 
 def test_a_look_at_thousands_holds_nothing_up(start: Start, crowd: str) -> None:
