@@ -5,6 +5,7 @@ The only module that touches ``_signal``: the public ``signal`` wraps the same c
 """
 
 import posix
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,35 +101,34 @@ def ignore_children() -> None:
 
 
 def wait(seconds: "float | None") -> "_signal.struct_siginfo | None":
-    """Sleep until one of `CAUGHT` is pending and take it; None if that lasts longer than `seconds`, or perhaps before.
+    """Sleep until one of `CAUGHT` is pending and take it; None if that lasts longer than `seconds`.
 
     The clock is the monotonic one: setting the time of day does not move a deadline. A stop and continue of
-    pyinit itself goes unnoticed (PEP 475), and so that it does, a timer ends the sleep: after a stop (or a pause of the
-    container) that outlasts its timeout ``sigtimedwait`` makes up a signal (CPython 3.11 to 3.13 return a siginfo that
-    nobody has filled in). Where whoever has executed us has left us an alarm, the timer is not ours to set.
+    pyinit itself goes unnoticed (PEP 475). One that outlasts `seconds` (Ctrl-Z, a pause of the container) has CPython
+    (3.11 to 3.13) return what nobody has filled in: a signal that was never sent, and could end the workload. It is
+    told by what the kernel never says. (A timer of our own would be no better: its SIGALRM, while pending, would
+    swallow one that somebody sends.)
     """
-    if seconds is not None and (seconds <= 0 or _has_alarm()):
-        info = _signal.sigtimedwait(CAUGHT, max(0.0, seconds))
-        return info if info and info.si_signo in CAUGHT else None
-    if seconds is not None:
-        _signal.setitimer(_signal.ITIMER_REAL, seconds)
-    info = _signal.sigwaitinfo(CAUGHT)
-    if seconds is not None:
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
-    return None if info.si_signo == _signal.SIGALRM and info.si_code == _SI_KERNEL and not _has_alarm() else info
+    if seconds is None:
+        return _signal.sigwaitinfo(CAUGHT)
+    until = time.monotonic() + seconds
+    info = _signal.sigtimedwait(CAUGHT, seconds)
+    return None if info and time.monotonic() >= until and not _is_whole(info) else info
 
 
-def _has_alarm() -> bool:
-    """Whether an alarm was set when pyinit was executed, which exec preserves (alarm(2))."""
-    if not _alarm:
-        _alarm.append(_signal.getitimer(_signal.ITIMER_REAL)[0] > 0)
-    return _alarm[0]
+def _is_whole(info: "_signal.struct_siginfo") -> bool:
+    """Whether that is what the kernel says of a signal (sigaction(2)), and not just what was in that memory before."""
+    code = info.si_code
+    if info.si_signo not in CAUGHT or info.si_errno or not (-6 <= code <= 6 or code in (-60, _SI_KERNEL)):
+        return False
+    # From kill(2), tgkill(2) and the kernel there is a sender, or none, and nothing behind it.
+    return code not in (0, -6, _SI_KERNEL) or (0 <= info.si_pid <= _MOST_PIDS and not info.si_status)
 
-
-_alarm: "list[bool]" = []
 
 _SI_KERNEL = 0x80
-"""``si_code`` of a signal that the kernel has sent for a timer of the process (sigaction(2))."""
+
+_MOST_PIDS = 1 << 22
+"""There are never more (``PID_MAX_LIMIT``, proc_sys_kernel(5))."""
 
 
 def take_own(number: int) -> None:

@@ -42,11 +42,19 @@ def search() -> "Iterator[Process | None]":
     if not procfs.is_ours():
         return
     try:
-        with posix.scandir("/proc") as entries:  # a list of all would take its time at once
-            for entry in entries:
-                yield _shown(entry.name) if entry.name.isdigit() else None
+        for name in _entries():
+            yield _shown(name) if name.isdigit() else None
     except OSError:
         pass
+
+
+def _entries() -> "Iterator[str]":
+    with posix.scandir("/proc") as entries:  # a list of all would take its time at once
+        if procfs.record("/proc/self/stat"):  # with a second descriptor
+            for entry in entries:
+                yield entry.name
+            return
+    yield from posix.listdir("/proc")
 
 
 def _shown(pid: str) -> "Process | None":

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import psutil
 import pytest
@@ -213,47 +212,9 @@ ALARMS = """if True:
 
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.1"]])
-def test_alarms_are_forwarded_while_timers_run(start: Start, options: list[str]) -> None:
-    """Those of pyinit itself are no signals. (One that is sent while its own is pending is swallowed: signal(7).)"""
+def test_every_alarm_is_forwarded(start: Start, options: list[str]) -> None:
+    """Each of them: pyinit has no timer of its own whose signal could swallow one."""
     ended = start(*options, "--", *python(ALARMS)).end()
     assert ended.status == 0 and not ended.err, ended
     lost, rest = ended.out.splitlines()
-    assert int(lost.split()[1]) <= 3 and rest == "None", ended
-
-
-@pytest.mark.xfail(strict=True, reason="a wait of no time hands out the SIGALRM of the timer")
-def test_no_alarm_is_made_up_while_orphans_are_reaped(start: Start) -> None:
-    """With more of them than are reaped at once, and signals, and a wait that has run out: all after a stop."""
-    program = """if True:
-        import _signal, posix, sys
-        everything = _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
-        if posix.fork() == 0:
-            for _ in range(1500):
-                if posix.fork() == 0:
-                    _signal.sigwait([_signal.SIGUSR2])
-                    posix._exit(0)
-            posix._exit(0)
-        posix.wait()
-        print("ready", flush=True)
-        while (number := _signal.sigwaitinfo(everything).si_signo) != _signal.SIGTERM:
-            print(number, flush=True)
-    """
-    container = start("--zombie-watch=0.1", "--", *python(program), stderr=None)
-    container.expect("ready")
-    init = psutil.Process(container.init)
-    eventually(lambda: len(init.children()) == 1501, "the orphans are those of PID 1")
-    time.sleep(0.2)
-    init.suspend()
-    eventually(lambda: init.status() == psutil.STATUS_STOPPED, "PID 1 is stopped")
-    time.sleep(0.3)  # longer than a wait
-    orphans = init.children()[1:]
-    for orphan in orphans:
-        orphan.send_signal(signal.SIGUSR2)
-    eventually(lambda: all(one.status() == psutil.STATUS_ZOMBIE for one in orphans), "they have ended")
-    container.signal(signal.SIGUSR1)
-    init.resume()
-    eventually(lambda: len(init.children()) == 1, "they have been reaped")
-    container.signal(signal.SIGTERM)
-    seen = [int(line) for line in container.end().out.split() if int(line) != signal.SIGCHLD]
-    assert sorted(seen) == [signal.SIGUSR1, signal.SIGCONT]
+    assert (lost, rest) == ("lost 0", "None"), ended

@@ -1,6 +1,5 @@
-"""The timer that ends a wait of pyinit: stops that outlast it, alarms of others, deadlines."""
+"""Stops of pyinit that outlast what it waits for, and its deadlines."""
 
-import itertools
 import os
 import signal
 import subprocess
@@ -21,13 +20,6 @@ LISTEN = """if True:
         posix.write(1, f"{number} {time.monotonic() - start}\\n".encode())
 """
 """Print the number of each signal that comes, and the seconds until then; SIGTERM is the end."""
-
-SET_ALARM = """if True:
-    import os, signal, sys
-    signal.setitimer(signal.ITIMER_REAL, *map(float, sys.argv[1].split()))
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Have a SIGALRM sent in so many seconds (and again in so many), and become another program."""
 
 WATCH = "--zombie-watch=0.1"
 
@@ -74,7 +66,6 @@ def test_a_stop_that_outlasts_a_wait_makes_up_no_signal(start: Start, options: l
     ]
 
 
-@pytest.mark.xfail(strict=False, reason="the timer's own SIGALRM is pending, and swallows the one that is sent")
 def test_an_alarm_that_is_sent_during_a_stop_arrives(start: Start) -> None:
     """Also when a wait has run out meanwhile."""
     container = start(WATCH, "--", *python(LISTEN))
@@ -86,80 +77,15 @@ def test_an_alarm_that_is_sent_during_a_stop_arrives(start: Start) -> None:
     assert sorted(numbers(container.end().out)) == [signal.SIGALRM, signal.SIGCONT]
 
 
-LATE = pytest.mark.xfail(strict=False, reason="that there is an alarm is seen too late if the first wait takes no time")
-
-
-@pytest.mark.parametrize("options", [pytest.param([], marks=LATE), [WATCH]])
-def test_an_alarm_that_was_set_before_goes_off_in_its_time(start: Start, options: list[str]) -> None:
-    """As with ``perl -e 'alarm 1; exec ...'``: it is the init's now (alarm(2)), and forwarded, once."""
-    begin = time.monotonic()
-    container = start(*options, "--", *python(LISTEN), before=python(SET_ALARM, "1"))
-    container.expect("ready")
-    started = time.monotonic()
-    time.sleep(1.2)
-    container.signal(signal.SIGUSR1)
-    time.sleep(0.2)  # another timer would go off meanwhile
-    container.signal(signal.SIGTERM)
-    out = container.end().out
-    assert numbers(out) == [signal.SIGALRM, signal.SIGUSR1]
-    seconds = float(out.split()[1])
-    assert 1 - (started - begin) < seconds < 1.1, (seconds, started - begin)
-
-
-@pytest.mark.parametrize("options", [pytest.param([], marks=LATE), [WATCH]])
-def test_an_alarm_that_was_set_before_is_kept_through_a_stop(start: Start, options: list[str]) -> None:
-    """It goes off once, and nothing is made up."""
-    container = start(*options, "--", *python(LISTEN), before=python(SET_ALARM, "1.2"))
-    container.expect("ready")
-    for _ in range(3):
-        container.signal(signal.SIGUSR1)
-        stop_and_continue(container, 0.2)
-        time.sleep(0.05)
-    time.sleep(0.8)
-    container.signal(signal.SIGTERM)
-    seen = numbers(container.end().out)
-    assert sorted(seen) == sorted([signal.SIGALRM, *[signal.SIGUSR1, signal.SIGCONT] * 3])
-
-
-def test_an_alarm_that_was_set_before_goes_off_as_often_as_it_should(start: Start) -> None:
-    """One with an interval (setitimer(2)); others are forwarded meanwhile."""
-    container = start(WATCH, "--", *python(LISTEN), before=python(SET_ALARM, "0.5 0.4"))
-    container.expect("ready")
-    time.sleep(1.9)
-    container.signal(signal.SIGTERM)
-    times = [float(line.split()[1]) for line in container.end().out.splitlines()]
-    assert len(times) in (4, 5), times
-    assert all(0.2 < later - sooner < 0.6 for sooner, later in itertools.pairwise(times)), times
-
-
-@pytest.mark.xfail(strict=False, reason="it is taken for one of the timer's own")
-def test_an_alarm_that_went_off_before_the_start_arrives(start: Start) -> None:
-    """Blocked, and so pending when pyinit is executed: like any signal it waits for the workload."""
-    pend = """if True:
-        import os, signal, sys, time
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-        signal.setitimer(signal.ITIMER_REAL, 0.001)
-        while not signal.sigpending():
-            time.sleep(0.001)
-        os.execv(sys.argv[1], sys.argv[1:])
-    """
-    container = start("--", *python(LISTEN), before=python(pend))
-    container.expect("ready")
-    container.await_rest()
-    container.signal(signal.SIGTERM)
-    assert numbers(container.end().out) == [signal.SIGALRM]
-
-
 IGNORES_TERM = (
     "import _signal, posix; _signal.signal(15, _signal.SIG_IGN); posix.write(1, b'ready\\n'); _signal.pause()"
 )
 
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.01"]])
-@pytest.mark.parametrize("before", [[], python(SET_ALARM, "60")], ids=["", "alarm"])
-def test_the_stop_timeout_is_met(start: Start, options: list[str], before: list[str]) -> None:
+def test_the_stop_timeout_is_met(start: Start, options: list[str]) -> None:
     """Not before, and not long after, whatever other timers there are."""
-    container = start("--stop-timeout=0.4", *options, "--", *python(IGNORES_TERM), before=before)
+    container = start("--stop-timeout=0.4", *options, "--", *python(IGNORES_TERM))
     container.expect("ready")
     time.sleep(0.1)
     init = container.init
@@ -173,13 +99,10 @@ def test_the_stop_timeout_is_met(start: Start, options: list[str], before: list[
 
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.01"]])
-@pytest.mark.parametrize("before", [[], python(SET_ALARM, "60")], ids=["", "alarm"])
-def test_the_drain_timeout_is_met(start: Start, options: list[str], before: list[str]) -> None:
+def test_the_drain_timeout_is_met(start: Start, options: list[str]) -> None:
     """The same of those who are left."""
     program = f"'{python('')[0]}' -ISc \"$0\" & read line; exit 3"
-    container = start(
-        "--drain-timeout=0.4", *options, "--", "sh", "-c", program, IGNORES_TERM, before=before, stdin=subprocess.PIPE
-    )
+    container = start("--drain-timeout=0.4", *options, "--", "sh", "-c", program, IGNORES_TERM, stdin=subprocess.PIPE)
     container.expect("ready")
     begin = time.monotonic()
     container.say()
