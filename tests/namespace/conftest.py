@@ -1,5 +1,6 @@
 """pyinit as the real PID 1 of a PID namespace of its own, made by unshare(1)."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -30,6 +31,15 @@ def eventually(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
         time.sleep(0.01)
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """The descriptors of a process above the standard ones, and what they stand for."""
+    found = {}
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed just now
+            found[int(path.name)] = os.readlink(path)
+    return {number: target for number, target in found.items() if number > 2}
 
 
 class Container:
@@ -68,7 +78,7 @@ class Container:
             words = (process / "syscall").read_text().split()
             # rt_sigtimedwait(2): the fourth argument is the size of a set of signals.
             is_asleep = len(words) == 9 and words[4] == "0x8"
-            return is_asleep and any("pyinit-status" in os.readlink(fd) for fd in (process / "fd").iterdir())
+            return is_asleep and any("pyinit-status" in target for target in descriptors(self.init).values())
 
         eventually(sleeps, "PID 1 sleeps and has its counters")
 

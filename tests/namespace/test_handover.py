@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, UNSHARE, Container, Run, Start, clean_environment, eventually, python
+from .conftest import INTERPRETER, UNSHARE, Run, Start, clean_environment, descriptors, eventually, python
 
 STATE = """if True:
     import _signal, json, os, resource, sys
@@ -168,20 +168,14 @@ def test_listen_pid_that_names_pyinit_names_the_workload(run: Run) -> None:
     assert others.out == "2 77 2\n"
 
 
-def own_descriptors(container: Container) -> dict[str, str]:
-    """The descriptors of PID 1, but for the standard ones, and what they stand for."""
-    folder = Path(f"/proc/{container.init}/fd")
-    return {fd.name: os.readlink(fd) for fd in folder.iterdir() if fd.name not in ("0", "1", "2")}
-
-
 def test_pyinit_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:
     """Its directory is /, and what it inherited above 2 is closed. What it has there are its own counters."""
     file = os.open(tmp_path, os.O_RDONLY)
     container = start("--", "sh", "-c", "echo ready; read -r line", pass_fds=[file], stdin=-1, cwd=tmp_path)
     container.expect("ready")
     eventually(lambda: os.readlink(f"/proc/{container.init}/cwd") == "/", "PID 1 is in /")
-    counters = {"3": "/memfd:pyinit-status (deleted)"}
-    eventually(lambda: own_descriptors(container) == counters, "PID 1 has 0, 1, 2 and its counters only")
+    counters = {3: "/memfd:pyinit-status (deleted)"}
+    eventually(lambda: descriptors(container.init) == counters, "PID 1 has 0, 1, 2 and its counters only")
     os.close(file)
 
 

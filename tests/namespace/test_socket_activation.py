@@ -1,9 +1,7 @@
 """Socket activation: descriptors from 3 on, with the variables that say so, for the workload and nobody else."""
 
-import contextlib
 import fcntl
 import json
-import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ import pytest
 
 from tools import debian
 
-from .conftest import PATIENCE, Container, Run, Start, clean_environment, eventually, python
+from .conftest import PATIENCE, Container, Run, Start, clean_environment, descriptors, eventually, python
 
 
 @pytest.fixture(scope="session")
@@ -88,11 +86,7 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
 
 def has_sockets(pid: int) -> bool:
     """Whether one of this process's descriptors is a socket."""
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed just now
-            if os.readlink(path).startswith("socket:"):
-                return True
-    return False
+    return any(target.startswith("socket:") for target in descriptors(pid).values())
 
 
 @pytest.mark.parametrize("options", [[], ["--session"], ["--user=4242"], ["--forward-to=all", "-vvv"]])
