@@ -30,10 +30,24 @@ class BaseImage:
     """Makes it where the Hub can be reached."""
     suite: str
     """The Debian release that has the same Python, for where it cannot."""
+    packages: str = "python3"
+    """What of it is in the image, separated by commas."""
+    hooks: tuple[str, ...] = ()
+    """Commands that complete it, in which ``$1`` is its root folder."""
 
 
 BASE_IMAGES = (
-    BaseImage("pyinit-base:slim", "FROM python:3.13-slim\n", suite="trixie"),
+    BaseImage(
+        "pyinit-base:slim",
+        "FROM python:3.13-slim\n",
+        suite="trixie",
+        packages="python3,python3-pip,python3-venv,ca-certificates",
+        hooks=(
+            'ln -s python3 "$1/usr/bin/python" && rm "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
+            # Whom this machine trusts: it may reach the package index through a proxy of its own.
+            'cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"',
+        ),
+    ),
     BaseImage(
         "pyinit-base:debian",
         "FROM debian:bookworm-slim\n"
@@ -50,7 +64,7 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
         return
     except ImageNotFound:
         pass
-    cached = CACHE / f"{image.suite}.tar"
+    cached = CACHE / f"{image.tag.replace(':', '-')}.tar"
     if not cached.exists():
         say(f"pulling {image.tag} from the Hub")
         try:
@@ -58,23 +72,24 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
             return
         except DockerException as error:
             say(f"not to be had ({error}): making it from Debian packages")
-        put_together(image.suite, cached)
+        put_together(image, cached)
     repository, tag = image.tag.split(":")
     client.api.import_image_from_file(str(cached), repository=repository, tag=tag)
 
 
-def put_together(suite: str, target: Path) -> None:
-    """Make a tar of a minimal Debian with Python at `target`, whole or not at all."""
+def put_together(image: BaseImage, target: Path) -> None:
+    """Make a tar of a minimal Debian with the image's packages at `target`, whole or not at all."""
     mmdebstrap = debian.provide("mmdebstrap", "mmdebstrap")
     target.parent.mkdir(exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}.tar")
-    command = [mmdebstrap, "--quiet", "--variant=minbase", "--include=python3"]
+    command = [mmdebstrap, "--quiet", "--variant=minbase", f"--include={image.packages}"]
     command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
-    command += [suite, str(unfinished)]
+    command += [f"--customize-hook={hook}" for hook in image.hooks]
+    command += [image.suite, str(unfinished)]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         if done.returncode != 0:
-            raise SystemExit(f"{done.stderr}\nset-up: mmdebstrap could not make a Debian {suite}")
+            raise SystemExit(f"{done.stderr}\nset-up: mmdebstrap could not make a Debian {image.suite}")
         unfinished.rename(target)
     finally:
         unfinished.unlink(missing_ok=True)
