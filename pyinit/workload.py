@@ -64,16 +64,9 @@ class Workload:
         self._user = user = chosen.user
         words = [word.encode("utf-8", "surrogateescape") for word in chosen.argv]
         paths, failure = _search(words[0], user is not None)
-        self.takes_terminal = _owns_terminal()
-        """Whether it is given the terminal's foreground: Ctrl-C reaches it then, and not us."""
-        self.leads_session = False
-        """Whether it leads a session of its own."""
-        if chosen.session:
-            from . import session
-
-            self.leads_session = session.can_be_led()
-            if self.leads_session:
-                self.takes_terminal = self.takes_terminal and session.release_terminal()
+        self.takes_terminal, self.leads_session = make_room(chosen.session)
+        """Whether it is given the terminal's foreground: Ctrl-C reaches it then, and not us; and whether it leads a
+        session of its own."""
         environment.restore()
         passes_sockets = environment.names_listener(posix.getpid())
         try:
@@ -86,10 +79,7 @@ class Workload:
         if self.pid == 0:
             step = _EXECUTE
             try:
-                if self.leads_session:
-                    session.lead()
-                else:
-                    _lead_process_group(self.takes_terminal)
+                lead(self.takes_terminal, self.leads_session)
                 if user:
                     step = _BECOME_USER
                     user.assume()
@@ -98,6 +88,8 @@ class Workload:
                     environment.name_listener()
                 if ignore_children:
                     signals.ignore_children()
+                if self.takes_terminal:  # Ctrl-Z would stop what is no program yet, and us who wait for it
+                    signals.catch(signals.TERMINAL_STOPS)
                 signals.restore(mask)
                 failure = _execute(paths, words, failure)
             except OSError as error:
@@ -162,6 +154,17 @@ def _search(program: bytes, by_another: bool = False) -> "tuple[list[bytes], int
     return paths, failure
 
 
+def make_room(wants_session: bool) -> "tuple[bool, bool]":
+    """Before the fork: give up what the workload gets; whether it takes the terminal, and leads a session."""
+    takes_terminal = _owns_terminal()
+    if not wants_session:
+        return takes_terminal, False
+    from . import session
+
+    leads_session = session.can_be_led()
+    return takes_terminal and (not leads_session or session.release_terminal()), leads_session
+
+
 def _owns_terminal() -> bool:
     """Whether standard input is our controlling terminal, with our process group in its foreground.
 
@@ -182,14 +185,22 @@ def _owns_terminal() -> bool:
     return terminal.owns_foreground()
 
 
-def _lead_process_group(takes_terminal: bool) -> None:
-    """Lead a process group, the terminal's foreground one where that is ours to give."""
+def lead(takes_terminal: bool, leads_session: bool) -> None:
+    """In the child: lead a session, or else a process group, the terminal's foreground one where that is ours to give.
+
+    Raises:
+        OSError: there can be no session.
+    """
+    if leads_session:
+        from . import session
+
+        session.lead()
+        return
     try:
         posix.setpgid(0, 0)
     except OSError:  # only in a sandbox: right after fork nothing speaks against it
         return
     if takes_terminal:
-        signals.catch(signals.TERMINAL_STOPS)  # Ctrl-Z would stop what is no program yet, and us who wait for it
         try:
             posix.tcsetpgrp(0, posix.getpid())  # SIGTTOU, which would stop us, is blocked
         except OSError:  # it has hung up, and the program will notice by itself
