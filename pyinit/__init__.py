@@ -1,3 +1,21 @@
-"""pyinit: a container's PID 1, in Python."""
+"""pyinit: a container's PID 1, in Python.
+
+From inside of Python: `run` turns the calling process into the init, `relaunch_if_pid1` keeps an application from being
+PID 1 itself.
+"""
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "relaunch_if_pid1", "run"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .api import relaunch_if_pid1, run
+
+
+def __getattr__(name: str) -> object:
+    """Load the functions when they are asked for: PID 1 imports this package and has no use for them."""
+    if name not in __all__:
+        raise AttributeError(f"module 'pyinit' has no attribute '{name}'")
+    from . import api
+
+    return getattr(api, name)

@@ -5,23 +5,50 @@ The interpreter that gets here has already listened to the image: PYTHON* variab
 ``pyinitctl install`` writes is started in isolation at once.
 """
 
+import errno
 import os
 import sys
 
-from pyinit import environment
+from pyinit import environment, signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from typing import NoReturn
 
 
 def main() -> None:
     """Replace this process with the init, given the arguments of this process. Does not return."""
-    environment.restore()  # or the next interpreter would take our changes for the original
-    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
     name = os.path.basename(sys.argv[0])  # of the installed command, or of a link to it
-    if name == "__main__.py":
-        name = "pyinit"
     try:
-        os.execv(sys.executable, [sys.executable, "-ISBXutf8", f"-Xname={name}", launcher, *sys.argv[1:]])
-    except (OSError, ValueError) as error:  # ValueError: the interpreter does not know where it is
-        sys.exit(_fail(f"pyinit: cannot start the interpreter {sys.executable!r} anew: {error}"))
+        start_over("pyinit" if name == "__main__.py" else name, sys.argv[1:], signals.block())
+    except OSError as error:
+        sys.exit(_fail(f"pyinit: {error.strerror}"))
+
+
+def start_over(
+    name: str, words: "Sequence[str | bytes]", mask: "Collection[int]", workload: "str | None" = None
+) -> "NoReturn":
+    """Replace this process with an isolated interpreter that is the init, called `name`, with this command line.
+
+    All signals are blocked here, and stay so; `mask` are those that were before. `workload`: what `adopted.describe`
+    says of the workload, if there is one already.
+
+    Raises:
+        OSError: no interpreter can be started.
+    """
+    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
+    left = [f"-Xname={name}", f"-Xmask={','.join([str(int(number)) for number in mask])}"]
+    if workload:
+        left.append(f"-Xworkload={workload}")
+    environment.restore()  # or the next interpreter would take our changes for the original
+    try:
+        os.stat(launcher)  # it is not there in an archive
+        os.execv(sys.executable, [sys.executable, "-ISBXutf8", *left, launcher, *words])
+    except (OSError, TypeError, ValueError) as error:  # the last two: the interpreter does not know where it is
+        reason = error.strerror if isinstance(error, OSError) else error
+        code = error.errno if isinstance(error, OSError) else errno.ENOENT
+        raise OSError(code, f"cannot start the interpreter {sys.executable!r} anew: {reason}") from None
 
 
 def _fail(message: str) -> int:

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import struct_siginfo
 
+    from .adopted import Adopted
     from .cgroup import Memory
     from .deadlines import Deadlines
     from .options import Options
@@ -103,7 +104,7 @@ class Init:
         "workload",
     )
 
-    def __init__(self, workload: "Workload | Nothing", chosen: "Options", log: Log) -> None:
+    def __init__(self, workload: "Workload | Adopted | Nothing", chosen: "Options", log: Log) -> None:
         self.workload = workload
         self._chosen = chosen
         self._log = log

@@ -23,4 +23,4 @@ except Exception as error:  # not there, not to be read: one line, and the statu
         import posix
 
         posix._exit(125)
-main([sys._xoptions.get("name", sys.argv[0]), *sys.argv[1:]], mask)
+main([sys._xoptions.get("name", sys.argv[0]), *sys.argv[1:]], mask, sys._xoptions)

@@ -10,19 +10,22 @@ from . import options, signals, workload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import NoReturn
 
+    from .adopted import Adopted
     from .init import Init
     from .log import Field, Log
 
 _OWN_NAMES = ("pyinit", "launcher.py")
 
 
-def main(words: "list[str]", mask: "set[int]") -> "NoReturn":
+def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]") -> "NoReturn":
     """Run as the init of the command line `words`, our own name first, and end the process with the right status.
 
-    `mask` is what `signals.block` returned, called before anything else was done. The end is ``_exit``: there is
-    nothing that an interpreter's tidy end could add, and it would cost a millisecond.
+    `mask` is what `signals.block` returned, called before anything else was done. `left` are the interpreter's -X
+    options, in which the program whose place we have taken may have left us more (`__main__.start_over`). The end is
+    ``_exit``: there is nothing that an interpreter's tidy end could add, and it would cost a millisecond.
     """
     chosen = options.Options()
     try:
@@ -32,8 +35,14 @@ def main(words: "list[str]", mask: "set[int]") -> "NoReturn":
 
             chosen.manner = peers.MANNERS.get(name, options.OWN)
         chosen = options.parse(words[1:], posix.environ, chosen.manner)
-        act = show if chosen.show else pause if chosen.pause else run
-        status = act(chosen, mask)
+        if "mask" in left:
+            mask = {int(number) for number in str(left["mask"]).split(",") if number}
+        if chosen.show:
+            status = show(chosen, mask)
+        elif chosen.pause:
+            status = pause(chosen)
+        else:
+            status = run(chosen, mask, str(left.get("workload", "")))
     except Exception as error:  # whatever it is: one line, and a status that says who failed
         status = give_up(error, chosen)
     posix._exit(status)
@@ -49,11 +58,18 @@ def show(chosen: options.Options, mask: "set[int]") -> int:
     return 0
 
 
-def run(chosen: options.Options, mask: "set[int]") -> int:
-    """Start the workload and stay with it; return its exit status, remapped as asked for."""
+def run(chosen: options.Options, mask: "set[int]", described: str) -> int:
+    """Start the workload, unless one is described that we have, and stay with it; return its exit status, remapped as
+    asked for."""
     ignore_children = signals.use_defaults()
     warnings = prepare_orphans(chosen)
-    child = workload.Workload(chosen, mask, ignore_children)
+    child: "workload.Workload | Adopted"
+    if described:
+        from . import adopted
+
+        child = adopted.Adopted(described, chosen)
+    else:
+        child = workload.Workload(chosen, mask, ignore_children)
     options.forget_table()
 
     from .init import Init
@@ -66,8 +82,8 @@ def run(chosen: options.Options, mask: "set[int]") -> int:
     return finish(Init(child, chosen, log), chosen, log)
 
 
-def pause(chosen: options.Options, mask: "set[int]") -> int:
-    """Reap until we are asked to stop; return the exit status. (Nobody is there to be given the `mask`.)"""
+def pause(chosen: options.Options) -> int:
+    """Reap until we are asked to stop; return the exit status."""
     signals.use_defaults()
     warnings = prepare_orphans(chosen)
     workload.let_go()

@@ -73,13 +73,18 @@ def use_defaults() -> bool:
 
     CPython ignores SIGPIPE and SIGXFSZ and catches SIGINT before our first line runs, and keeps no record of
     what the first two were: they go back to the default, which is what a container engine gives PID 1. A
-    SIGINT that came ignored is left so, as are all others. SIGCHLD must not stay ignored, or the kernel would
-    reap in our place and keep the statuses to itself (wait(2)).
+    SIGINT that came ignored is left so, as are all others.
     """
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    return hear_of_children()
+
+
+def hear_of_children() -> bool:
+    """See to it that SIGCHLD is not ignored, and tell whether it was: the kernel would reap in our place, and keep
+    the statuses to itself (wait(2))."""
     return _signal.signal(CHLD, _signal.SIG_DFL) == _signal.SIG_IGN
 
 

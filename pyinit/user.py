@@ -14,15 +14,15 @@ _LARGEST = 2**32 - 2
 class User:
     """Who the workload is to be."""
 
-    __slots__ = ("_gid", "_groups", "_home", "_libc", "_name", "_uid", "text")
+    __slots__ = ("_gid", "_groups", "_libc", "_uid", "text", "variables")
 
     def __init__(self, text: str, name: str, uid: int, gid: int, home: str) -> None:
         self.text = text
         """As the user was asked for."""
-        self._name = name
         self._uid = uid
         self._gid = gid
-        self._home = home
+        self.variables = {"HOME": home, "USER": name, "LOGNAME": name}
+        """Of the environment, those that tell who one is."""
         self._groups = posix.getgrouplist(name, gid)
         self._libc = None
         if _NO_AMBIENT not in (procfs.read("/proc/self/status") or b""):  # the kernel takes them from root alone
@@ -47,7 +47,7 @@ class User:
         posix.setresuid(self._uid, self._uid, self._uid)
         if self._libc:
             self._libc.clear_ambient_capabilities()
-        for variable, value in (("HOME", self._home), ("USER", self._name), ("LOGNAME", self._name)):
+        for variable, value in self.variables.items():
             posix.putenv(variable, value)
 
 

@@ -28,8 +28,11 @@ def command_of(process: procfs.Process, longest: int = _LONGEST) -> str:
         words.pop()
     if len(words) > 2 and words[1] == ISOLATED:  # one of our launchers, behind its interpreter
         words = words[2:]
-        if len(words) > 1 and words[0].startswith("-Xname="):  # python -m pyinit
-            words = [words[0].partition("=")[2], *words[2:]]
+        if words[0].startswith("-Xname="):  # started over (`__main__`)
+            name = words[0].partition("=")[2]
+            while words and words[0].startswith("-X"):
+                del words[0]
+            words[:1] = [name]
     if not words:
         return name_of(process)
     program = words[0].rpartition("/")[2] or words[0]

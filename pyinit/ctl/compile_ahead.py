@@ -17,6 +17,9 @@ from types import CodeType
 SCRIPTS = ("launcher.py", "compile_ahead.py")
 """What is run, and never imported."""
 
+READ = ("api.py",)
+"""What people look up (``help``): left whole where the sources are, too."""
+
 
 class WithoutAnnotations(ast.NodeTransformer):
     """Takes out what only a type checker reads."""
@@ -56,13 +59,16 @@ def without_lines(code: CodeType) -> CodeType:
     return code.replace(co_consts=tuple(nested), co_linetable=table)
 
 
-def compiled(source: Path) -> bytes:
+def compiled(source: Path, is_whole: bool = False) -> bytes:
     """What the compiled file of a module holds: the header (PEP 552), with the time of the source, and the code."""
-    tree = ast.fix_missing_locations(WithoutAnnotations().visit(ast.parse(source.read_bytes())))
-    code = compile(tree, str(source), "exec", optimize=2, dont_inherit=True)
+    if is_whole:
+        code = compile(source.read_bytes(), str(source), "exec", optimize=0, dont_inherit=True)
+    else:
+        tree = ast.fix_missing_locations(WithoutAnnotations().visit(ast.parse(source.read_bytes())))
+        code = without_lines(compile(tree, str(source), "exec", optimize=2, dont_inherit=True))
     found = source.stat()
     header = importlib.util.MAGIC_NUMBER + struct.pack("<3I", 0, int(found.st_mtime) & 0xFFFFFFFF, found.st_size)
-    return header + marshal.dumps(without_lines(code))
+    return header + marshal.dumps(code)
 
 
 def main(folder: Path, sourceless: bool) -> None:
@@ -74,7 +80,7 @@ def main(folder: Path, sourceless: bool) -> None:
         target = source.with_suffix(".pyc") if sourceless else Path(importlib.util.cache_from_source(str(source)))
         target.parent.mkdir(exist_ok=True)
         beside = target.with_suffix(".new")
-        beside.write_bytes(compiled(source))
+        beside.write_bytes(compiled(source, source.name in READ and not sourceless))
         beside.replace(target)  # in one step: a container may be starting just now
         if sourceless:
             source.unlink()

@@ -1,0 +1,8 @@
+"""A gunicorn that may be PID 1 of its container: it reads this before it listens or starts a worker."""
+
+import pyinit
+
+pyinit.relaunch_if_pid1(stop_timeout=25)
+
+bind = "0.0.0.0:8000"
+workers = 2

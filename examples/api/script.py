@@ -1,0 +1,21 @@
+"""A script that may be PID 1 of its container: the first line leaves that to an init."""
+
+import pyinit
+
+pyinit.relaunch_if_pid1(drain_timeout=10)
+
+import signal  # noqa: E402 - what the application needs comes behind it
+import sys  # noqa: E402
+import time  # noqa: E402
+
+
+def stop(number: int, frame: object) -> None:
+    """Finish the work when the container is stopped."""
+    print("finished")
+    sys.exit(0)
+
+
+signal.signal(signal.SIGTERM, stop)
+print("working")
+while True:
+    time.sleep(1)

@@ -1,0 +1,435 @@
+"""The Python API: ``pyinit.run`` and ``pyinit.relaunch_if_pid1``, in a program that is PID 1."""
+
+import os
+import re
+import signal
+import subprocess
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Container, Start, clean_environment, descriptors, eventually
+
+StartProgram = Callable[..., Container]
+
+SEND_WHEN_REPLACED = """if True:
+    import os
+    while b"launcher.py" not in open("/proc/1/cmdline", "rb").read():
+        pass
+    os.kill(1, 15)
+"""
+"""Sends SIGTERM to PID 1 the moment that it is another program, which then has most of its start before it."""
+
+
+@pytest.fixture
+def library(bin_folder: Path) -> str:
+    """Where pyinit is installed."""
+    return str(bin_folder.parent / "lib")
+
+
+@pytest.fixture
+def program(library: str, tmp_path: Path) -> Iterator[StartProgram]:
+    """Start a Python program, its text given, as PID 1 of a namespace; `words` are its arguments."""
+    containers: list[Container] = []
+
+    def start(text: str, *words: str, **popen: object) -> Container:
+        path = tmp_path / f"program{len(containers)}.py"
+        path.write_text(textwrap.dedent(text))
+        variables = clean_environment(PYTHONPATH=library, **(popen.pop("variables", None) or {}))  # type: ignore[arg-type]
+        container = Container([*UNSHARE, INTERPRETER, str(path), *words], env=variables, **popen)
+        containers.append(container)
+        return container
+
+    yield start
+    for container in containers:
+        container.process.send_signal(signal.SIGKILL)
+        container.process.communicate()
+
+
+def test_an_installed_pyinit_still_explains_itself(library: str) -> None:
+    """What is compiled ahead for PID 1 has no docstrings. The API has."""
+    shown = subprocess.check_output(
+        [INTERPRETER, "-c", "import pyinit; help(pyinit.run)"], env=clean_environment(PYTHONPATH=library), text=True
+    )
+    assert "Never returns." in shown and "Raises:" in shown and "Unpack[Keywords]" in shown, shown
+
+
+def test_run_turns_pid_1_into_the_init(program: StartProgram) -> None:
+    """With its pid; the workload is a child, orphans are reaped, and the status is the workload's."""
+    ended = program("""
+        import pyinit
+        orphan = "sh -c 'sleep 0.01 & :'; sleep 0.1; ps -o stat= -e | grep -c Z; exit 7"
+        pyinit.run(["sh", "-c", f"echo $PPID; {orphan}"], exit_report="always", verbose=1)
+        print("never")
+    """).end()
+    assert (ended.status, ended.out) == (7, "1\n0\n"), ended
+    assert "1 orphan reaped" in ended.err, ended
+
+
+def test_run_takes_words_of_all_kinds_byte_for_byte(program: StartProgram) -> None:
+    """As `subprocess` does: text, bytes and paths."""
+    ended = program("""
+        import pathlib, pyinit
+        pyinit.run([pathlib.Path("/bin/sh"), b"-c", 'printf "%s|" "$@" | od -An -c', "sh", b"\\xff", "", "--", "a b"])
+    """).end()
+    assert ended.out.split() == ["377", "|", "|", "-", "-", "|", "a", "b", "|"], ended
+
+
+def test_run_keeps_what_the_process_has(program: StartProgram, tmp_path: Path) -> None:
+    """Environment, working directory, umask, limits, signal mask and ignored signals, as they are by then."""
+    ended = program(
+        """
+        import os, pyinit, resource, signal, sys
+        os.environ["ADDED"] = "yes"
+        os.chdir(sys.argv[1])
+        os.umask(0o27)
+        resource.setrlimit(resource.RLIMIT_CORE, (7, 7))
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGRTMIN])
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, print)
+        show = 'echo "$ADDED $PWD $(umask)"; ulimit -c; grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status'
+        pyinit.run(["bash", "-c", show])
+        """,
+        str(tmp_path),
+    ).end()
+    lines = ended.out.split("\n")
+    assert lines[0] == f"yes {tmp_path} 0027", ended
+    masks = {name: int(value, 16) for name, value in re.findall(r"Sig(\w+):\s+(\w+)", ended.out)}
+    assert masks["Blk"] == 1 << signal.SIGUSR1 - 1 | 1 << signal.SIGRTMIN - 1, ended
+    assert masks["Ign"] & 1 << signal.SIGHUP - 1, ended
+    assert not masks["Ign"] & (1 << signal.SIGTERM - 1 | 1 << signal.SIGPIPE - 1), ended
+
+
+def test_run_loses_no_output_that_is_buffered(program: StartProgram) -> None:
+    """It would go with the process image."""
+    ended = program("import pyinit; print('first'); pyinit.run(['echo', 'second'])").end()
+    assert ended.out == "first\nsecond\n", ended
+
+
+def test_a_signal_that_comes_while_run_starts_over_reaches_the_workload(program: StartProgram) -> None:
+    """A new interpreter, as PID 1, would not hear it for milliseconds."""
+    ended = program(
+        """
+        import pyinit, subprocess, sys
+        subprocess.Popen([sys.executable, "-ISc", sys.argv[1]])
+        pyinit.run(["sleep", "100"])
+        """,
+        SEND_WHEN_REPLACED,
+    ).end()
+    assert ended.status == 128 + signal.SIGTERM, ended
+
+
+def test_run_ends_as_the_command_does_when_there_is_no_program(program: StartProgram) -> None:
+    """127, and a line that says so."""
+    ended = program("import pyinit; pyinit.run(['/no/such/program'])").end()
+    assert (ended.status, ended.err) == (127, "pyinit: cannot find '/no/such/program'\n"), ended
+
+
+def test_run_can_pause(program: StartProgram) -> None:
+    """Its options are the command's, also the one that takes no program."""
+    container = program("import pyinit; pyinit.run([], pause=True)")
+    container.await_rest()
+    container.signal(signal.SIGTERM)
+    assert container.end().status == 0
+
+
+def test_elsewhere_run_makes_a_subreaper(library: str) -> None:
+    """As the command does when it is not PID 1."""
+    program = """if True:
+        import pyinit
+        pyinit.run(["sh", "-c", "sh -c 'sleep 0.2 & echo $!'; sleep 1"], warn_on_reap=True)
+    """
+    command = [*UNSHARE, "sh", "-c", '"$@"; echo "status $?"', "sh", INTERPRETER, "-c", program]
+    ended = Container(command, env=clean_environment(PYTHONPATH=library)).end()
+    orphan, status = ended.out.split("\n")[:2]
+    assert status == "status 0", ended
+    assert f"reaped pid {orphan} (sleep)" in ended.err, ended
+
+
+def test_an_application_parts_from_pid_1(program: StartProgram) -> None:
+    """It goes on where it was, as the child of an init that reaps its orphans and ends with its status."""
+    ended = program(
+        """
+        import os, subprocess, sys, time
+        sys.stdout.write("buffered ")
+        import pyinit
+        assert os.getpid() == 1
+        pyinit.relaunch_if_pid1(exit_report="always")
+        assert os.getpid() != 1 == os.getppid()
+        print(sys.argv[1:], os.path.basename(sys.argv[0]), flush=True)
+        orphan = int(subprocess.check_output(["sh", "-c", "sleep 0.01 >/dev/null & echo $!"]))
+        while os.path.exists(f"/proc/{orphan}"):
+            time.sleep(0.01)
+        raise SystemExit(7)
+        """,
+        "one",
+        "two",
+    ).end()
+    assert (ended.status, ended.out) == (7, "buffered ['one', 'two'] program0.py\n"), ended
+    assert re.search(r"pyinit: python3\S* \(pid \d+\) exited with 7 .*; 1 orphan reaped", ended.err), ended
+
+
+def test_elsewhere_an_application_just_goes_on() -> None:
+    """Nothing is looked at, not even the options, and next to nothing is loaded."""
+    program = """if True:
+        import os, sys
+        before = set(sys.modules)
+        pid = os.getpid()
+        import pyinit
+        pyinit.relaunch_if_pid1(drain_timeout=1)
+        assert os.getpid() == pid
+        print(sorted(set(sys.modules) - before))
+    """
+    shown = subprocess.check_output([INTERPRETER, "-c", program], cwd=ROOT, text=True)
+    assert shown == "['pyinit', 'pyinit.api']\n"
+
+
+def test_signals_are_as_they_were_in_the_application(program: StartProgram) -> None:
+    """Handlers, ignored signals and the mask; one that comes meanwhile waits, and reaches the handler."""
+    ended = program(
+        """
+        import os, pyinit, signal, subprocess, sys, time
+        seen = []
+        signal.signal(signal.SIGTERM, lambda number, frame: seen.append(os.getpid()))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        def state():
+            return [str(signal.getsignal(n)) for n in signal.valid_signals()], signal.pthread_sigmask(0, [])
+        before = state()
+        subprocess.Popen([sys.executable, "-ISc", sys.argv[1]])
+        pyinit.relaunch_if_pid1()
+        assert state() == before, (before, state())
+        until = time.monotonic() + 10
+        while not seen and time.monotonic() < until:
+            time.sleep(0.01)
+        print(seen == [os.getpid()])
+        """,
+        SEND_WHEN_REPLACED,
+    ).end()
+    assert (ended.status, ended.out) == (0, "True\n"), ended
+
+
+def test_pid_1_has_nothing_of_the_application(program: StartProgram, start: Start, tmp_path: Path) -> None:
+    """Neither its memory (what a million objects take), nor its descriptors, nor its directory."""
+    held = tmp_path / "held"
+    held.touch()
+    parted = program(
+        """
+        import os, pyinit, sys
+        os.set_inheritable(os.open(sys.argv[1], os.O_RDONLY), True)
+        os.chdir(os.path.dirname(sys.argv[1]))
+        memory = [str(number) for number in range(1_000_000)]  # 57 MB
+        pyinit.relaunch_if_pid1()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        """,
+        str(held),
+        stdin=subprocess.PIPE,
+    )
+    plain = start("--", "sh", "-c", "echo ready; read -r line", stdin=subprocess.PIPE)
+
+    def private_dirty(container: Container) -> int:
+        container.expect("ready")
+        container.await_rest()
+        rollup = Path(f"/proc/{container.init}/smaps_rollup").read_text()
+        return int(re.findall(r"Private_Dirty: +(\d+)", rollup)[0])
+
+    assert private_dirty(parted) < 1.1 * private_dirty(plain)
+    assert descriptors(parted.init) == {3: "/memfd:pyinit-status (deleted)"}
+    assert os.readlink(f"/proc/{parted.init}/cwd") == "/"
+    parted.say()
+    assert parted.end().status == 0
+
+
+def test_the_terminal_is_the_applications(library: str) -> None:
+    """Its group has the foreground: Ctrl-C is its KeyboardInterrupt, and never PID 1's."""
+    program = """if True:
+        import os, pyinit, time
+        pyinit.relaunch_if_pid1()
+        assert os.tcgetpgrp(0) == os.getpgrp() == os.getpid()
+        assert input("name? ") == "x"
+        try:
+            print("ready", flush=True)
+            time.sleep(100)
+        except KeyboardInterrupt:
+            print("interrupted")
+            raise SystemExit(4)
+    """
+    arguments = ["--pid", "--fork", "--mount-proc", "--kill-child", INTERPRETER, "-c", program]
+    environment = {**os.environ, "PYTHONPATH": library}
+    terminal = pexpect.spawn("unshare", arguments, timeout=PATIENCE, env=environment)
+    terminal.expect_exact("name? ")
+    terminal.sendline("x")
+    terminal.expect_exact("ready")
+    terminal.sendintr()
+    terminal.expect_exact("interrupted")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 4
+
+
+def test_an_application_can_have_a_session_and_a_user(program: StartProgram) -> None:
+    """As the workload of the command, with the environment that tells who one is."""
+    ended = program("""
+        import os, pyinit
+        pyinit.relaunch_if_pid1(session=True, user=4242)
+        print(os.getsid(0) == os.getpid(), os.getresuid(), os.getgroups(), os.environ["HOME"], os.environ["USER"])
+    """).end()
+    assert ended.out == "True (4242, 4242, 4242) [4242] / 4242\n", ended
+
+
+def test_sockets_that_were_passed_are_the_applications(program: StartProgram) -> None:
+    """LISTEN_PID names it, as sd_listen_fds(3) wants it."""
+    text = "import os, pyinit; pyinit.relaunch_if_pid1(); print(os.environ['LISTEN_PID'] == str(os.getpid()))"
+    assert program(text, variables={"LISTEN_PID": "1", "LISTEN_FDS": "1"}).end().out == "True\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_multiprocessing_works_behind_it(program: StartProgram, method: str) -> None:
+    """With each start method; two of them run the first line of the program again."""
+    ended = program(
+        """
+        import pyinit
+        pyinit.relaunch_if_pid1()
+        import multiprocessing, os, sys
+
+        def work(number):
+            return number * number
+
+        if __name__ == "__main__":
+            multiprocessing.set_start_method(sys.argv[1])
+            with multiprocessing.Pool(2) as pool:
+                print(pool.map(work, range(4)))
+                pool.close()
+                pool.join()
+        """,
+        method,
+    ).end()
+    assert (ended.status, ended.out, ended.err) == (0, "[0, 1, 4, 9]\n", ""), ended
+
+
+THREAD = "import threading, time; threading.Thread(target=time.sleep, args=[100], name='poller', daemon=True).start()"
+NATIVE = """if True:
+    import ctypes, threading
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: [0 for _ in iter(int, 1)])
+    ctypes.CDLL(None).pthread_create(ctypes.byref(ctypes.c_ulong()), None, function, None)
+"""
+LOOP = "import asyncio; asyncio.set_event_loop(None); asyncio._set_running_loop(asyncio.new_event_loop())"
+PROCESSES = "import multiprocessing as m, time; m.get_context('fork').Process(target=time.sleep, args=[100]).start()"
+TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure_running()"
+
+
+@pytest.mark.parametrize(
+    ("before", "call", "error"),
+    [
+        (THREAD, "run(['true'])", "RuntimeError: pyinit.run: another thread is running (poller); call it before"),
+        (THREAD, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: another thread is running (poller)"),
+        (NATIVE, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: another thread is running"),
+        (LOOP, "run(['true'])", "RuntimeError: pyinit.run: an event loop is running; call it before that is started"),
+        (LOOP, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: an event loop is running"),
+        (PROCESSES, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: multiprocessing has started"),
+        (TRACKER, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: multiprocessing has started"),
+        ("", "run('true')", "TypeError: pyinit.run: argv is a list of words, not one string"),
+        ("", "run([])", "ValueError: pyinit.run: no program given"),
+        ("", "run(['a'], pause=True)", "ValueError: pyinit.run: with --pause there is no program"),
+        ("", "run(['a\\0b'])", "ValueError: pyinit.run: a null character in argv"),
+        ("", "run(['a'], help=True)", "TypeError: pyinit.run: there is no option 'help'"),
+        ("", "relaunch_if_pid1(drain=3)", "TypeError: pyinit.relaunch_if_pid1: there is no option 'drain'"),
+        ("", "relaunch_if_pid1(session=2)", "TypeError: pyinit.relaunch_if_pid1: session is True or not given, not 2"),
+        ("", "relaunch_if_pid1(pause=True)", "ValueError: pyinit.relaunch_if_pid1: with --pause there is no program"),
+        ("", "relaunch_if_pid1(drain_timeout=-1)", "option --drain-timeout: '-1' is no number of seconds"),
+        ("", "relaunch_if_pid1(drain_timeout=True)", "option --drain-timeout: 'True' is no number of seconds"),
+        ("", "relaunch_if_pid1(user='nobody-here')", "option --user: there is no user 'nobody-here'"),
+        ("import os; os.environ['PYINIT_SESSION'] = 'maybe'", "run(['a'])", "environment variable PYINIT_SESSION: "),
+        ("import sys; sys.executable = '/gone'", "run(['a'])", "cannot start the interpreter '/gone' anew: No such"),
+        ("import sys; sys.executable = None", "relaunch_if_pid1()", "cannot start the interpreter None anew: "),
+        ("import os; os.setuid(4242)", "relaunch_if_pid1(user=7)", "put in its place: Operation not permitted"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_error_and_changes_nothing(
+    program: StartProgram, before: str, call: str, error: str
+) -> None:
+    """The caller may go on: it is PID 1 as before, with its signals, and no child is left."""
+    text = f"""if True:
+    import os, signal
+    exec({before!r})
+    import pyinit
+    mask = signal.pthread_sigmask(0, [])
+    try:
+        pyinit.{call}
+    except Exception as error:
+        print(f"{{type(error).__name__}}: {{error}}", flush=True)
+    assert os.getpid() == 1
+    assert signal.pthread_sigmask(0, []) == mask
+    left = [name for name in os.listdir("/proc/self/fd") if int(name) > 3]
+    assert len(left) < 4, left
+    if "multiprocessing" not in {before!r}:
+        try:
+            print("a child is left", os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+        except ChildProcessError:
+            print("none is left", flush=True)
+    os._exit(3)
+    """
+    ended = program(text, stdin=subprocess.PIPE).end()
+    assert error in ended.out, ended
+    assert ended.out.count("\n") == (1 if "multiprocessing" in before else 2), ended
+    assert "a child is left" not in ended.out, ended
+    assert (ended.status, ended.err) == (3, ""), ended
+
+
+def test_a_thread_that_was_joined_just_now_is_none(program: StartProgram) -> None:
+    """The kernel may know it for a moment longer than Python does."""
+    ended = program("""
+        import pyinit, threading
+        for _ in range(50):
+            thread = threading.Thread(target=int)
+            thread.start()
+            thread.join()
+        pyinit.relaunch_if_pid1()
+        print("parted")
+    """).end()
+    assert (ended.status, ended.out) == (0, "parted\n"), ended
+
+
+def test_an_application_that_is_ended_before_it_goes_on_has_ended(program: StartProgram) -> None:
+    """As by the kernel for want of memory: the init is there, and tells of it."""
+    ended = program("""
+        import os, pyinit, signal
+        os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGKILL))
+        pyinit.relaunch_if_pid1()
+    """).end()
+    assert ended.status == 128 + signal.SIGKILL, ended
+    assert "killed by SIGKILL" in ended.err, ended
+
+
+def test_an_application_never_runs_without_an_init(program: StartProgram) -> None:
+    """Where the new interpreter cannot go on, the container ends before the application does anything."""
+    ended = program("""
+        import os, pyinit, resource
+        from pyinit import __main__
+        start_over = __main__.start_over
+        def without_memory(*arguments):
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))
+            start_over(*arguments)
+        __main__.start_over = without_memory
+        pyinit.relaunch_if_pid1()
+        print("it runs")
+    """).end()
+    assert ended.status != 0 and ended.out == "", ended
+
+
+@pytest.mark.parametrize("example", ["script.py", "service.py"])
+def test_the_examples_end_gracefully(example: str, library: str) -> None:
+    """Those that docs/python.md shows: the signal to stop reaches the application, which ends by itself."""
+    path = ROOT / "examples" / "api" / example
+    container = Container(
+        [*UNSHARE, INTERPRETER, str(path)], env=clean_environment(PYTHONPATH=library, PYTHONUNBUFFERED="1")
+    )
+    container.expect("working")
+    eventually(lambda: "launcher.py" in Path(f"/proc/{container.init}/cmdline").read_text(), "PID 1 is the init")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out, ended.err) == (0, "finished\n", ""), ended
