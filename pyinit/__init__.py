@@ -10,12 +10,15 @@ __all__ = ["__version__", "relaunch_if_pid1", "run"]
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .api import relaunch_if_pid1, run
+else:
 
+    def __getattr__(name: str) -> object:
+        """Load the functions when they are asked for: PID 1 imports this package and has no use for them."""
+        if name not in __all__:
+            raise AttributeError(f"module 'pyinit' has no attribute '{name}'")
+        from . import api
 
-def __getattr__(name: str) -> object:
-    """Load the functions when they are asked for: PID 1 imports this package and has no use for them."""
-    if name not in __all__:
-        raise AttributeError(f"module 'pyinit' has no attribute '{name}'")
-    from . import api
+        return getattr(api, name)
 
-    return getattr(api, name)
+    def __dir__() -> "list[str]":
+        return __all__

@@ -41,9 +41,14 @@ def start_over(
     left = [f"-Xname={name}", f"-Xmask={','.join([str(int(number)) for number in mask])}"]
     if workload:
         left.append(f"-Xworkload={workload}")
+    try:
+        os.stat(launcher)
+    except OSError as error:  # it is not there in an archive
+        raise OSError(error.errno, f"cannot start {launcher}: {error.strerror}") from None
+    if sys.orig_argv[2:3] and sys.orig_argv[2].startswith("-Xname="):  # it has started us in the place of that
+        raise OSError(errno.ENOEXEC, f"{sys.executable!r} is no interpreter")
     environment.restore()  # or the next interpreter would take our changes for the original
     try:
-        os.stat(launcher)  # it is not there in an archive
         os.execv(sys.executable, [sys.executable, "-ISBXutf8", *left, launcher, *words])
     except (OSError, TypeError, ValueError) as error:  # the last two: the interpreter does not know where it is
         reason = error.strerror if isinstance(error, OSError) else error

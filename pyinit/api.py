@@ -75,8 +75,9 @@ def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
             stream.flush()
         except (AttributeError, OSError, ValueError):  # closed, or nobody reads it
             pass
-    mask = signals.block()
+    mask = signals.blocked()
     try:
+        signals.block()  # may raise: what waited for a handler is handled now
         start_over("pyinit", [*flags, "--", *words], mask)
     finally:
         signals.restore(mask)
@@ -98,10 +99,19 @@ def relaunch_if_pid1(**options: "Unpack[Keywords]") -> None:
         OSError: there can be no process, no such user, or no new interpreter. The caller is still PID 1.
     """
     if os.getpid() == 1:
-        flags, chosen = _read("relaunch_if_pid1", options, sys.orig_argv)
+        name = _own_name()
+        flags, chosen = _read("relaunch_if_pid1", options, [name])
         _refuse_company("relaunch_if_pid1")
         _refuse_processes()
-        _part([*flags, "--", *sys.orig_argv], chosen)
+        _part([*flags, "--", name], chosen)
+
+
+def _own_name() -> str:
+    """What people call this program: ``app.py``, ``gunicorn``; of ``python -m package`` the package."""
+    folder, name = os.path.split(sys.argv[0] if sys.argv else "")
+    if name == "__main__.py":
+        name = os.path.basename(folder)
+    return name if name[:1] not in ("", "-") else os.path.basename(sys.executable or "python")
 
 
 def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") -> "tuple[list[str], Options]":
@@ -116,13 +126,13 @@ def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") ->
             raise TypeError(f"pyinit.{function}: there is no option {keyword!r}")
         if value is None or value is False:
             continue
-        if row.metavar:
-            values = value if isinstance(value, list | tuple) else [value]
+        values = value if isinstance(value, list | tuple) else [value]
+        if row.metavar and all(isinstance(one, str | bytes | int | float | os.PathLike) for one in values):
             flags += [f"--{row.long}={_text(one)}" for one in values]
-        elif isinstance(value, int) and (keyword == "verbose" or value is True):
+        elif value is True or (keyword == "verbose" and isinstance(value, int) and value >= 0):
             flags += [f"--{row.long}"] * int(value)
         else:
-            raise TypeError(f"pyinit.{function}: {keyword} is True or not given, not {value!r}")
+            raise TypeError(f"pyinit.{function}: {keyword} cannot be {value!r}")
     try:
         return flags, options.parse([*flags, "--", *argv], os.environb)
     except options.UsageError as error:
@@ -133,25 +143,26 @@ def _text(value: object) -> str:
     """A value as the command line has it: a number without exponent, a signal as its number."""
     if isinstance(value, float):
         return f"{value:.9f}"
-    if isinstance(value, os.PathLike):
+    if isinstance(value, bytes | os.PathLike):
         return os.fsdecode(value)
     return str(int(value)) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _refuse_company(function: str) -> None:
     """Refuse to go on where something else is running in this process."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio and asyncio._get_running_loop():
+    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    if running_loop and running_loop():
         raise RuntimeError(f"pyinit.{function}: an event loop is running; call it before that is started")
     from time import monotonic, sleep
 
     until = monotonic() + 0.1
-    while (threads := _count_threads()) > 1:
-        if monotonic() > until:
-            raise RuntimeError(
-                f"pyinit.{function}: {_other_threads(threads - 1)}; call it before anything starts a thread"
-            )
+    while (count := _count_threads() - 1) and monotonic() < until:
         sleep(0.001)  # one that has been joined may take a moment to be gone
+    if count:
+        names = [one.name for one in sys.modules["threading"].enumerate()] if "threading" in sys.modules else []
+        others = f"{count} other thread{'s are' if count > 1 else ' is'} running"
+        known = f" (Python knows {', '.join(names)})" if names else ""
+        raise RuntimeError(f"pyinit.{function}: {others}{known}; call it before anything starts a thread")
 
 
 def _count_threads() -> int:
@@ -163,25 +174,12 @@ def _count_threads() -> int:
         return threading.active_count() if threading else 1
 
 
-def _other_threads(count: int) -> str:
-    threading = sys.modules.get("threading")
-    others = [one for one in threading.enumerate() if one is not threading.current_thread()] if threading else []
-    names = [one.name for one in others]
-    if len(names) < count:
-        names.append(f"{count - len(names)} not of Python")
-    return f"{'another thread is' if count == 1 else 'other threads are'} running ({', '.join(names)})"
-
-
 def _refuse_processes() -> None:
     """Refuse to go on where `multiprocessing` has processes that it expects to be its children."""
-    process = sys.modules.get("multiprocessing.process")
-    tracker = sys.modules.get("multiprocessing.resource_tracker")
-    server = sys.modules.get("multiprocessing.forkserver")
-    if (
-        (process and process.active_children())
-        or (tracker and tracker._resource_tracker._pid)
-        or (server and server._forkserver._forkserver_pid)
-    ):
+    children = getattr(sys.modules.get("multiprocessing.process"), "active_children", list)
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    if children() or getattr(tracker, "_pid", None) or getattr(server, "_forkserver_pid", None):
         raise RuntimeError(
             "pyinit.relaunch_if_pid1: multiprocessing has started processes; call it before they are started"
         )
@@ -197,45 +195,45 @@ def _part(words: "list[str]", chosen: "Options") -> None:
     from . import adopted, signals, terminal, workload  # all here: behind the fork it would be in the way
     from .__main__ import start_over
 
-    mask = signals.block()
     pipes: list[int] = []
+    mask = signals.blocked()
     try:
-        pipes += os.pipe()
-        pipes += os.pipe()
-        failed, fail, wait, go = pipes
+        signals.block()  # may raise: what waited for a handler is handled now
+        timers = signals.stop_timers()  # a fork does not take them along, and an exec does
+        ignores_children = signals.is_ignored(signals.CHLD)
+        if ignores_children:
+            signals.hear_of_children()  # or the kernel would reap the application in our place (wait(2))
         takes_terminal, leads_session = place = workload.make_room(chosen.session)
-        started = monotonic()
-        pid = os.fork()
-        if pid == 0:
-            _become_application(chosen, place, pipes)
-            return
-        for fd in (fail, wait):
-            os.close(fd)
-            pipes.remove(fd)
+        pid = None
         try:
-            if code := os.read(failed, 1):
-                raise OSError(code[0], f"the application cannot be put in its place: {os.strerror(code[0])}")
-            if signals.is_ignored(signals.CHLD):
-                signals.hear_of_children()  # or the kernel would reap the application, should it die now (wait(2))
-            while go < 3:  # the standard descriptors, where they were closed: the init does not let go of them
-                pipes.append(go := os.dup(go))
-            os.set_inheritable(go, True)
-            start_over("pyinit", words, (), adopted.describe(pid, started, takes_terminal, leads_session))
+            pipes += [*os.pipe(), *os.pipe()]
+            failed, go = pipes[0], pipes[3]
+            started = monotonic()
+            pid = os.fork()
+            if pid == 0:
+                _become_application(chosen, place, pipes)
+            else:
+                os.close(pipes.pop(1))
+                if code := os.read(failed, 1):
+                    raise OSError(code[0], f"the application cannot be put in its place: {os.strerror(code[0])}")
+                os.set_inheritable(go, True)
+                start_over("pyinit", words, (), adopted.describe(pid, started, takes_terminal, leads_session, go))
         except BaseException:
-            os.close(failed)
-            pipes.remove(failed)
-            _give_up_application(pid, go)
+            for fd in pipes:
+                os.close(fd)
+            if pid:
+                os.waitpid(pid, 0)
             if leads_session:
                 from . import session
 
                 session.regain_terminal()
-            elif takes_terminal:
+            elif takes_terminal and pid:
                 terminal.take_back(pid, is_over=True)
             raise
-    except BaseException:
-        for fd in pipes:
-            os.close(fd)
-        raise
+        finally:  # in the application, and where there is none
+            if ignores_children:
+                signals.ignore_children()
+            signals.start_timers(timers)
     finally:
         signals.restore(mask)
 
@@ -261,17 +259,8 @@ def _become_application(chosen: "Options", place: "tuple[bool, bool]", pipes: "l
             os.environ["LISTEN_PID"] = str(os.getpid())
             os.environ.pop("LISTEN_PIDFDID", None)
         os.close(fail)
-        is_complete = not os.read(wait, 1)  # nothing: the init has let go of what it inherited
+        is_complete = os.read(wait, 1) != b""  # nothing: PID 1 has ended before it was the init, and so do we
         os.close(wait)
     finally:
         if not is_complete:
             os._exit(125)
-
-
-def _give_up_application(pid: int, go: int) -> None:
-    """End the child that waits for an init, if it does."""
-    try:
-        os.write(go, b"-")
-    except BrokenPipeError:
-        pass
-    os.waitpid(pid, 0)

@@ -60,6 +60,11 @@ def block() -> "set[int]":
     return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, _BLOCKED))
 
 
+def blocked() -> "set[int]":
+    """The signals that are blocked."""
+    return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, ()))
+
+
 def restore(mask: "set[int]") -> None:
     """Go back to the mask that `block` returned.
 
@@ -103,6 +108,19 @@ def catch(numbers: "tuple[int, ...]") -> None:
 def ignore_children() -> None:
     """Ignore SIGCHLD: for a workload whose starter had it so."""
     _signal.signal(CHLD, _signal.SIG_IGN)
+
+
+def stop_timers() -> "list[tuple[int, tuple[float, float]]]":
+    """Stop the timers of this process (setitimer(2)); return them for `start_timers`."""
+    kinds = (_signal.ITIMER_REAL, _signal.ITIMER_VIRTUAL, _signal.ITIMER_PROF)
+    return [(kind, _signal.setitimer(kind, 0)) for kind in kinds]
+
+
+def start_timers(timers: "list[tuple[int, tuple[float, float]]]") -> None:
+    """Start what `stop_timers` has stopped, where it was."""
+    for kind, (seconds, interval) in timers:
+        if seconds:
+            _signal.setitimer(kind, seconds, interval)
 
 
 def wait(seconds: "float | None") -> "_signal.struct_siginfo | None":

@@ -17,7 +17,7 @@ from types import CodeType
 SCRIPTS = ("launcher.py", "compile_ahead.py")
 """What is run, and never imported."""
 
-READ = ("api.py",)
+READ = ("__init__.py", "api.py")
 """What people look up (``help``): left whole where the sources are, too."""
 
 

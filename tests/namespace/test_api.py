@@ -169,7 +169,7 @@ def test_an_application_parts_from_pid_1(program: StartProgram) -> None:
         "two",
     ).end()
     assert (ended.status, ended.out) == (7, "buffered ['one', 'two'] program0.py\n"), ended
-    assert re.search(r"pyinit: python3\S* \(pid \d+\) exited with 7 .*; 1 orphan reaped", ended.err), ended
+    assert re.search(r"pyinit: program0.py \(pid \d+\) exited with 7 .*; 1 orphan reaped", ended.err), ended
 
 
 def test_elsewhere_an_application_just_goes_on() -> None:
@@ -319,15 +319,24 @@ NATIVE = """if True:
 """
 LOOP = "import asyncio; asyncio.set_event_loop(None); asyncio._set_running_loop(asyncio.new_event_loop())"
 PROCESSES = "import multiprocessing as m, time; m.get_context('fork').Process(target=time.sleep, args=[100]).start()"
+CANNOT_BECOME = "import os, pyinit.user as u; u.User.assume = lambda user: os.chdir('/no/such/folder')"
 TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure_running()"
 
 
 @pytest.mark.parametrize(
     ("before", "call", "error"),
     [
-        (THREAD, "run(['true'])", "RuntimeError: pyinit.run: another thread is running (poller); call it before"),
-        (THREAD, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: another thread is running (poller)"),
-        (NATIVE, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: another thread is running"),
+        (
+            THREAD,
+            "run(['true'])",
+            "RuntimeError: pyinit.run: 1 other thread is running (Python knows MainThread, poller)",
+        ),
+        (
+            THREAD,
+            "relaunch_if_pid1()",
+            "RuntimeError: pyinit.relaunch_if_pid1: 1 other thread is running (Python knows MainThread, poller)",
+        ),
+        (NATIVE, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: 1 other thread is running"),
         (LOOP, "run(['true'])", "RuntimeError: pyinit.run: an event loop is running; call it before that is started"),
         (LOOP, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: an event loop is running"),
         (PROCESSES, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: multiprocessing has started"),
@@ -338,15 +347,26 @@ TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure
         ("", "run(['a\\0b'])", "ValueError: pyinit.run: a null character in argv"),
         ("", "run(['a'], help=True)", "TypeError: pyinit.run: there is no option 'help'"),
         ("", "relaunch_if_pid1(drain=3)", "TypeError: pyinit.relaunch_if_pid1: there is no option 'drain'"),
-        ("", "relaunch_if_pid1(session=2)", "TypeError: pyinit.relaunch_if_pid1: session is True or not given, not 2"),
+        ("", "relaunch_if_pid1(session=2)", "TypeError: pyinit.relaunch_if_pid1: session cannot be 2"),
         ("", "relaunch_if_pid1(pause=True)", "ValueError: pyinit.relaunch_if_pid1: with --pause there is no program"),
         ("", "relaunch_if_pid1(drain_timeout=-1)", "option --drain-timeout: '-1' is no number of seconds"),
         ("", "relaunch_if_pid1(drain_timeout=True)", "option --drain-timeout: 'True' is no number of seconds"),
         ("", "relaunch_if_pid1(user='nobody-here')", "option --user: there is no user 'nobody-here'"),
         ("import os; os.environ['PYINIT_SESSION'] = 'maybe'", "run(['a'])", "environment variable PYINIT_SESSION: "),
         ("import sys; sys.executable = '/gone'", "run(['a'])", "cannot start the interpreter '/gone' anew: No such"),
+        (
+            "import signal; signal.signal(17, signal.SIG_IGN); import sys; sys.executable = '/gone'",
+            "relaunch_if_pid1()",
+            "anew",
+        ),
+        ("import sys; sys.orig_argv[2:3] = ['-Xname=a']", "run(['a'])", "is no interpreter"),
+        (
+            "import sys, pyinit.__main__ as m; m.__file__ = '/a.zip/m.py'",
+            "run(['a'])",
+            "cannot start /a.zip/launcher.py: ",
+        ),
         ("import sys; sys.executable = None", "relaunch_if_pid1()", "cannot start the interpreter None anew: "),
-        ("import os; os.setuid(4242)", "relaunch_if_pid1(user=7)", "put in its place: Operation not permitted"),
+        (CANNOT_BECOME, "relaunch_if_pid1(user=7)", "put in its place: No such file or directory"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error_and_changes_nothing(
@@ -405,20 +425,98 @@ def test_an_application_that_is_ended_before_it_goes_on_has_ended(program: Start
     assert "killed by SIGKILL" in ended.err, ended
 
 
-def test_an_application_never_runs_without_an_init(program: StartProgram) -> None:
+@pytest.mark.parametrize(
+    ("limit", "value"), [("RLIMIT_AS", 1 << 20), ("RLIMIT_NOFILE", 3)], ids=["no memory", "no descriptors"]
+)
+def test_an_application_never_runs_without_an_init(program: StartProgram, limit: str, value: int) -> None:
     """Where the new interpreter cannot go on, the container ends before the application does anything."""
-    ended = program("""
+    text = f"""
         import os, pyinit, resource
         from pyinit import __main__
         start_over = __main__.start_over
-        def without_memory(*arguments):
-            resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))
+        def start_over_in_want(*arguments):
+            resource.setrlimit(resource.{limit}, ({value}, {value}))
             start_over(*arguments)
-        __main__.start_over = without_memory
+        __main__.start_over = start_over_in_want
         pyinit.relaunch_if_pid1()
-        print("it runs")
+        os.write(1, b"it runs")
+    """
+    for _ in range(10):
+        ended = program(text).end()
+        assert ended.status != 0 and ended.out == "", ended
+
+
+def test_timers_go_with_the_application(program: StartProgram) -> None:
+    """One that it cancels does not fire in PID 1, one that it has set before fires where its handler is."""
+    ended = program("""
+        import os, pyinit, signal
+        signal.alarm(100)
+        pyinit.relaunch_if_pid1()
+        assert 90 < signal.alarm(0) <= 100
+        with open("/proc/1/timers") as file:  # of timer_create(2), of which there are none
+            assert file.read() == ""
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(9))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        signal.pause()
     """).end()
-    assert ended.status != 0 and ended.out == "", ended
+    assert ended.status == 9, ended
+
+
+def test_an_application_may_ignore_its_children(program: StartProgram) -> None:
+    """It goes on to, and its own end is seen all the same."""
+    ended = program("""
+        import os, pyinit, signal
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        pyinit.relaunch_if_pid1()
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+        os._exit(6)
+    """).end()
+    assert (ended.status, ended.err) == (6, ""), ended
+
+
+def test_a_handler_that_raises_leaves_no_signal_blocked(program: StartProgram) -> None:
+    """It may run while the signals are being blocked."""
+    ended = program("""
+        import pyinit, signal
+        from pyinit import signals
+        block = signals.block
+        def block_and_handle():
+            block()
+            raise TimeoutError
+        signals.block = block_and_handle
+        for call in (lambda: pyinit.run(["true"]), pyinit.relaunch_if_pid1):
+            try:
+                call()
+            except TimeoutError:
+                print(signal.pthread_sigmask(0, []))
+    """).end()
+    assert ended.out == "set()\nset()\n", ended
+
+
+def test_a_terminal_that_was_given_up_for_a_session_comes_back(tmp_path: Path, library: str) -> None:
+    """Where the application could not be forked, or no init started."""
+    program = """if True:
+        import os, pyinit, sys
+        def fork():
+            raise BlockingIOError(11, "no process")
+        original, os.fork = os.fork, fork
+        for executable in (sys.executable, "/gone"):
+            sys.executable = executable
+            try:
+                pyinit.relaunch_if_pid1(session=True)
+            except OSError as error:
+                print(error.strerror, os.tcgetpgrp(0) == os.getpgrp(), os.path.exists("/dev/tty"))
+                os.close(os.open("/dev/tty", os.O_RDWR))
+            os.fork = original
+    """
+    arguments = ["--pid", "--fork", "--mount-proc", "--kill-child", "setsid", "-c", INTERPRETER, "-c", program]
+    environment = {**os.environ, "PYTHONPATH": library}
+    terminal = pexpect.spawn("unshare", arguments, timeout=PATIENCE, env=environment)
+    terminal.expect_exact("no process True True")
+    terminal.expect("cannot start the interpreter '/gone' anew: .* True True")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 0
 
 
 @pytest.mark.parametrize("example", ["script.py", "service.py"])

@@ -40,6 +40,7 @@ def test_the_keywords_are_the_long_options() -> None:
         ({"remap_exit": (143, "130:1")}, ["--remap-exit=143", "--remap-exit=130:1"]),
         ({"parent_death_signal": 15}, ["--parent-death-signal=15"]),
         ({"termination_log": Path("/dev/termination-log")}, ["--termination-log=/dev/termination-log"]),
+        ({"termination_log": b"/dev/termination-log"}, ["--termination-log=/dev/termination-log"]),
     ],
 )
 def test_keywords_are_options_of_the_command_line(keywords: dict[str, object], flags: list[str]) -> None:
@@ -51,6 +52,7 @@ def test_the_package_has_the_functions_and_no_other() -> None:
     """Loaded when they are asked for, and documented."""
     assert pyinit.run is api.run
     assert pyinit.relaunch_if_pid1 is api.relaunch_if_pid1
+    assert dir(pyinit) == ["__version__", "relaunch_if_pid1", "run"]
     assert all(function.__doc__ and "Raises:" in function.__doc__ for function in (pyinit.run, pyinit.relaunch_if_pid1))
     with pytest.raises(AttributeError, match="module 'pyinit' has no attribute 'start'"):
-        pyinit.start  # noqa: B018
+        pyinit.start  # type: ignore[attr-defined]  # noqa: B018
