@@ -63,6 +63,22 @@ class Counters:
         return self.workload == self.pid
 
 
+def pid_of_init() -> int:
+    """The pyinit that is meant where nobody names one: PID 1, or where that is none the one of our own container.
+
+    In a pod that shares its process namespace PID 1 is the pause container's, and others may have a pyinit, too: ours
+    sees the same files (mount_namespaces(7)).
+    """
+    for pid in (1, *(found.pid for found in procfs.processes())):
+        try:
+            if pid == 1 or os.path.samefile(f"/proc/{pid}/ns/mnt", "/proc/self/ns/mnt"):
+                _path(pid)
+                return pid
+        except (CannotLook, OSError):
+            continue
+    return 1
+
+
 def read(pid: int) -> Counters:
     """The counters of the pyinit that is process `pid`; its text can do no harm (`printable`).
 

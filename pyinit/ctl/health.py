@@ -30,7 +30,7 @@ def add_to(commands: arguments.Commands) -> None:
         'HEALTHCHECK CMD ["pyinitctl", "health", "--max-zombies=100"]',
         "0 if healthy; 1 if not, or if that cannot be seen",
     )
-    arguments.add_pid(parser, "the pyinit to look at (1), and the processes below it")
+    arguments.add_pid(parser, "the pyinit to look at (that of this container), and the processes below it")
     parser.add_argument("--max-zombies", type=arguments.number, metavar="N", help="more zombies are unhealthy")
     parser.add_argument(
         "--max-age",
@@ -45,9 +45,10 @@ def run(chosen: argparse.Namespace) -> int:
     """Say how it is; 1 if it is not well."""
     status = 0
     try:
-        pid = chosen.pid or 1
+        pid = chosen.pid or counters.pid_of_init()
         what = _alive(counters.read(pid), pid)
-        line = f"healthy: {what}{_zombies(picture.take(chosen.pid, name_of), chosen.max_zombies, chosen.max_age)}"
+        below = chosen.pid or (pid if pid != 1 else None)
+        line = f"healthy: {what}{_zombies(picture.take(below, name_of), chosen.max_zombies, chosen.max_age)}"
     except (Unhealthy, CannotLook, OSError) as error:
         status, line = 1, f"unhealthy: {error}"
     try:

@@ -31,7 +31,7 @@ def add_to(commands: arguments.Commands) -> None:
         "docker exec app pyinitctl status --json",
         "0; 3 if there is no pyinit that may be looked into",
     )
-    arguments.add_pid(parser, "the pyinit to look at (1)")
+    arguments.add_pid(parser, "the pyinit to look at (that of this container)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print a JSON object")
     form.add_argument("--prometheus", action="store_true", help="print metrics, as Prometheus reads them")
@@ -39,11 +39,12 @@ def add_to(commands: arguments.Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print what the counters say."""
-    seen = counters.read(chosen.pid or 1)
+    pid = chosen.pid or counters.pid_of_init()
+    seen = counters.read(pid)
     if chosen.prometheus:
         print(_as_metrics(seen, _zombies(chosen.pid)))
         return 0
-    senders = [_sender(one, seen.pid == (chosen.pid or 1)) for one in seen.forwarded]
+    senders = [_sender(one, seen.pid == pid) for one in seen.forwarded]
     print(_as_json(seen, senders) if chosen.json else _as_text(seen, senders))
     return 0
 

@@ -33,13 +33,13 @@ def eventually(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
-def descriptors(pid: int) -> dict[int, str]:
-    """The descriptors of a process above the standard ones, and what they stand for."""
+def descriptors(pid: int, least: int = 3) -> dict[int, str]:
+    """The descriptors of a process, without the standard ones (from `least` on), and what they stand for."""
     found = {}
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed just now
             found[int(path.name)] = os.readlink(path)
-    return {number: target for number, target in found.items() if number > 2}
+    return {number: target for number, target in found.items() if number >= least}
 
 
 class Container:
@@ -78,7 +78,7 @@ class Container:
             words = (process / "syscall").read_text().split()
             # rt_sigtimedwait(2): the fourth argument is the size of a set of signals.
             is_asleep = len(words) == 9 and words[4] == "0x8"
-            return is_asleep and any("pyinit-status" in target for target in descriptors(self.init).values())
+            return is_asleep and any("pyinit-status" in target for target in descriptors(self.init, least=0).values())
 
         eventually(sleeps, "PID 1 sleeps and has its counters")
 

@@ -222,13 +222,21 @@ def test_prometheus_reads_the_metrics(start: Start, ask: Ask, told: Told) -> Non
     }
 
 
-def test_a_pyinit_that_is_not_pid_1_is_named(start: Start, ask: Ask, told: Told) -> None:
-    """And a PID 1 that is none is said to be none."""
-    before = ["sh", "-c", '"$@" & echo $!; wait', "sh"]
-    container = start("--", "sleep", "60", before=before)
+@pytest.mark.parametrize("words", [[], ["-p"]], ids=["found", "named"])
+def test_a_pyinit_that_is_not_pid_1_is_found(start: Start, told: Told, words: list[str]) -> None:
+    """Where PID 1 is none, as in a pod that shares its process namespace."""
+    container = start("--", "sleep", "60", before=["sh", "-c", '"$@" & echo $!; wait', "sh"])
     pid = container.line()
-    becomes(lambda: told(container, "-p", pid).get("pid"), int(pid))
-    assert told(container, "-p", pid)["workload"]["name"] == "sleep"
+    words = [*words, pid] if words else []
+    becomes(lambda: told(container, *words).get("pid"), int(pid))
+    assert told(container, *words)["workload"]["name"] == "sleep"
+
+
+def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: Ask) -> None:
+    """Nor one that sees other files; and a PID 1 that is none is said to be none."""
+    before = ["sh", "-c", 'unshare --mount "$@" & echo; wait', "sh"]
+    container = start("--", "sh", "-c", "echo started; sleep 60", before=before)
+    assert [container.line(), container.line()] == ["", "started"]
     done = ask(container)
     assert (done.returncode, done.stdout) == (3, "")
     complaint = "publishes no counters: it is no pyinit (name one with -p PID), or has only just started"
