@@ -18,6 +18,7 @@ from pathlib import Path
 import pyinit
 from pyinit.ctl import arguments
 from pyinit.ctl.commands import ISOLATED
+from pyinit.log import printable
 
 PACKAGE = Path(pyinit.__file__).resolve().parent
 
@@ -64,28 +65,32 @@ def add_to(commands: arguments.Commands) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Write what was asked for and say what was written; 1 with a line on stderr if that fails."""
     target = path = Path(chosen.path)
+    written: list[Path] = []
+    complaint = ""
     try:
-        if chosen.path.endswith("/") and not path.is_dir():
+        if not chosen.path or (chosen.path.endswith("/") and not path.is_dir()):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        files = _single_file(path) if chosen.single_file else _launchers(path)
-        for target, content in files.items():
+        for target, content in (_single_file(path) if chosen.single_file else _launchers(path)).items():
             _write(target, content)
+            written.append(target)
     except OSError as error:
-        print(f"pyinitctl: cannot write {target}: {error.strerror}", file=sys.stderr)
-        return 1
+        complaint = f"cannot write {target if chosen.path else repr(chosen.path)}: {error.strerror}"
     except ValueError as error:
-        print(f"pyinitctl: cannot install: {error}", file=sys.stderr)
+        complaint = f"cannot install: {error}"
+    what_it_runs = "" if chosen.single_file else f", to run {PACKAGE}"
+    for target in written:
+        print(printable(f"wrote {target} for {sys.executable}{what_it_runs}"), flush=True)
+    if complaint:
+        print(f"pyinitctl: {printable(complaint)}", file=sys.stderr)
         return 1
-    what_else = "" if chosen.single_file else f" and {PACKAGE}"
-    for target in files:
-        print(f"wrote {target} for {sys.executable}{what_else}")
+    if not chosen.single_file:
+        _compile_ahead()
     return 0
 
 
 def _launchers(path: Path) -> dict[Path, bytes]:
-    """The scripts that start pyinit where it is, and its compiled files beside it."""
+    """The scripts that start pyinit where it is."""
     line = _first_line()
-    _compile_ahead()
     scripts = {path: _ctl_script() if path.name == "pyinitctl" else _init_script()}
     if path.is_dir():
         scripts = {path / "pyinit": _init_script(), path / "pyinitctl": _ctl_script()}
@@ -107,11 +112,23 @@ def _single_file(path: Path) -> dict[Path, bytes]:
 
 
 def _compile_ahead() -> None:
-    """Compile pyinit where an isolated interpreter looks, as PID 1 will, whatever a variable tells this one."""
+    """Compile pyinit where an isolated interpreter looks, as PID 1 will, whatever a variable tells this one.
+
+    A launcher works without, which is why that comes last, and is no failure where only root may write.
+    """
+    if not (PACKAGE / "main.py").exists():  # our image has it compiled, in the place of the sources
+        return
     program = PACKAGE / "ctl" / "compile_ahead.py"
     command = [sys.executable, "-ISX", "no_debug_ranges", str(program), str(PACKAGE)]
-    if subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode:
-        print(f"pyinitctl: warning: could not compile {PACKAGE}: each start is slower", file=sys.stderr)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        error = done.stderr.strip().rpartition("\n")[2]
+        why = re.sub(r"^\w+: \[Errno \d+\] ([^:]+): .*", r"\1", error)
+        warning = f"could not compile {PACKAGE} ahead: {why}: each start takes longer"
+        print(f"pyinitctl: warning: {printable(warning)}", file=sys.stderr)
+    else:
+        version = ".".join(map(str, sys.version_info[:2]))
+        print(printable(f"compiled {PACKAGE} ahead for Python {version}"))
 
 
 def _init_script() -> str:

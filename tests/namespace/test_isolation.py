@@ -90,7 +90,7 @@ def test_python_m_pyinit_starts_over_in_isolation_once(bin_folder: Path, tmp_pat
     ended = run_as_module([INTERPRETER, "-m", "pyinit", "--", "sh", "-c", program], env=environment)
     lines = ended.out.splitlines()
     own = bin_folder.parent / "lib" / "pyinit" / "launcher.py"
-    assert lines[0].startswith(f"{INTERPRETER} -ISBXutf8 -Xname=pyinit {own} -- sh -c "), ended
+    assert lines[0].startswith(f"{INTERPRETER} -ISBXutf8 -Xname=pyinit -Xmask= {own} -- sh -c "), ended
     assert lines[1:5] == [f"{key}={value}" for key, value in environment.items()], ended
     ignored = int(lines[-1].removeprefix("SigIgn:"), 16)
     assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1 | 1 << signal.SIGINT - 1)
@@ -156,6 +156,9 @@ def test_a_launcher_can_be_installed_from_the_wheel(installed: Path, tmp_path: P
         ("/no/such/folder/pyinit", "cannot write /no/such/folder/pyinit: No such file or directory"),
         ("/proc/pyinit", "cannot write /proc/pyinit: No such file or directory"),
         ("/dev/null", "cannot install: /dev/null exists and is no regular file"),
+        ("/etc/passwd/pyinit", "cannot write /etc/passwd/pyinit: Not a directory"),
+        ("/no/such\nfolder", "cannot write /no/such\\x0afolder: No such file or directory"),
+        ("", "cannot write '': No such file or directory"),
     ],
 )
 def test_an_installation_that_fails_says_why_in_one_line(bin_folder: Path, path: str, complaint: str) -> None:
@@ -164,13 +167,38 @@ def test_an_installation_that_fails_says_why_in_one_line(bin_folder: Path, path:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"pyinitctl: {complaint}\n")
 
 
+def test_what_was_written_is_told_where_the_rest_could_not_be(bin_folder: Path, tmp_path: Path) -> None:
+    """A folder has the name of the second launcher: it is left alone, and the first one is there."""
+    (tmp_path / "pyinitctl").mkdir()
+    command = [str(bin_folder / "pyinitctl"), "install", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    package = bin_folder.parent / "lib" / "pyinit"
+    assert done.returncode == 1
+    assert done.stdout == f"wrote {tmp_path}/pyinit for {INTERPRETER}, to run {package}\n"
+    assert done.stderr == f"pyinitctl: cannot install: {tmp_path}/pyinitctl exists and is no regular file\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pyinit", "pyinitctl"]
+
+
+def test_a_file_is_replaced_in_one_step_and_a_link_is_not_followed(bin_folder: Path, tmp_path: Path) -> None:
+    """Who is reading the old one reads it to its end."""
+    (tmp_path / "init").write_text("old")
+    (tmp_path / "link").symlink_to("init")
+    subprocess.run([bin_folder / "pyinitctl", "install", tmp_path / "link"], check=True, capture_output=True)
+    assert not (tmp_path / "link").is_symlink() and (tmp_path / "init").read_text() == "old"
+    with open(tmp_path / "init") as old:
+        subprocess.run([bin_folder / "pyinitctl", "install", tmp_path / "init"], check=True, capture_output=True)
+        assert old.read() == "old"
+    assert (tmp_path / "link").read_text() == (tmp_path / "init").read_text() != "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["init", "link"]
+
+
 def test_a_path_that_is_called_pyinitctl_gets_that_launcher(bin_folder: Path, tmp_path: Path) -> None:
     """And any other name that of pyinit."""
     for name, version in (("pyinitctl", "pyinitctl version "), ("init", "pyinit version ")):
         target = tmp_path / name
         command = [str(bin_folder / "pyinitctl"), "install", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
-        assert done.stdout.startswith(f"wrote {target} for ") and done.stdout.count("\n") == 1, done
+        assert done.stdout.startswith(f"wrote {target} for ") and done.stdout.count("\nwrote") == 0, done
         told = subprocess.run([target, "--version"], capture_output=True, text=True, timeout=PATIENCE)
         assert (told.returncode, told.stdout[: len(version)]) == (0, version), told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["init", "pyinitctl"]

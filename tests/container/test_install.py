@@ -1,0 +1,256 @@
+"""The ways into an image, as README.md and docs/install.md show them: their lines are what is built here."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from shutil import copy, copytree, ignore_patterns
+from uuid import uuid4
+
+import docker
+import pytest
+from docker.models.images import Image
+
+from tools.base_images import BASE_IMAGES
+
+from .support import ROOT, Containers, Ended, execute
+
+SLIM = "pyinit-base:slim"
+SHOWN = "python:3.13-slim"
+"""What the pages build on."""
+
+PYTHON = r"/usr(/local)?/bin/python[0-9.]*"
+PACKAGE = r"/usr/local/lib/python3\.[0-9]+/(dist|site)-packages/pyinit"
+"""Where the bases have their interpreter, and where pip installs the package: patterns, for Debian has its own ways."""
+
+README, GUIDE = ROOT / "README.md", ROOT / "docs" / "install.md"
+
+# The application: it has an orphan, waits until that is reaped, and tells what PID 1 is. 99 if nobody reaps.
+APP = """
+import os, subprocess, sys, time
+orphan = int(subprocess.check_output(["sh", "-c", "sleep 0.1 >&- & echo $!"]))
+deadline = time.monotonic() + 10
+while os.path.exists(f"/proc/{orphan}"):
+    if time.monotonic() > deadline:
+        sys.exit(99)
+    time.sleep(0.01)
+words = open("/proc/1/cmdline").read().split("\\0")
+print(*words[: words.index("--")])
+sys.exit(3)
+"""
+
+# Ends the interpreter of PID 1, if that listens to it.
+SITECUSTOMIZE = "import os\nif os.getpid() == 1: os._exit(88)\n"
+HOSTILE = {"PYTHONPATH": "/hostile"}
+
+# The wheel as pip installs it, and nothing more.
+WHEEL_ALONE = f"""
+FROM {SLIM}
+COPY dist/pyinit_pid1-*.whl /tmp/
+RUN pip install --no-index /tmp/pyinit_pid1-*.whl && useradd --create-home app
+COPY app.py /
+"""
+
+Build = Callable[[str], AbstractContextManager[Image]]
+
+
+def block(page: Path, words: str) -> str:
+    """The one Dockerfile on a page that has these words in it."""
+    blocks = re.findall(r"^```dockerfile\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    [found] = [text for text in blocks if words in text]
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the application, the wheel, and what a hostile image would have."""
+    tree, context = (tmp_path_factory.mktemp(name) for name in ("tree", "context"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        copy(ROOT / name, tree)
+    copytree(ROOT / "pyinit", tree / "pyinit", ignore=ignore_patterns("__pycache__"))
+    [words] = re.findall(r"^    python3 (-m pip wheel .*)$", GUIDE.read_text(), re.MULTILINE)
+    # The set-up has what it builds with; nothing is to be fetched.
+    done = subprocess.run([sys.executable, *words.split(), "--no-build-isolation"], cwd=tree, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (tree / "dist").rename(context / "dist")
+    (context / "app.py").write_text(APP)
+    (context / "hostile").mkdir()
+    (context / "hostile" / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    return context
+
+
+@pytest.fixture(scope="module")
+def build(engine: docker.DockerClient, context: Path) -> Build:
+    """Builds a Dockerfile with what is in the context; what is hostile is added to it."""
+
+    @contextmanager
+    def build(dockerfile: str) -> Iterator[Image]:
+        tag = f"pyinit-test-install-{uuid4().hex[:12]}"
+        (context / "Dockerfile").write_text(f"{dockerfile}\nCOPY hostile /hostile\n")
+        image, _ = engine.images.build(path=str(context), tag=tag, rm=True, forcerm=True)
+        try:
+            yield image
+        finally:
+            engine.images.remove(tag, force=True)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def guided(build: Build) -> Iterator[Image]:
+    """The wheel and the launchers, as the guide has them."""
+    with build(block(GUIDE, "&& pyinitctl install /usr/local/bin").replace(SHOWN, SLIM)) as image:
+        yield image
+
+
+@pytest.fixture(scope="module")
+def wheel_alone(build: Build) -> Iterator[Image]:
+    """Without the launchers."""
+    with build(WHEEL_ALONE) as image:
+        yield image
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, wheel_alone: Image) -> Iterator[Containers]:
+    """Containers of the image that each is told."""
+    containers = Containers(engine, wheel_alone)
+    yield containers
+    containers.remove()
+
+
+def assert_starts(
+    containers: Containers, image: Image, launcher: str, *command: str, python: str = PYTHON, **options: object
+) -> None:
+    """The application runs, and PID 1 is this launcher: orphans are reaped, and what is hostile does not reach it."""
+    end = containers.run(*command, image=image, environment=HOSTILE, **options)
+    assert (end.status, end.errors) == (3, ""), end
+    assert re.fullmatch(f"{python} -ISBXutf8 {launcher}\n", end.output), end
+
+
+def assert_compiled(containers: Containers, image: Image, launcher: str, python: str = "python3") -> None:
+    """PID 1 loads what was compiled ahead; of sources it reads its launcher alone."""
+    end = containers.run("-v", launcher, "--", "true", image=image, entrypoint=[python, "-ISB"])
+    loaded = re.findall(r"code object from '?(.*?)'?$", end.errors, re.MULTILINE)
+    assert end.status == 0 and any("/pyinit/" in file for file in loaded), end
+    assert [file for file in loaded if file.endswith(".py")] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "elsewhere"),
+    [("FROM pyinit\n", False), (f"FROM {SHOWN}\nCOPY --from=pyinit ", False), ("unpack_archive", True)],
+    ids=["FROM", "COPY --from", "COPY --from, another Python"],
+)
+def test_the_ways_that_the_readme_shows(
+    containers: Containers, image: Image, base: str, build: Build, words: str, elsewhere: bool
+) -> None:
+    """Byte for byte, but for the names of the images; the fragment for another Python gets the lines around it."""
+    [other] = {it.tag for it in BASE_IMAGES} - {base}
+    shown = block(README, words)
+    if elsewhere:
+        around = block(README, f"FROM {SHOWN}\n").splitlines(keepends=True)
+        shown = "".join([around[0], shown, *(line for line in around[1:] if "--from" not in line)])
+    names = {SHOWN: other if elsewhere else base, "pyinit": image.tags[0]}
+    shown = re.sub(rf"(FROM |--from=)({SHOWN}|pyinit)(?=\s)", lambda found: found[1] + names[found[2]], shown)
+    with build(shown) as own:
+        assert_starts(containers, own, "/usr/local/bin/pyinit")
+
+
+def test_the_wheel_with_launchers(containers: Containers, guided: Image) -> None:
+    """PID 1 is the launcher from the start: an interpreter that listened to the image would have ended."""
+    assert_starts(containers, guided, "/usr/local/bin/pyinit")
+    assert_compiled(containers, guided, "/usr/local/bin/pyinit")
+    assert execute(containers.start_sleeper(image=guided), "pyinitctl", "health") != ""
+
+
+@pytest.mark.parametrize("command", [["pyinit"], ["python3", "-m", "pyinit"]])
+def test_the_wheel_without_launchers(containers: Containers, command: list[str]) -> None:
+    """It works, by way of an interpreter that listens to the image: one that is hostile ends it."""
+    words = [*command, "--", "python3", "/app.py"]
+    end = containers.run(entrypoint=words)
+    assert (end.status, end.errors) == (3, "")
+    assert re.fullmatch(f"{PYTHON} -ISBXutf8 -Xname=pyinit .*{PACKAGE}/launcher.py\n", end.output), end
+    assert containers.run(entrypoint=words, environment=HOSTILE).status == 88
+
+
+def test_pip_removes_the_launchers_and_puts_its_own_commands_in_their_place(
+    containers: Containers, guided: Image
+) -> None:
+    """`pip uninstall` leaves nothing behind, compiled files included; after an installation ours are gone."""
+    container = containers.start("sleep", "100", image=guided, entrypoint=[])
+    lines = ["head", "-qn1", "/usr/local/bin/pyinit", "/usr/local/bin/pyinitctl"]
+    assert execute(container, *lines).count(" -ISBXutf8\n") == 2
+    execute(container, "sh", "-c", "pip install --no-index --force-reinstall /tmp/pyinit_pid1-*.whl")
+    assert re.fullmatch(f"(#!{PYTHON}\n){{2}}", execute(container, *lines))
+    execute(container, "pyinitctl", "install", "/usr/local/bin")
+    execute(container, "pip", "uninstall", "--yes", "pyinit-pid1")
+    assert execute(container, "find", "/usr", "/opt", "/etc", "-name", "*pyinit*") == ""
+
+
+def test_a_virtual_environment_is_copied_as_a_whole(containers: Containers, build: Build) -> None:
+    """Its interpreter is the launcher's, and what was compiled for it is still good after the copy."""
+    with build(block(GUIDE, "-m venv /venv").replace(SHOWN, SLIM)) as image:
+        assert_starts(containers, image, "/venv/bin/pyinit", python="/venv/bin/python[0-9.]*")
+        assert_compiled(containers, image, "/venv/bin/pyinit", "/venv/bin/python")
+        # Elsewhere nothing in there works, until the launchers are written anew.
+        [anew] = re.findall(r"^    (/moved/.*)$", GUIDE.read_text(), re.MULTILINE)
+        move = f"mv /venv /moved; ! /moved/bin/pyinit -V 2>&- && {anew} >/dev/null && exec /moved/bin/pyinit -- $0 $@"
+        python = "/moved/bin/python"
+        assert_starts(
+            *(containers, image, "/moved/bin/pyinit", python, "/app.py"), python=python, entrypoint=["sh", "-c", move]
+        )
+
+
+@pytest.mark.parametrize("option", ["--copies", "--symlinks"])
+def test_each_interpreter_writes_its_own_launchers_and_says_so(containers: Containers, option: str) -> None:
+    """Two of them, with the same package: the base's, and one of an environment that sees the base's packages."""
+    venv = f"mkdir /a /b && python3 -m venv --without-pip --system-site-packages {option} /venv"
+    container = containers.start("sleep", "100")
+    execute(container, "sh", "-c", venv)
+    own = execute(container, "python3", "-c", "import sys; print(sys.executable)").rstrip()
+    for python, folder in ((own, "/a"), ("/venv/bin/python", "/b")):
+        said = execute(container, python, "-m", "pyinit.ctl", "install", folder)
+        written = [f"wrote {folder}/{name} for {python}, to run {PACKAGE}\n" for name in ("pyinit", "pyinitctl")]
+        assert re.fullmatch(f"{''.join(written)}compiled {PACKAGE} ahead for Python 3\\.[0-9]+\n", said)
+        lines = execute(container, "head", "-qn1", f"{folder}/pyinit", f"{folder}/pyinitctl")
+        assert lines == f"#!{python} -ISBXutf8\n" * 2
+    # PID 1 of the container is `sleep`: pyinit runs beside it, and both launchers do.
+    for folder in ("/a", "/b"):
+        assert execute(container, f"{folder}/pyinit", "--", "echo", "started") == "started\n"
+
+
+@pytest.mark.parametrize("base", [it.tag for it in BASE_IMAGES])
+def test_without_pip_the_wheel_is_unpacked(containers: Containers, build: Build, base: str) -> None:
+    """On any base."""
+    with build(f"FROM {base}\nCOPY app.py .\n{block(GUIDE, '-m zipfile')}CMD python3 app.py\n") as image:
+        assert_starts(containers, image, "/usr/local/bin/pyinit")
+        assert_compiled(containers, image, "/usr/local/bin/pyinit")
+
+
+def test_a_user_without_any_right_runs_what_root_has_installed(containers: Containers, guided: Image) -> None:
+    """On a read-only root, without capabilities."""
+    assert_starts(containers, guided, "/usr/local/bin/pyinit", user="1000:1000", read_only=True, cap_drop=["ALL"])
+
+
+def test_a_user_writes_launchers_where_he_may(containers: Containers, build: Build, wheel_alone: Image) -> None:
+    """At the time of the build, where the package belongs to root."""
+    with build(f"FROM {wheel_alone.tags[0]}\nUSER app\n") as given:
+        shown = block(GUIDE, "FROM company/python").replace("company/python", given.tags[0])
+        with build(shown) as image:
+            assert_starts(containers, image, "/home/app/.local/bin/pyinit", read_only=True, cap_drop=["ALL"])
+            assert_compiled(containers, image, "/home/app/.local/bin/pyinit")
+
+
+@pytest.mark.parametrize(("read_only", "why"), [(False, "Permission denied"), (True, "Read-only file system")])
+def test_a_user_is_told_what_could_not_be_written(containers: Containers, read_only: bool, why: str) -> None:
+    """Compiled files: a warning, and the launcher is PID 1 all the same. The launchers: one line, and status 1."""
+    options = {"user": "app", "cap_drop": ["ALL"], "read_only": read_only, "tmpfs": {"/tmp": "exec,mode=1777"}}
+    command = "pyinitctl install /tmp && exec /tmp/pyinit -- python3 /app.py"
+    end = containers.run(command, entrypoint=["sh", "-c"], **options)
+    warning = f"pyinitctl: warning: could not compile {PACKAGE} ahead: {why}: each start takes longer\n"
+    assert end.status == 3 and re.fullmatch(warning, end.errors), end
+    written = [f"wrote /tmp/{name} for {PYTHON}, to run {PACKAGE}\n" for name in ("pyinit", "pyinitctl")]
+    assert re.fullmatch(f"{''.join(written)}{PYTHON} -ISBXutf8 /tmp/pyinit\n", end.output), end
+    end = containers.run("install", "/usr/local/bin", entrypoint=["pyinitctl"], **options)
+    assert end == Ended(1, "", f"pyinitctl: cannot write /usr/local/bin/pyinit: {why}\n")
