@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from tools import compose
 
-from .support import ROOT, await_condition, ended, processes
+from .support import ROOT, await_condition, ended, execute, processes
 
 REQUESTS = 10
 
@@ -85,6 +85,26 @@ def test_service_is_healthy(project: Project) -> None:
         return str(project.container("web").attrs["State"]["Health"]["Status"])
 
     assert await_condition(health, lambda status: status != "starting") == "healthy"
+
+
+def test_service_has_no_rights_that_it_does_not_need(project: Project) -> None:
+    """As PID 1 has them: not root, nor able to become it; and nothing can be changed in the image."""
+    container = project.container("web")
+    init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
+    assert (init["Uid"].split(), init["Gid"].split()) == (["1000"] * 4, ["1000"] * 4)
+    assert {name: int(init[name], 16) for name in ("CapBnd", "CapPrm", "NoNewPrivs")} == {
+        "CapBnd": 0,
+        "CapPrm": 0,
+        "NoNewPrivs": 1,
+    }
+    assert "Read-only file system" in execute(container, "sh", "-c", "! touch /tmp/file 2>&1")
+
+
+def test_timeouts_fit_into_the_grace_period(project: Project) -> None:
+    """As docs/shutdown.md has it: the engine's own must be longer than pyinit's two, and two seconds."""
+    container = project.container("web")
+    timeouts = [execute(container, "printenv", f"PYINIT_{name}_TIMEOUT") for name in ("STOP", "DRAIN")]
+    assert container.attrs["Config"].get("StopTimeout", 0) > sum(map(float, timeouts)) + 2
 
 
 def test_service_without_an_init_has_a_zombie_for_each_request(project: Project) -> None:

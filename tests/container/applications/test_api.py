@@ -1,0 +1,57 @@
+"""The Python API where it is needed: the image's entrypoint is replaced, as by ``command:`` in a manifest."""
+
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.models.images import Image
+
+from ..support import EXAMPLES, Containers, await_output, ended, execute, processes
+from .conftest import Recipe
+
+VARIABLES = {"PYTHONPATH": "/usr/local/lib/pyinit", "PYTHONUNBUFFERED": "1"}
+READ_ONLY = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "user": "1000:1000"}
+MOUNTED = {str(EXAMPLES / "api"): {"bind": "/api", "mode": "ro"}}
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Containers]:
+    """Makes containers of the image under test."""
+    containers = Containers(engine, pyinit_image)
+    yield containers
+    containers.remove()
+
+
+def test_an_application_parts_from_pid_1_with_next_to_no_rights(containers: Containers) -> None:
+    """Another user's, on a read-only root, without capabilities: it is stopped gracefully, and pyinitctl knows both."""
+    container = containers.start(
+        "script.py", entrypoint=["python3"], working_dir="/api", volumes=MOUNTED, environment=VARIABLES, **READ_ONLY
+    )
+    await_output(container, "working")
+    assert "workload  script.py (pid " in execute(container, "pyinitctl", "status")
+    execute(container, "pyinitctl", "health", "--max-zombies=0")
+    container.stop(timeout=10)
+    done = ended(container)
+    assert (done.status, done.output, done.errors) == (0, "working\nfinished\n", "")
+
+
+def test_gunicorn_parts_from_pid_1_in_its_configuration(engine: docker.DockerClient, recipe: Recipe) -> None:
+    """It is the init's child, a reload reads the configuration again to no effect, and a stop is graceful."""
+    containers = Containers(engine, recipe("gunicorn"))
+    command = ["--config=/api/gunicorn.conf.py", "--worker-tmp-dir=/dev/shm", "hello_wsgi:app"]
+    container = containers.start(*command, entrypoint=["gunicorn"], volumes=MOUNTED, environment=VARIABLES)
+    try:
+        await_output(container, "Booting worker with pid")
+        init, master, *workers = processes(container)
+        assert (init.pid, master.parent) == (1, 1)
+        assert "launcher.py" in init.command and "gunicorn" in master.command
+        assert {worker.parent for worker in workers} == {master.pid}
+        container.kill("HUP")
+        await_output(container, "Hang up: Master")
+        container.stop(timeout=30)
+        done = ended(container)
+        assert done.status == 0, done
+        assert "Shutting down: Master" in done.errors
+        assert "pyinit:" not in done.errors
+    finally:
+        containers.remove()

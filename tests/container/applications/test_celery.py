@@ -1,0 +1,214 @@
+"""Celery prefork with a Redis broker: who stops, in the foreground or detached, finishes its tasks."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from ..support import Containers, await_condition, await_output, ended, execute, processes
+from .conftest import Recipe
+
+TASKS = 12
+
+# Arguments: the name of the task, how many, and how many seconds each may take.
+SEND = """
+import sys, tasks
+name, count, seconds = sys.argv[1:]
+for number in range(int(count)):
+    getattr(tasks, name).delay(number, float(seconds))
+"""
+
+# Waits in the container, where looking costs little: the start of a worker takes all the processor time there is.
+# Arguments: the name of a list, and how long it has to be.
+WAIT = 'until [ "$(redis-cli LLEN "$0")" -ge "$1" ]; do sleep 0.1; done'
+SECONDS_TO_WAIT = 50  # less than the engine's client waits for an answer
+
+FOREGROUND = ("celery", "--app=tasks", "worker", "--concurrency=2")
+DETACHED = ("celery", "--app=detached", "worker", "--concurrency=2", "--detach", "--logfile=celery.log")
+BEHIND_TAIL = ("sh", "-c", '"$@" && exec tail -F celery.log', "sh", *DETACHED)
+HASTY_BEHIND_TAIL = ("sh", "-c", '"$@" && exec tail -F celery.log', "sh", *DETACHED[:1], "--app=tasks", *DETACHED[2:])
+
+LONG = {"PYINIT_DRAIN_TIMEOUT": "60"}
+"""Longer than a test waits, or an engine that has been asked to stop a container."""
+
+
+class Broker:
+    """A Redis server, and what the tasks have written there."""
+
+    def __init__(self, containers: Containers) -> None:
+        self._containers = containers
+        self.container = containers.start("redis-server", "--save", "")
+        await_output(self.container, "Ready to accept connections")
+
+    def start_worker(self, *command: str, **options: Any) -> Container:
+        """A container in the broker's network; the command is that of the image if there is none."""
+        return self._containers.start(*command, network_mode=f"container:{self.container.id}", **options)
+
+    def send(self, name: str, count: int, seconds: float) -> None:
+        """Put tasks on the queue, numbered from 0."""
+        execute(self.container, "python3", "-c", SEND, name, str(count), str(seconds))
+
+    def ask(self, *command: str) -> list[str]:
+        """The lines of Redis' answer; of an empty list, none."""
+        return execute(self.container, "redis-cli", *command).strip().splitlines()
+
+    def diary(self, name: str) -> list[int]:
+        """The numbers of the tasks that were begun or finished, in order of time."""
+        return [int(line) for line in self.ask("LRANGE", name, "0", "-1")]
+
+    def await_diary(self, name: str, count: int) -> None:
+        """Return when so many tasks have been begun or finished."""
+        execute(self.container, "timeout", str(SECONDS_TO_WAIT), "sh", "-c", WAIT, name, str(count))
+
+    def hurry(self, count: int) -> None:
+        """Let so many tasks come to their end."""
+        self.ask("RPUSH", "hurry", *["now"] * count)
+
+    def results(self) -> list[int]:
+        """What Celery has recorded: the results of the tasks that succeeded."""
+        keys = self.ask("KEYS", "celery-task-meta-*")
+        recorded = [json.loads(line) for line in self.ask("MGET", *keys)] if keys else []
+        return sorted(result["result"] for result in recorded if result["status"] == "SUCCESS")
+
+    def queued(self) -> int:
+        """How many tasks there are for the next worker."""
+        return int(self.ask("LLEN", "celery")[0])
+
+    def fetched(self) -> int:
+        """How many tasks are with a worker; for the broker, also with one that has died."""
+        return int(self.ask("HLEN", "unacked")[0])
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
+    """Makes containers of the recipe's image."""
+    containers = Containers(engine, recipe("celery"))
+    yield containers
+    containers.remove()
+
+
+@pytest.fixture
+def broker(containers: Containers) -> Broker:
+    """The broker, with nothing in its queue."""
+    return Broker(containers)
+
+
+def assert_nothing_is_lost(broker: Broker) -> None:
+    """What was begun has been finished; the next worker does the rest, and each task is done once."""
+    begun = broker.diary("begun")
+    assert sorted(begun) == sorted(broker.diary("finished")) == broker.results()
+    assert broker.queued() == TASKS - len(begun) > 0
+    broker.hurry(TASKS)
+    broker.start_worker()
+    broker.await_diary("finished", TASKS)
+    every = list(range(TASKS))
+    await_condition(broker.results, lambda results: results == every)
+    assert sorted(broker.diary("begun")) == sorted(broker.diary("finished")) == every
+    await_condition(lambda: (broker.queued(), broker.fetched()), lambda left: left == (0, 0))
+
+
+def test_stopped_worker_finishes_what_it_has_begun(broker: Broker) -> None:
+    """The warm shutdown: what is in the queue stays there for the next worker, and the status is 0."""
+    broker.send("work", TASKS, 1.5)
+    worker = broker.start_worker()
+    broker.await_diary("begun", 2)
+    worker.stop(timeout=20)
+    end = ended(worker)
+    assert end.status == 0 and "pyinit:" not in end.errors, end
+    assert_nothing_is_lost(broker)
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "status"),
+    [
+        pytest.param(BEHIND_TAIL, LONG, 143, id="behind a tail"),
+        pytest.param(DETACHED, {"PYINIT_WAIT_FOR": "all"}, 0, id="started by the workload"),
+    ],
+)
+def test_detached_worker_finishes_what_it_has_begun(
+    broker: Broker, command: tuple[str, ...], environment: dict[str, str], status: int
+) -> None:
+    """It gets TERM when the main process has ended, and time; the status is that of the main process."""
+    broker.send("work", TASKS, 1.5)
+    worker = broker.start_worker(*command, environment=environment)
+    broker.await_diary("begun", 2)
+    worker.stop(timeout=20)
+    end = ended(worker)
+    assert (end.status, "pyinit:" in end.errors) == (status, False), end
+    assert_nothing_is_lost(broker)
+
+
+def test_detached_worker_loses_what_it_has_begun_if_nobody_waits(broker: Broker) -> None:
+    """The check of the test above: without a drain the kernel kills it, and Redis does not know that it is no more."""
+    broker.send("work", TASKS, 1.5)
+    worker = broker.start_worker(*BEHIND_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "0"})
+    broker.await_diary("begun", 2)
+    worker.stop(timeout=20)
+    assert ended(worker).status == 143
+    lost = set(broker.diary("begun")) - set(broker.diary("finished"))
+    assert lost and broker.fetched() > 0, lost
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        pytest.param(FOREGROUND, {"PYINIT_FORWARD_TO": "group"}, id="group"),
+        pytest.param(HASTY_BEHIND_TAIL, LONG, id="drain"),
+    ],
+)
+def test_pool_that_gets_term_loses_its_tasks(
+    broker: Broker, command: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    """What Celery does by default if its pool is sent what is meant for the worker: it fails the tasks at once."""
+    broker.send("work", 6, 100)
+    worker = broker.start_worker(*command, environment=environment)
+    broker.await_diary("begun", 2)
+    worker.stop(timeout=20)
+    ended(worker)
+    assert (len(broker.diary("begun")), broker.diary("finished"), broker.queued()) == (2, [], 4)
+
+
+def test_task_of_a_killed_process_is_done_again(broker: Broker) -> None:
+    """With acks_late and reject_on_worker_lost; the worker replaces the process, and there is no zombie."""
+    worker = broker.start_worker(*FOREGROUND[:-1], "--concurrency=1")
+    broker.send("careful_work", 1, 100)
+    broker.await_diary("begun", 1)
+    _, main, child = processes(worker)
+    assert child.parent == main.pid
+    execute(worker, "sh", "-c", f"kill -KILL {child.pid}")
+    broker.await_diary("begun", 2)
+    left = processes(worker)
+    assert [process.parent for process in left] == [0, 1, main.pid] and left[2].pid != child.pid, left
+    assert "Z" not in {process.state for process in left}, left
+    broker.hurry(1)
+    await_condition(broker.results, lambda results: results == [0])
+    assert (broker.diary("begun"), broker.diary("finished")) == ([0, 0], [0])
+
+
+def test_worker_that_does_not_end_in_time_is_killed(broker: Broker) -> None:
+    """By the stop timeout, with its pool, and with a line that says so."""
+    broker.send("work", 2, 100)
+    worker = broker.start_worker(environment={"PYINIT_STOP_TIMEOUT": "2"})
+    broker.await_diary("begun", 2)
+    worker.stop(timeout=20)
+    end = ended(worker)
+    assert (end.status, broker.diary("finished")) == (137, []), end
+    line = (
+        r"pyinit: celery \(pid \d+\) was killed by SIGKILL .*: it was still there 2\.\ds after SIGTERM from outside .*"
+    )
+    assert re.search(line, end.errors), end
+
+
+def test_worker_puts_back_what_takes_too_long(broker: Broker) -> None:
+    """With QUIT in place of TERM: the soft shutdown, which has a time limit of its own."""
+    broker.send("careful_work", 6, 100)
+    worker = broker.start_worker(environment={"PYINIT_REWRITE": "TERM:QUIT"})
+    broker.await_diary("begun", 2)
+    worker.stop(timeout=20)
+    end = ended(worker)
+    assert end.status == 0 and "pyinit:" not in end.errors, end
+    assert (len(broker.diary("begun")), broker.diary("finished"), broker.queued()) == (2, [], 6)

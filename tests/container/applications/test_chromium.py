@@ -1,0 +1,144 @@
+"""Headless Chromium, driven with Selenium: whatever a session leaves behind, none of it stays."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from ..support import Containers, Process, await_condition, ended, processes
+from .conftest import Recipe
+
+# Serves a page, reads its title in so many sessions, ends each in the way that is asked for, and sleeps.
+SESSIONS = """
+import contextlib, http.server, os, pathlib, signal, sys, threading
+from browse import browser
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<title>hello</title>")
+    def log_message(self, *_):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Page)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+for _ in range(int(sys.argv[1])):
+    session = browser()
+    session.get("http://127.0.0.1:8000/")
+    print("title:", session.title, flush=True)
+    driver = session.service.process
+    if sys.argv[2] == "quit":
+        session.quit()
+    else:
+        if sys.argv[2] == "kill both":
+            for children in pathlib.Path(f"/proc/{driver.pid}/task").glob("*/children"):
+                with contextlib.suppress(OSError):  # a thread that has ended
+                    for browser_pid in children.read_text().split():
+                        os.kill(int(browser_pid), signal.SIGKILL)
+        driver.kill()
+        driver.wait()
+print("done", flush=True)
+while True:
+    signal.pause()
+"""
+
+# The page takes this many seconds to come, and says when it is asked for.
+SLOW_PAGE = """
+import socket, sys, threading, time
+import browse
+
+def serve(server):
+    while True:
+        connection, _ = server.accept()
+        connection.recv(10000)
+        print("asked for the page", flush=True)
+        time.sleep(float(sys.argv[1]))
+        connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n<title>hello</title>")
+        connection.close()
+
+server = socket.create_server(("127.0.0.1", 8000))
+threading.Thread(target=serve, args=(server,), daemon=True).start()
+browse.main("http://127.0.0.1:8000/")
+"""
+
+SECONDS_TO_BROWSE = 120
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
+    """Makes containers of the recipe."""
+    containers = Containers(engine, recipe("chromium"))
+    yield containers
+    containers.remove()
+
+
+def await_slow_output(container: Container, text: str) -> None:
+    """Wait longer than a condition does: a browser takes many seconds where others keep the machine busy."""
+    deadline = time.monotonic() + SECONDS_TO_BROWSE
+    while text not in (said := container.logs().decode()):
+        container.reload()
+        assert container.status == "running" and time.monotonic() < deadline, said
+        time.sleep(0.1)
+
+
+def start(containers: Containers, number: int, end: str, **options: Any) -> Container:
+    """A container in which so many sessions have been ended."""
+    container = containers.start("python3", "-c", SESSIONS, str(number), end, **options)
+    await_slow_output(container, "title: hello\n" * number + "done\n")
+    return container
+
+
+def left(container: Container) -> list[Process]:
+    """Who is there besides the init and the program."""
+    return [process for process in processes(container) if "-c" not in process.command.split() and process.pid != 1]
+
+
+@pytest.mark.parametrize(
+    ("end", "orphans"), [("quit", "keep"), ("kill both", "keep"), ("kill chromedriver", "terminate")]
+)
+def test_nothing_is_left_of_sessions_that_have_ended(containers: Containers, end: str, orphans: str) -> None:
+    """Neither a zombie nor a live process; if chromedriver alone was killed it takes --orphans=terminate."""
+    container = start(containers, 5, end, environment={"PYINIT_ORPHANS": orphans})
+    await_condition(lambda: left(container), lambda seen: seen == [])
+
+
+def test_zombies_are_left_of_every_session_without_an_init(containers: Containers) -> None:
+    """The check of the test above: two crash handlers each, and the processes of the browser."""
+    container = start(containers, 2, "quit", entrypoint=[])
+    seen = await_condition(lambda: left(container), lambda seen: {process.state for process in seen} == {"Z"})
+    assert [process.command for process in seen].count("[chrome_crashpad] <defunct>") == 4, seen
+    assert len(seen) > 10, seen
+
+
+def test_browser_whose_chromedriver_was_killed_lives_on(containers: Containers) -> None:
+    """The check of the test above: by default an orphan is kept. It goes with the container."""
+    container = start(containers, 1, "kill chromedriver", environment={"PYINIT_ORPHANS": "keep"})
+    orphans = sorted(process.command.split("/")[4].split()[0] for process in left(container) if process.parent == 1)
+    assert orphans == ["chrome_crashpad_handler"] * 2 + ["chromium"], left(container)
+    container.stop()
+    end = ended(container)
+    assert (end.status, "straggler killed" in end.errors) == (143, False), end
+
+
+def test_session_is_quit_when_the_container_stops(containers: Containers) -> None:
+    """When the page has come; the status is the program's own, nobody had to be killed, and it takes no capability."""
+    container = containers.start("python3", "-c", SLOW_PAGE, "1", cap_drop=["ALL"])
+    await_slow_output(container, "asked for the page\n")
+    container.stop()
+    end = ended(container)
+    assert (end.status, end.errors) == (0, "")
+
+
+def test_page_that_never_comes_does_not_hold_up_the_end(containers: Containers) -> None:
+    """Quitting waits for it: the program is killed after the stop timeout, and the browser goes when it is asked to."""
+    container = containers.start("python3", "-c", SLOW_PAGE, "1000")
+    await_slow_output(container, "asked for the page\n")
+    container.stop(timeout=30)
+    end = ended(container)
+    assert end.status == 137, end
+    assert "it was still there 5.0s after SIGTERM" in end.errors, end
+    assert "stragglers ended (" in end.errors and "killed (" not in end.errors, end

@@ -1,0 +1,90 @@
+"""cron as the workload: its jobs have the container's environment and log, and time to finish when it is stopped."""
+
+import tarfile
+import time
+from collections.abc import Iterator
+from io import BytesIO
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from ..support import Containers, await_condition, await_output, ended, execute, processes
+from .conftest import Recipe
+
+ENVIRONMENT = {"CUSTOMER": """it's "us", \\$HOME"""}
+AT_WORK = f"at-start: at work for {ENVIRONMENT['CUSTOMER']}\n"
+
+# A job in the background, a daemon, and many orphans that end soon.
+LEAVES_ORPHANS = """
+@reboot root sleep 100 &
+@reboot root (setsid sleep 200 &)
+@reboot root for n in 1 2 3 4 5 6 7 8 9; do (sleep 0.$n &); done
+@reboot root sleep 1.5; echo over >/proc/1/fd/1
+"""
+
+BARE = "@reboot root python3 /app/report.py bare >/proc/1/fd/1\n"
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
+    """Makes containers of the recipe's image."""
+    containers = Containers(engine, recipe("cron"))
+    yield containers
+    containers.remove()
+
+
+def start_with(containers: Containers, crontab: str) -> Container:
+    """A container with a table of the test's in place of the recipe's."""
+    container = containers.create(environment=ENVIRONMENT)
+    member = tarfile.TarInfo("crontab")
+    member.size = len(crontab)
+    member.mtime = time.time()  # for cron a file of 1970 is none
+    archive = BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(member, BytesIO(crontab.encode()))
+    assert container.put_archive("/etc", archive.getvalue())
+    container.start()
+    return container
+
+
+def test_job_that_runs_at_docker_stop_saves_its_work(containers: Containers) -> None:
+    """cron itself dies of the TERM at once, which the recipe calls no failure; the job gets TERM and time."""
+    container = containers.start(environment=ENVIRONMENT)
+    await_output(container, AT_WORK)
+    container.stop()
+    end = ended(container)
+    assert (end.status, end.output, end.errors) == (0, f"{AT_WORK}at-start: saved what it had\n", "")
+
+
+def test_status_of_a_cron_that_was_stopped_is_143(containers: Containers) -> None:
+    """Where nothing is remapped."""
+    container = containers.start(environment={"PYINIT_REMAP_EXIT": ""})
+    await_output(container, "at-start: at work for nobody\n")
+    container.stop()
+    assert ended(container).status == 143
+
+
+def test_jobs_leave_no_zombie(containers: Containers) -> None:
+    """What a job leaves behind is pyinit's: it lives on until it ends, and is reaped then."""
+    container = start_with(containers, LEAVES_ORPHANS)
+    await_output(container, "over\n")
+    await_condition(
+        lambda: sorted((process.parent, process.command) for process in processes(container)[1:]),
+        lambda seen: seen == [(1, "cron -f"), (1, "sleep 100"), (1, "sleep 200")],
+    )
+
+
+def test_job_does_not_get_the_environment_of_the_container(containers: Containers) -> None:
+    """Not from cron: in the recipe it is the script around the job that brings it, from where root alone may read."""
+    container = start_with(containers, BARE)
+    await_output(container, "bare: at work for nobody\n")
+    assert execute(container, "stat", "--format=%U %a", "/run/environment") == "root 600\n"
+
+
+def test_start_of_the_container_is_a_boot(containers: Containers) -> None:
+    """The jobs of @reboot run at each; with cron alone they would at the first one only."""
+    container = containers.start(environment=ENVIRONMENT)
+    await_output(container, AT_WORK)
+    container.restart()
+    await_condition(lambda: container.logs().decode(), lambda said: said.count(AT_WORK) == 2)

@@ -1,0 +1,277 @@
+"""gunicorn: graceful stop and reload, more and fewer workers, lost ones, a new master."""
+
+import re
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from io import BytesIO
+from threading import Event, Thread
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from ..support import (
+    EXAMPLES,
+    SECONDS_TO_WAIT,
+    Containers,
+    await_condition,
+    await_output,
+    ended,
+    execute,
+    processes,
+)
+from .conftest import Recipe
+
+RECIPE = EXAMPLES / "recipes" / "gunicorn"
+PUBLISHED: dict[str, Any] = {"ports": {"8000/tcp": ("127.0.0.1", None)}}
+SECONDS_BETWEEN_REQUESTS = 0.02
+
+# Both start a worker with one signal and stop one with the other, if they get them as they were sent.
+WITH_TTIN_AND_TTOU: dict[str, dict[str, Any]] = {
+    "without a terminal": {},
+    "with a terminal": {"tty": True},
+    "in a session": {"environment": {"PYINIT_SESSION": "1", "PYINIT_REWRITE": "TTIN:TTIN,TTOU:TTOU"}},
+}
+
+with_each_worker_class = pytest.mark.parametrize("worker_class", ["sync", "gthread"])
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
+    """Makes containers of the recipe's image."""
+    containers = Containers(engine, recipe("gunicorn"))
+    yield containers
+    containers.remove()
+
+
+def port_of(container: Container) -> int:
+    """Where the container's web server can be asked."""
+    container.reload()
+    [published] = container.ports["8000/tcp"] or []
+    return int(published["HostPort"])
+
+
+def begin(port: int, seconds: float = 0) -> HTTPResponse:
+    """A request whose answer has begun; the rest of it takes so long."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS_TO_WAIT)
+    connection.request("GET", f"/?{seconds}", headers={"Connection": "close"})
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    assert answer.readline() == b"hello\n"
+    return answer
+
+
+@contextmanager
+def load(port: int) -> Iterator[list[str]]:
+    """One request after the other while the context lasts; yields what came of each."""
+    answers: list[str] = []
+    is_over = Event()
+
+    def ask() -> None:
+        while not is_over.wait(SECONDS_BETWEEN_REQUESTS):
+            try:
+                answers.append(begin(port).read().decode())
+            except (OSError, HTTPException, AssertionError) as error:
+                answers.append(f"lost: {error!r}")
+
+    thread = Thread(target=ask)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def write_file(container: Container, folder: str, name: str, text: str) -> None:
+    """Write a file of the container, as root."""
+    archive = BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as file:
+        member = tarfile.TarInfo(name)
+        member.size = len(text.encode())
+        member.mode = 0o644
+        file.addfile(member, BytesIO(text.encode()))
+    assert container.put_archive(folder, archive.getvalue())
+
+
+def await_reaped_orphan(container: Container) -> None:
+    """Leave an orphan behind, and return when there is no zombie."""
+    execute(container, "sh", "-c", "(true &)")
+    await_condition(lambda: [process.state for process in processes(container)], lambda states: "Z" not in states)
+
+
+def await_serving(container: Container, number: int) -> None:
+    """Return when so many workers have said that they serve."""
+    await_condition(lambda: container.logs().decode(), lambda said: len(re.findall(r"Serving \(pid", said)) == number)
+
+
+def start(containers: Containers, worker_class: str = "sync", **options: Any) -> Container:
+    """A gunicorn whose two workers serve."""
+    arguments = {"GUNICORN_CMD_ARGS": f"--worker-class={worker_class} --threads={1 if worker_class == 'sync' else 4}"}
+    environment = arguments | options.pop("environment", {})
+    container = containers.start(environment=environment, **PUBLISHED, **options)
+    await_serving(container, 2)
+    assert f"Using worker: {worker_class}" in container.logs().decode()
+    return container
+
+
+def master_of(container: Container) -> int:
+    """The only child of pyinit."""
+    [master] = [process.pid for process in processes(container) if process.parent == 1]
+    return master
+
+
+def state_of(container: Container, pid: int) -> str:
+    """The state of a process, as a letter."""
+    [state] = [process.state for process in processes(container) if process.pid == pid]
+    return state
+
+
+def workers_of(container: Container, master: int) -> set[int]:
+    """The workers that are there; a zombie is none."""
+    return {process.pid for process in processes(container) if process.parent == master and process.state != "Z"}
+
+
+@with_each_worker_class
+def test_docker_stop_lets_a_request_finish(containers: Containers, worker_class: str) -> None:
+    """It is answered whole, the status is 0, and pyinit has nothing to say. No zombie has stayed until then."""
+    container = start(containers, worker_class)
+    await_reaped_orphan(container)
+    answer = begin(port_of(container), 2)
+    container.stop()
+    assert answer.read() == b"goodbye\n"
+    end = ended(container)
+    assert end.status == 0, end
+    assert "pyinit: " not in end.errors, end
+
+
+@with_each_worker_class
+def test_reload_on_hup_loses_no_request(containers: Containers, worker_class: str) -> None:
+    """New workers have the new configuration and the new code; the old ones finish, and leave no zombies."""
+    container = start(containers, worker_class)
+    master = master_of(container)
+    old = workers_of(container, master)
+    slow = begin(port_of(container), 2)
+    configuration = (RECIPE / "gunicorn.conf.py").read_text()
+    code = (RECIPE / "hello_wsgi.py").read_text()
+    write_file(container, "/srv", "gunicorn.conf.py", configuration.replace("workers = 2", "workers = 3"))
+    write_file(container, "/srv", "hello_wsgi.py", code.replace("goodbye", "see you"))
+    with load(port_of(container)) as answers:
+        container.kill("HUP")
+        new = await_condition(
+            lambda: workers_of(container, master), lambda workers: len(workers) == 3 and not workers & old
+        )
+        await_condition(lambda: answers, lambda answers: "see you\n" in answers)
+    assert slow.read() == b"goodbye\n"
+    assert set(answers) <= {"goodbye\n", "see you\n"}
+    assert master_of(container) == master
+    assert {process.pid for process in processes(container)} == {1, master, *new}
+    await_serving(container, 5)
+    container.stop()
+    assert ended(container).status == 0
+
+
+@pytest.mark.parametrize("options", WITH_TTIN_AND_TTOU.values(), ids=WITH_TTIN_AND_TTOU)
+def test_ttin_adds_a_worker_and_ttou_removes_one(containers: Containers, options: dict[str, Any]) -> None:
+    """They reach gunicorn as they are, though a terminal would mean something else by them."""
+    container = start(containers, **options)
+    master = master_of(container)
+    old = workers_of(container, master)
+    container.kill("TTIN")
+    await_serving(container, 3)
+    more = await_condition(lambda: workers_of(container, master), lambda workers: len(workers) == 3)
+    assert old < more
+    container.kill("TTOU")
+    await_condition(lambda: processes(container), lambda seen: len(seen) == 4)  # pyinit, the master, two workers
+    assert workers_of(container, master) < more
+
+
+def test_ttin_stops_gunicorn_in_a_session_unless_it_is_rewritten(containers: Containers) -> None:
+    """There it is delivered as SIGSTOP, as dumb-init does; the health check tells, and SIGCONT lets it go on."""
+    container = start(containers, environment={"PYINIT_SESSION": "1"})
+    master = master_of(container)
+    container.kill("TTIN")
+    await_condition(lambda: state_of(container, master), lambda state: state == "T")
+    status, line = container.exec_run(["pyinitctl", "health"])
+    assert (status, line) == (1, f"unhealthy: gunicorn (pid {master}) is stopped\n".encode())
+    container.kill("CONT")
+    container.stop()
+    end = ended(container)
+    assert end.status == 0, end
+    assert "Handling signal: term" in end.errors and "signal: ttin" not in end.errors, end
+
+
+@with_each_worker_class
+def test_killed_worker_is_replaced(containers: Containers, worker_class: str) -> None:
+    """And leaves no zombie."""
+    container = start(containers, worker_class)
+    master = master_of(container)
+    victim, other = sorted(workers_of(container, master))
+    execute(container, "sh", "-c", f"kill -KILL {victim}")
+    await_serving(container, 3)
+    seen = await_condition(lambda: {process.pid for process in processes(container)}, lambda seen: victim not in seen)
+    assert len(seen) == 4 and other in seen, seen
+    assert begin(port_of(container)).read() == b"goodbye\n"
+
+
+def test_new_master_goes_on_when_the_old_one_has_ended(containers: Containers) -> None:
+    """The upgrade on USR2: no request is lost, the container stays, and `docker stop` is graceful all the same."""
+    container = start(containers, environment={"PYINIT_WAIT_FOR": "all"})
+    old = master_of(container)
+    slow = begin(port_of(container), 2)
+    with load(port_of(container)) as answers:
+        container.kill("USR2")
+        await_serving(container, 4)
+        execute(container, "sh", "-c", 'kill -TERM "$(cat /dev/shm/gunicorn.pid)"')
+        seen = await_condition(lambda: processes(container), lambda seen: old not in {process.pid for process in seen})
+    assert slow.read() == b"goodbye\n"
+    assert set(answers) == {"goodbye\n"}
+    new = master_of(container)
+    assert {process.pid for process in seen} == {1, new, *workers_of(container, new)}
+    assert "healthy: " in execute(container, "pyinitctl", "health")
+    # It takes over the file when it finds the old master gone; for signals that are not for its workers, too.
+    await_output(container, "Master has been promoted.")
+    await_condition(lambda: execute(container, "sh", "-c", "cat /dev/shm/*.pid*"), lambda pid: pid == f"{new}\n")
+    execute(container, "sh", "-c", 'kill -HUP "$(cat /dev/shm/gunicorn.pid)"')
+    await_serving(container, 6)
+    answer = begin(port_of(container), 2)
+    container.stop()
+    assert answer.read() == b"goodbye\n"
+    end = ended(container)
+    assert end.status == 0, end
+    assert "pyinit: " not in end.errors, end
+
+
+def test_application_that_cannot_be_imported_ends_in_3(containers: Containers) -> None:
+    """Gunicorn's own status; pyinit adds one line, and only if it is asked to."""
+    command = ("gunicorn", "--workers=1", "nowhere:app")
+    end = containers.run(*command)
+    assert end.status == 3, end
+    assert "No module named 'nowhere'" in end.errors and "pyinit: " not in end.errors, end
+    end = containers.run(*command, environment={"PYINIT_EXIT_REPORT": "always"})
+    assert end.status == 3, end
+    [line] = re.findall(r"^pyinit: .*", end.errors, re.MULTILINE)
+    assert re.match(r"pyinit: gunicorn \(pid \d+\) exited with 3 after ", line), end
+
+
+def test_container_may_be_locked_up(containers: Containers) -> None:
+    """Another user than root, a read-only root and no capability: it serves, is healthy, and nothing complains."""
+    interval = {"interval": 10**9}  # in nanoseconds; the command is the image's
+    container = start(
+        containers, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"], healthcheck=interval
+    )
+    assert begin(port_of(container)).read() == b"goodbye\n"
+    await_condition(lambda: health(container), lambda health: health == "healthy")
+    container.stop()
+    end = ended(container)
+    assert end.status == 0, end
+    assert re.findall(r"pyinit: |WARNING|ERROR|Error", end.errors) == [], end
+
+
+def health(container: Container) -> str:
+    """What the engine's health check has come to."""
+    container.reload()
+    return str(container.attrs["State"]["Health"]["Status"])

@@ -1,0 +1,134 @@
+"""multiprocessing: a pool that is stopped, one whose main process is killed, and one that nobody joins."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from ..support import Containers, await_condition, await_output, ended, execute, processes
+from .conftest import Recipe
+
+methods = pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+
+# Goes on when the program has ended.
+MANAGER = 'python3 pool.py "$1"; echo "status: $?"; exec sleep 100'
+
+# The workers end, and nobody waits for them until USR1 comes.
+NEVER_JOINED = """
+import multiprocessing, signal
+pool = multiprocessing.get_context("fork").Pool(2)
+pool.close()
+signal.signal(signal.SIGUSR1, lambda *_: pool.join())
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
+    """Makes containers of the recipe."""
+    containers = Containers(engine, recipe("multiprocessing"))
+    yield containers
+    containers.remove()
+
+
+@pytest.fixture
+def memory(containers: Containers) -> Container:
+    """A container whose /dev/shm others may have, and which they leave behind."""
+    return containers.start_sleeper(ipc_mode="shareable")
+
+
+def blocks(container: Container) -> list[str]:
+    """The shared memory that there is, and with `forkserver` and `spawn` the semaphores of the pool."""
+    return execute(container, "ls", "/dev/shm").split()
+
+
+def start(containers: Containers, memory: Container, *command: str, **options: Any) -> Container:
+    """A container whose pool has begun to work, and whose shared memory is that of the other."""
+    container = containers.start(*command, ipc_mode=f"container:{memory.id}", **options)
+    await_output(container, "task: started\n")
+    assert blocks(memory)
+    return container
+
+
+def kill_program(container: Container, program: str) -> None:
+    """Kill the oldest process that runs this command."""
+    pid = next(process.pid for process in processes(container)[1:] if process.command == program)
+    execute(container, "sh", "-c", f"kill -KILL {pid}")
+
+
+@methods
+def test_pool_finishes_its_tasks_when_the_container_stops(
+    containers: Containers, memory: Container, method: str
+) -> None:
+    """No zombie while it runs; every task that was begun ends, and the status is the program's own."""
+    container = start(containers, memory, "python3", "pool.py", method)
+    assert "Z" not in [process.state for process in processes(container)]
+    container.stop()
+    end = ended(container)
+    assert (end.status, end.errors) == (0, "")
+    assert end.output.count("task: started\n") == end.output.count("task: done, 0\n") > 0, end
+    assert blocks(memory) == []
+
+
+@methods
+def test_shared_memory_of_a_program_that_was_killed_is_given_back(
+    containers: Containers, memory: Container, method: str
+) -> None:
+    """Its workers go when they are asked, and then its resource tracker has the time to clean up."""
+    container = start(containers, memory, "python3", "pool.py", method)
+    kill_program(container, f"python3 pool.py {method}")
+    end = ended(container)
+    assert end.status == 137, end
+    assert "resource_tracker: There appear to be " in end.errors, end
+    assert "was killed by SIGKILL" in end.errors and "straggler killed" not in end.errors, end
+    assert blocks(memory) == []
+
+
+def test_shared_memory_of_a_program_that_was_killed_stays_if_nobody_waits(
+    containers: Containers, memory: Container
+) -> None:
+    """The check of the test above: without a drain, as under other inits, the kernel kills the tracker, too."""
+    container = start(containers, memory, "python3", "pool.py", "fork", environment={"PYINIT_DRAIN_TIMEOUT": "0"})
+    kill_program(container, "python3 pool.py fork")
+    assert ended(container).status == 137
+    assert len(blocks(memory)) == 1
+
+
+@methods
+def test_no_process_of_a_program_that_was_killed_stays(containers: Containers, memory: Container, method: str) -> None:
+    """In a container that lives on the workers and the tracker end by themselves, and pyinit reaps them."""
+    container = start(containers, memory, "sh", "-c", MANAGER, "sh", method)
+    kill_program(container, f"python3 pool.py {method}")
+    await_output(container, "status: 137\n")
+    await_condition(
+        lambda: [process.command for process in processes(container)[1:]], lambda seen: seen == ["sleep 100"]
+    )
+    assert blocks(memory) == []
+
+
+def test_processes_of_a_program_that_was_killed_stay_as_zombies_without_an_init(
+    containers: Containers, memory: Container
+) -> None:
+    """The check of the test above: two workers and the tracker."""
+    container = start(containers, memory, "sh", "-c", MANAGER, "sh", "fork", entrypoint=[])
+    kill_program(container, "python3 pool.py fork")
+    await_output(container, "status: 137\n")
+    await_condition(lambda: [process.state for process in processes(container)[1:]], lambda states: states == ["Z"] * 3)
+
+
+def test_pool_without_join_leaves_zombies_and_their_parent_is_named(containers: Containers) -> None:
+    """Only the program can reap them: `join()` does."""
+    container = containers.start("python3", "-c", NEVER_JOINED)
+    await_output(container, "ready")
+    await_condition(lambda: [process.state for process in processes(container)[2:]], lambda states: states == ["Z"] * 2)
+    status, told = container.exec_run(["pyinitctl", "zombies"])
+    [parent] = {process.parent for process in processes(container)[2:]}
+    assert status == 1 and isinstance(told, bytes)
+    assert f" (pid {parent}) has 2 children that it has not waited for, " in told.decode(), told
+    assert told.decode().endswith(": it should call wait() or join(), or handle SIGCHLD\n"), told
+    container.kill("USR1")
+    await_condition(lambda: processes(container), lambda seen: len(seen) == 2)

@@ -1,0 +1,163 @@
+"""Processes of another user: those of a login, and those that `su` and setuid programs make."""
+
+import re
+import signal
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.models.containers import Container
+from docker.models.images import Image
+
+from ..support import Containers, await_condition, await_output, built, ended, execute, processes, read_file
+from .conftest import Recipe
+
+SSH = ("ssh", "-i", "/root/key", "-o", "StrictHostKeyChecking=accept-new", "app@127.0.0.1")
+
+ENROL = (
+    "ssh-keygen -q -t ed25519 -N '' -f /root/key"
+    " && install -D --owner=app --mode=600 /root/key.pub /home/app/.ssh/authorized_keys"
+)
+
+# Tells the signals that it gets; saves its work for so many seconds after TERM.
+TELLER = """
+import os, signal, sys, time
+handled = {signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+print(f"ready as {os.getuid()}", flush=True)
+got = None
+while got != signal.SIGTERM:
+    got = signal.sigwait(handled)
+    print(got.name, flush=True)
+time.sleep(float(sys.argv[1]))
+print("saved", flush=True)
+"""
+
+
+@pytest.fixture
+def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
+    """Makes containers of the recipe's image."""
+    containers = Containers(engine, recipe("sshd"))
+    yield containers
+    containers.remove()
+
+
+@pytest.fixture(scope="module")
+def with_guest(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Image]:
+    """The recipe's image with a second user, whom anyone may become, and a setuid program that does what sudo does."""
+    become = "RUN useradd guest && passwd -d guest && chmod u+s /usr/bin/setpriv\n"
+    with built(engine, f"FROM {recipe('sshd').tags[0]}\n{become}") as image:
+        yield image
+
+
+def start(containers: Containers) -> Container:
+    """A container that `app` can log in to."""
+    container = containers.start()
+    await_output(container, "Server listening on 0.0.0.0")
+    execute(container, "sh", "-c", ENROL)
+    return container
+
+
+def test_process_that_a_login_left_behind_saves_its_work(containers: Containers) -> None:
+    """It is another user's, and no child of sshd any more: `docker stop` asks it to go and waits for it."""
+    container = start(containers)
+    execute(container, *SSH, f"python3 -c '{TELLER}' 1 >work 2>&1 </dev/null &")
+    await_condition(lambda: read_file(container, "/home/app/work"), lambda text: text == "ready as 1000\n")
+    # Of the login itself nothing is left, and no zombie: only sshd, and that process.
+    await_condition(
+        lambda: [(process.parent, process.state) for process in processes(container)[1:]],
+        lambda seen: seen == [(1, "S")] * 2,
+    )
+    container.stop()
+    end = ended(container)
+    assert end.status == 0, end
+    assert "pyinit" not in end.errors
+    assert read_file(container, "/home/app/work") == "ready as 1000\nSIGTERM\nsaved\n"
+
+
+def test_hup_reloads_sshd_and_keeps_the_logins(containers: Containers) -> None:
+    """It executes itself anew with the same pid; who is logged in stays, who comes then meets the new configuration."""
+    container = start(containers)
+    container.exec_run([*SSH, "exec sleep 100"], detach=True)
+    # PID 1, sshd, its two processes for the login, and what that runs.
+    before = await_condition(
+        lambda: [(process.pid, process.command) for process in processes(container)],
+        lambda seen: len(seen) == 5 and seen[-1][1] == "sleep 100",
+    )
+    execute(container, "sh", "-c", "echo 'ForceCommand echo reloaded' >/etc/ssh/sshd_config.d/forced.conf")
+    container.kill("HUP")
+    await_condition(lambda: container.logs().decode(), lambda said: said.count("Server listening on 0.0.0.0") == 2)
+    assert execute(container, *SSH, "echo old").endswith("reloaded\n")
+    await_condition(
+        lambda: [process.pid for process in processes(container)], lambda seen: seen == [pid for pid, _ in before]
+    )
+
+
+def test_su_keeps_signals_from_the_workload_and_kills_it_after_two_seconds(containers: Containers) -> None:
+    """TERM arrives, by way of su; no other signal does, and no init could help."""
+    container = containers.start("su", "app", "-c", f"exec python3 -c '{TELLER}' 4")
+    await_output(container, "ready as 1000\n")
+    container.kill("HUP")
+    container.kill("USR1")
+    container.stop()
+    end = ended(container)
+    assert (end.status, end.output) == (143, "ready as 1000\nSIGTERM\n"), end
+
+
+def test_workload_of_another_user_gets_its_signals_with_the_option_for_it(containers: Containers) -> None:
+    """There is nobody in between: each arrives, and the time is what the workload needs."""
+    container = containers.start("python3", "-c", TELLER, "4", environment={"PYINIT_USER": "app"})
+    await_output(container, "ready as 1000\n")
+    for name in ("HUP", "USR1"):
+        container.kill(name)
+        await_output(container, f"SIG{name}\n")
+    container.stop()
+    end = ended(container)
+    assert (end.status, end.errors) == (0, "")
+    assert end.output == "ready as 1000\nSIGHUP\nSIGUSR1\nSIGTERM\nsaved\n"
+
+
+def test_process_that_a_non_root_pyinit_may_not_signal_is_named(containers: Containers, with_guest: Image) -> None:
+    """The daemon of another user is told of, and ends with PID 1; the status is the workload's."""
+    leave = 'su guest -c "setsid sleep 100 &"; echo ready; exec sleep 200'
+    container = containers.start(
+        "sh", "-c", leave, image=with_guest, user="app", environment={"PYINIT_DRAIN_TIMEOUT": "1"}
+    )
+    await_output(container, "ready\n")
+    # By then it has its name, and no parent but pyinit.
+    await_condition(
+        lambda: [(process.parent, process.command) for process in processes(container)[1:]],
+        lambda seen: sorted(seen) == [(1, "sleep 100"), (1, "sleep 200")],
+    )
+    container.stop()
+    end = ended(container)
+    assert end.status == 143, end
+    for name in ("SIGTERM", "SIGKILL"):
+        assert re.search(rf"pyinit: cannot send {name} to sleep \(pid \d+\): Operation not permitted\n", end.errors), (
+            end
+        )
+
+
+def test_workload_that_a_non_root_pyinit_may_not_signal_does_not_outlive_its_timeouts(
+    containers: Containers, with_guest: Image
+) -> None:
+    """Signals are refused, one line each; after the stop timeout pyinit goes without it, and the kernel ends it."""
+    become = ("setpriv", "--reuid=guest", "--clear-groups")
+    timeouts = {"PYINIT_STOP_TIMEOUT": "1", "PYINIT_DRAIN_TIMEOUT": "1"}
+    container = containers.start(
+        *become, "sh", "-c", "echo ready; exec sleep 100", image=with_guest, user="app", environment=timeouts
+    )
+    await_output(container, "ready\n")
+    container.kill("HUP")
+    await_output(container, "pyinit: cannot forward SIGHUP: Operation not permitted\n")
+    container.stop()  # after ten seconds the engine would kill PID 1, which then says nothing
+    end = ended(container)
+    assert end.status == 128 + signal.SIGKILL, end
+    lines = (
+        r"pyinit: cannot forward SIGHUP: Operation not permitted\n"
+        r"pyinit: cannot forward SIGTERM: Operation not permitted\n"
+        r"pyinit: cannot kill pid (\d+): Operation not permitted\n"
+        r"pyinit: pid \1 does not end: going on without it\n"
+        r"pyinit: setpriv \(pid \1\) does not end, and is given up after .*\n"
+    )
+    assert re.fullmatch(lines, end.errors), end

@@ -1,0 +1,307 @@
+"""deploy/kubernetes: what the published schema says of the files, and what `podman kube play` makes of them."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import docker
+import pytest
+import yaml
+
+from tools.podman import Podman, private_podman
+
+from .support import LISTER, ROOT, Process, await_condition
+from .test_shutdown import LAUNCHER, SAVER, STRANGER, STUBBORN
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+MANIFESTS = sorted(path.name for path in FOLDER.glob("*.yaml"))
+PLAIN = "deployment.yaml"
+SHARED = "shared-processes.yaml"
+
+of_each = pytest.mark.parametrize("manifest", MANIFESTS)
+
+# Three orphans that end, and one that does not; each has lost a shell.
+ORPHANS = "for name in 1 2 3; do (sleep 0.1 &); done; (sleep 555 &); exec sleep 666"
+
+# A program that does not wait for its child.
+NEGLECTS = "sleep 0.1 & exec sleep 666"
+
+
+class Pod:
+    """The pod of a manifest, with an image and programs of ours."""
+
+    def __init__(self, podman: Podman, file: Path, manifest: dict[str, Any]) -> None:
+        self._podman = podman
+        self._name = f"{manifest['metadata']['name']}-pod-0"
+        spec = manifest["spec"]["template"]["spec"]
+        self._app = spec["containers"][0]
+        self._grace_period = spec["terminationGracePeriodSeconds"]
+        file.write_text(yaml.safe_dump(manifest))
+        # No network: podman would ask the packet filter for one.
+        podman("kube", "play", "--network=none", str(file))
+
+    def run(self, *command: str, container: str = "app") -> "subprocess.CompletedProcess[str]":
+        """Run a command in a container, as `kubectl exec` and the probes do."""
+        return self._podman.run("exec", f"{self._name}-{container}", *command)
+
+    def execute(self, *command: str) -> str:
+        """What a command in the container of the workload says; fails if it does."""
+        done = self.run(*command)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def probe(self, kind: str, container: str = "app") -> tuple[int, str]:
+        """The status of a probe of the workload, also where it is run in another container, and what it said."""
+        done = self.run(*self._app[kind]["exec"]["command"], container=container)
+        return done.returncode, done.stdout
+
+    def logs(self, container: str = "app") -> str:
+        """What a container has said."""
+        return self._podman("logs", f"{self._name}-{container}")
+
+    def await_ready(self, number: int, container: str = "app") -> None:
+        """Return when so many processes of a container have said that they are ready."""
+        await_condition(lambda: self.logs(container), lambda said: said.count(": ready\n") == number)
+
+    def processes(self) -> list[Process]:
+        """What runs in the process namespace of the workload, without the lister."""
+        rows = [line.split(maxsplit=3) for line in self.execute("python3", "-B", "-c", LISTER).splitlines()[1:]]
+        found = [Process(int(pid), int(parent), state, command) for pid, parent, state, command in rows]
+        return [process for process in found if not process.command.startswith("python3 -B -c")]
+
+    def process(self, command: str) -> Process:
+        """The one process with this command, once there is one."""
+
+        def look() -> list[Process]:
+            return [process for process in self.processes() if process.command == command]
+
+        [process] = await_condition(look, lambda found: len(found) == 1)
+        return process
+
+    def state(self, container: str = "app") -> str:
+        """The state of a container and its exit status."""
+        template = "--format={{.State.Status}} {{.State.ExitCode}}"
+        return self._podman("inspect", template, f"{self._name}-{container}").strip()
+
+    def stop_container(self, name: str) -> None:
+        """Send TERM to one container, and KILL when the grace period is over."""
+        self._podman("stop", f"--time={self._grace_period}", f"{self._name}-{name}")
+
+    def stop(self) -> None:
+        """The same with all containers at once.
+
+        The pause container is among them, which the kubelet leaves to the last: not where that is PID 1 of all.
+        """
+        self._podman("pod", "stop", f"--time={self._grace_period}", self._name)
+
+    def kill(self) -> None:
+        """End all containers, and the pause container."""
+        self._podman("pod", "stop", "--time=0", self._name)
+
+
+class Pods:
+    """Makes pods, and ends them."""
+
+    def __init__(self, podman: Podman, image: str, folder: Path) -> None:
+        self._podman = podman
+        self._image = image
+        self._folder = folder
+        self._made: list[Pod] = []
+
+    def play(self, name: str, *arguments: str, sidecar: Sequence[str] = ("sleep", "1000"), **environment: str) -> Pod:
+        """The pod of a manifest, in which pyinit runs `arguments`, and the sidecar, if there is one, its own."""
+        manifest = yaml.safe_load((FOLDER / name).read_text())
+        manifest["metadata"]["name"] = f"app{uuid4().hex[:8]}"
+        manifest["spec"]["replicas"] = 1
+        spec = manifest["spec"]["template"]["spec"]
+        app, *others = spec["containers"]
+        # podman 4.3 fails on a text that begins with a line break.
+        app["args"] = [argument.lstrip() for argument in arguments]
+        app["env"] = [one for one in app["env"] if one["name"] not in environment]
+        app["env"] += [{"name": name, "value": value} for name, value in environment.items()]
+        # The kubelet mounts such a file, writable for everyone.
+        self.termination_message.write_text("")
+        self.termination_message.chmod(0o666)
+        spec["volumes"].append({"name": "message", "hostPath": {"path": str(self.termination_message), "type": "File"}})
+        app["volumeMounts"].append({"name": "message", "mountPath": app["terminationMessagePath"]})
+        for other in others:
+            other["command"] = [argument.lstrip() for argument in sidecar]
+        for container in spec["containers"]:
+            container["image"] = self._image
+        self._made.append(Pod(self._podman, self._folder / "manifest.yaml", manifest))
+        return self._made[-1]
+
+    @property
+    def termination_message(self) -> Path:
+        """The file that the kubelet would read."""
+        return self._folder / "termination-log"
+
+    def kill(self) -> None:
+        """End all that were made."""
+        while self._made:
+            self._made.pop().kill()
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Podman]:
+    """A podman of our own; where none can be had that is a failure, and one line tells why."""
+    try:
+        with private_podman() as podman:
+            yield podman
+    except SystemExit as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@pytest.fixture(scope="module")
+def image(engine: docker.DockerClient, podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name that podman knows the image of the project's Dockerfile by."""
+    tag = f"pyinit-test-kubernetes:{os.getpid()}"
+    image, _ = engine.images.build(
+        path=str(ROOT), buildargs={"BASE_IMAGE": "pyinit-base:slim"}, tag=tag, rm=True, forcerm=True
+    )
+    archive = tmp_path_factory.mktemp("image") / "archive"
+    try:
+        with archive.open("wb") as file:
+            file.writelines(image.save(named=True))
+        podman("load", "--quiet", f"--input={archive}")
+        yield f"localhost/{tag}"
+    finally:
+        archive.unlink()
+        engine.images.remove(tag, force=True)
+
+
+@pytest.fixture
+def pods(podman: Podman, image: str, tmp_path: Path) -> Iterator[Pods]:
+    """Makes pods of the image under test."""
+    pods = Pods(podman, image, tmp_path)
+    yield pods
+    pods.kill()
+
+
+def validate(file: Path) -> "subprocess.CompletedProcess[str]":
+    """What the published schema says of a file, in which no field may be unknown."""
+    command = [sys.executable, "-m", "kubernetes_validate", "--strict", str(file)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@of_each
+def test_manifest_is_valid(manifest: str) -> None:
+    """By the schema of the newest Kubernetes that there is one for."""
+    done = validate(FOLDER / manifest)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # A kind that there is no schema for is a mere warning.
+    assert re.fullmatch(r"INFO .* passed for resource deployment/.*\n", done.stdout), done.stdout
+
+
+def test_manifest_with_a_misspelt_field_is_not_valid(tmp_path: Path) -> None:
+    """The check of the test above: the API server would take it, and drop the field."""
+    misspelt = tmp_path / "misspelt.yaml"
+    text = (FOLDER / PLAIN).read_text()
+    misspelt.write_text(text.replace("terminationGracePeriodSeconds:", "terminationGracePeriod:"))
+    done = validate(misspelt)
+    assert done.returncode == 1 and "'terminationGracePeriod' was unexpected" in done.stdout, done.stdout
+
+
+@of_each
+def test_grace_period_is_long_enough(manifest: str) -> None:
+    """Longer than all that may come before the end, as docs/shutdown.md adds it up; preStop counts, too."""
+    spec = yaml.safe_load((FOLDER / manifest).read_text())["spec"]["template"]["spec"]
+    app = spec["containers"][0]
+    environment = {one["name"]: one["value"] for one in app["env"]}
+    sleep, seconds = app["lifecycle"]["preStop"]["exec"]["command"]
+    assert sleep == "sleep"
+    sum_of_all = int(seconds) + sum(int(environment[f"PYINIT_{name}_TIMEOUT"]) for name in ("STOP", "DRAIN")) + 2
+    assert spec["terminationGracePeriodSeconds"] > sum_of_all
+
+
+def test_workload_has_no_privileges(pods: Pods) -> None:
+    """It is as locked up as the manifest says, and pyinit needs no more to start it."""
+    pod = pods.play(PLAIN, "sleep", "666")
+    workload = pod.process("sleep 666")
+    status = pod.execute("cat", f"/proc/{workload.pid}/status")
+    for line in ("Uid:\t1000\t1000\t1000\t1000", f"CapBnd:\t{0:016x}", "NoNewPrivs:\t1", "Seccomp:\t2"):
+        assert f"\n{line}\n" in status
+    assert "Read-only file system" in pod.run("touch", "/root-file").stdout
+    pod.execute("touch", "/tmp/file")
+
+
+def test_orphans_are_those_of_pyinit_in_a_shared_process_namespace(pods: Pods) -> None:
+    """PID 1 is the pause container; pyinit inherits the orphans of its own workload all the same, and reaps them."""
+    pod = pods.play(SHARED, "sh", "-c", ORPHANS)
+    workload = pod.process("sleep 666")
+    orphan = pod.process("sleep 555")
+    init = workload.parent
+    assert init != 1 and orphan.parent == init
+    [first, *_] = seen = await_condition(pod.processes, lambda seen: len(seen) == 5)
+    assert "catatonit" in first.command and "Z" not in {process.state for process in seen}, seen
+
+    counters = partial(pod.run, "pyinitctl", "status", "--json", f"--pid={init}")
+    await_condition(counters, lambda done: '"orphans_reaped": 3' in done.stdout)
+
+
+def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(pods: Pods) -> None:
+    """It is another's process, even if the user is the same; the workload's own children are asked, and have time."""
+    pod = pods.play(SHARED, "sh", "-c", LAUNCHER, SAVER, sidecar=["python3", "-c", STRANGER])
+    pod.await_ready(3)
+    pod.await_ready(1, "sidecar")
+    pod.stop_container("app")
+    assert pod.state() == "exited 143"
+    assert pod.logs().count(": saved\n") == 3
+    assert pod.logs("sidecar") == "stranger: ready\n"
+    assert pod.state("sidecar") == "running 0"
+
+
+def test_children_of_the_workload_save_their_work_when_the_pod_is_stopped(pods: Pods) -> None:
+    """They need two more seconds than the workload itself, and have them."""
+    pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER)
+    pod.await_ready(3)
+    pod.stop()
+    assert pod.state() == "exited 143"
+    assert pod.logs().count(": saved\n") == 3
+
+
+def test_workload_that_ignores_term_ends_before_the_grace_period_and_leaves_a_message(pods: Pods) -> None:
+    """pyinit kills it, and tells why where Kubernetes reads it; the kubelet would kill it without a word."""
+    pod = pods.play(PLAIN, "sh", "-c", STUBBORN, PYINIT_STOP_TIMEOUT="1")
+    pod.await_ready(1)
+    begin = time.monotonic()
+    pod.stop()
+    assert time.monotonic() - begin < 10
+    assert pod.state() == "exited 137"
+    line = (
+        r"pyinit: sh \(pid \d+\) was killed by SIGKILL after .*: "
+        r"it was still there 1\.\ds after SIGTERM from outside the container; .*\n"
+    )
+    assert re.fullmatch(line, pods.termination_message.read_text()), pods.termination_message.read_text()
+
+
+@of_each
+def test_probes_fail_when_the_program_is_stopped_and_not_for_zombies(pods: Pods, manifest: str) -> None:
+    """The line tells which of both it is."""
+    pod = pods.play(manifest, "sh", "-c", NEGLECTS)
+    workload = pod.process("sleep 666")
+    who = f"sh (pid {workload.pid})"
+    for kind in ("livenessProbe", "readinessProbe"):
+        status, said = await_condition(partial(pod.probe, kind), lambda result: "1 zombie" in result[1])
+        assert status == 0 and said.startswith(f"healthy: {who} has been running"), said
+    pod.execute("sh", "-c", f"kill -STOP {workload.pid}")
+    for kind in ("livenessProbe", "readinessProbe"):
+        result = await_condition(partial(pod.probe, kind), lambda result: result[0] != 0)
+        assert result == (1, f"unhealthy: {who} is stopped\n")
+
+
+def test_probe_looks_at_the_pyinit_of_its_own_container(pods: Pods) -> None:
+    """Where all see each other's processes, and the sidecar runs pyinit, too."""
+    pod = pods.play(SHARED, "sleep", "666", sidecar=["pyinit", "--", "sleep", "777"])
+    for container, command in ("app", "sleep 666"), ("sidecar", "sleep 777"):
+        workload = pod.process(command)
+        probe = partial(pod.probe, "livenessProbe", container)
+        _, said = await_condition(probe, lambda result: result[0] == 0)
+        assert said.startswith(f"healthy: sleep (pid {workload.pid}) has been running"), said

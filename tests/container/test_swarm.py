@@ -1,0 +1,311 @@
+"""deploy/swarm.yaml: as it is deployed, and updated under load with pyinit, with tini and with no init."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
+
+import docker
+import pytest
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from tools import debian
+
+from .support import ROOT, await_output, execute, processes
+
+BASE = "pyinit-base:slim"
+STACK = ROOT / "deploy" / "swarm.yaml"
+FOLDER = ROOT / "deploy" / "swarm"
+REPLICAS = 2
+WORKERS = 2 * REPLICAS
+GATEWAY = "docker_gwbridge"
+SECONDS_TO_WAIT = 180
+
+INITS = {
+    "pyinit": "",
+    "tini": 'COPY tini-static /usr/local/bin/tini\nENTRYPOINT ["tini", "--"]\nCMD ["./start.sh"]\n',
+    "no init": 'ENTRYPOINT []\nCMD ["./start.sh"]\n',
+}
+"""What each of them changes in the image."""
+
+STARTS = {"gunicorn": "", "exec gunicorn": "RUN sed -i 's/^gunicorn/exec gunicorn/' start.sh\n"}
+"""How the last command of start.sh is written, and what that changes in the image."""
+
+PYINITCTL = "pyinitctl health --max-zombies=100 && "
+"""The part of the health check that only pyinit has."""
+
+T = TypeVar("T")
+
+
+class Update(NamedTuple):
+    """What came of a rolling update."""
+
+    requests: Counter[str]
+    """In the words of load.py."""
+    finished: int
+    """Orders that the replaced containers have finished."""
+    killed: int
+    """Orders that they had begun, and have not finished."""
+    seconds: float
+    """From the command until the replaced containers had gone."""
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Requests that were not answered, by what happened instead."""
+        return {what: count for what, count in self.requests.items() if what != "answered"}
+
+
+class Stack:
+    """A stack of the file's service, by a name of its own."""
+
+    def __init__(self, engine: docker.DockerClient, file: Path, image: str) -> None:
+        self.name = f"pyinit-test-{uuid4().hex[:8]}"
+        self._engine = engine
+        self._file = file
+        self._image = image
+        self._load: Container | None = None
+
+    def deploy(self, version: int, image: str | None = None) -> None:
+        """Deploy a version of it, as the head of the file says."""
+        variables = {"WEB_IMAGE": image or self._image, "WEB_PORT": "0", "VERSION": str(version)}
+        done = self._command("deploy", "--resolve-image", "never", "-c", str(self._file), self.name, **variables)
+        assert done.returncode == 0, done
+
+    def service(self) -> dict[str, Any]:
+        """The service as the engine sees it."""
+        [service] = self._engine.services.list(filters={"name": f"{self.name}_web"})
+        return dict(service.attrs)
+
+    def state(self) -> str:
+        """How far the update is that was asked for last."""
+        return str(self.service().get("UpdateStatus", {}).get("State", "asked for"))
+
+    def containers(self, **filters: str) -> list[Container]:
+        """Those of the service that run."""
+        label = f"com.docker.swarm.service.name={self.name}_web"
+        found: list[Container] = self._engine.containers.list(filters={"label": label, **filters}, ignore_removed=True)
+        return found
+
+    def send(self) -> None:
+        """Start to send requests."""
+        # The containers' own addresses: the service's virtual one takes IPVS, which not every kernel has.
+        self._load = self._engine.containers.run(
+            self._image,
+            ["python3", "load.py", "tasks.web", "8000"],
+            entrypoint=[],
+            network=f"{self.name}_web",
+            detach=True,
+        )
+        await_output(self._load, "sending")
+
+    def orders(self, *hosts: str) -> Counter[str]:
+        """How many orders there are in each state, of all or those that the hosts have begun."""
+        names = [name.split(".") for name in execute(self.containers(health="healthy")[0], "ls", "/spool").split()]
+        return Counter(state for _, *host, state in names if not hosts or set(host) & set(hosts))
+
+    def requests(self) -> Counter[str]:
+        """Stop to send requests; what came of them."""
+        assert self._load is not None
+        self._load.kill("SIGTERM")
+        self._load.wait(timeout=SECONDS_TO_WAIT)
+        return Counter(json.loads(self._load.logs().decode().splitlines()[-1]))
+
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        if self._load:
+            self._load.remove(force=True, v=True)
+        # A network cannot be removed as long as Swarm has a task on it.
+        await_long(lambda: self._command("rm", self.name), lambda done: done.returncode == 0)
+        of_it: dict[str, Any] = {"label": f"com.docker.stack.namespace={self.name}"}
+        for container in self._engine.containers.list(all=True, filters=of_it, ignore_removed=True):
+            with suppress(APIError):  # Swarm removes it as well, in its own time
+                container.remove(force=True, v=True)
+        await_long(
+            lambda: self._engine.containers.list(all=True, filters=of_it, ignore_removed=True), lambda left: not left
+        )
+        await_long(lambda: self._engine.networks.list(filters=of_it), lambda left: not left)
+        for volume in self._engine.volumes.list(filters=of_it):
+            volume.remove()
+
+    def _command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `docker stack`."""
+        command = [debian.provide("docker", "docker.io", "docker-cli"), "stack", *arguments]
+        return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+
+
+def await_long(look: Callable[[], T], holds: Callable[[T], bool]) -> T:
+    """As `await_condition`, for what takes Swarm longer."""
+    deadline = time.monotonic() + SECONDS_TO_WAIT
+    while not holds(seen := look()):
+        assert time.monotonic() < deadline, f"still seen after {SECONDS_TO_WAIT} seconds:\n{seen}"
+        time.sleep(0.2)
+    return seen
+
+
+@contextmanager
+def built(engine: docker.DockerClient, **options: Any) -> Iterator[str]:
+    """The tag of an image, as long as the context lasts."""
+    tag = f"pyinit-test-{uuid4().hex[:12]}:swarm"
+    # The host's network leads to the package indexes also where the engine's own bridge leads nowhere.
+    engine.images.build(tag=tag, network_mode="host", rm=True, forcerm=True, **options)
+    try:
+        yield tag
+    finally:
+        engine.images.remove(tag, force=True)
+
+
+@pytest.fixture(scope="module")
+def node(engine: docker.DockerClient) -> Iterator[str]:
+    """The id of the engine as a node of its swarm, or where it is in none, of one made for the tests."""
+    own = engine.info()["Swarm"]["LocalNodeState"] == "inactive"
+    bridges = [network.name for network in engine.networks.list()]
+    if own:
+        engine.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+    try:
+        yield str(engine.info()["Swarm"]["NodeID"])
+    finally:
+        if own:
+            engine.swarm.leave(force=True)
+            if GATEWAY not in bridges:
+                engine.networks.get(GATEWAY).remove()
+
+
+@pytest.fixture(scope="module")
+def web(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The tag of the service's image."""
+    with built(engine, path=str(ROOT), buildargs={"BASE_IMAGE": BASE}) as pyinit:
+        dockerfile = tmp_path_factory.mktemp("web") / "Dockerfile"
+        # The engine of a user may have another image by that name.
+        dockerfile.write_text((FOLDER / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit}\n"))
+        with built(engine, path=str(FOLDER), dockerfile=str(dockerfile)) as web:
+            yield web
+
+
+@pytest.fixture(scope="module")
+def stacks(
+    engine: docker.DockerClient, node: str, web: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[str, str], Stack]]:
+    """The service with each way to start gunicorn and each init, healthy."""
+    text = STACK.read_text()
+    assert PYINITCTL in text
+    # The images are on this node alone.
+    here = f"    deploy:\n      placement:\n        constraints: [node.id == {node}]\n"
+    with ExitStack() as images, ExitStack() as context:
+        found: dict[tuple[str, str], Stack] = {}
+        context.callback(lambda: for_each(Stack.remove, found))
+        for (start, changes), (init, lines) in itertools.product(STARTS.items(), INITS.items()):
+            folder = tmp_path_factory.mktemp("stack")
+            shutil.copy(debian.provide("tini-static", "tini"), folder)
+            (folder / "Dockerfile").write_text(f"FROM {web}\nUSER root\n{lines}{changes}USER 1000:1000\n")
+            image = images.enter_context(built(engine, path=str(folder)))
+            file = folder / "swarm.yaml"
+            file.write_text((text if init == "pyinit" else text.replace(PYINITCTL, "")).replace("    deploy:\n", here))
+            stack = found[start, init] = Stack(engine, file, image)
+            stack.deploy(1)
+        for_each(await_healthy, found)
+        yield found
+
+
+def for_each(do: Callable[[Stack], T], stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], T]:
+    """What comes of each, all at the same time."""
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(stacks, threads.map(do, stacks.values()), strict=True))
+
+
+def await_healthy(stack: Stack) -> list[Container]:
+    """The service's containers, once there are as many as there should be."""
+    return await_long(lambda: stack.containers(health="healthy"), lambda found: len(found) == REPLICAS)
+
+
+@pytest.fixture(scope="module")
+def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Update]:
+    """A rolling update of each under load, all at the same time."""
+    replaced = {key: [str(one.id) for one in containers] for key, containers in for_each(await_healthy, stacks).items()}
+    for_each(Stack.send, stacks)
+    for stack in stacks.values():
+        # Each worker on its third order: they are busy, and the first reports have been answered.
+        await_long(stack.orders, lambda orders: orders["done"] >= 2 * WORKERS)
+    begin = time.monotonic()
+    for_each(lambda stack: stack.deploy(2), stacks)
+    seconds: dict[tuple[str, str], float] = {}
+
+    def look() -> dict[tuple[str, str], str]:
+        """Those whose update goes on."""
+        for key, stack in stacks.items():
+            left = {one.id for one in stack.containers()} & set(replaced[key])
+            if key not in seconds and not left:
+                seconds[key] = time.monotonic() - begin
+        states = {key: stack.state() for key, stack in stacks.items()}
+        return {key: state for key, state in states.items() if key not in seconds or state != "completed"}
+
+    await_long(look, lambda left: not left)
+    found = {}
+    print("\n| start.sh ends in | init | requests | lost | orders | killed | seconds |")
+    for key, requests in for_each(Stack.requests, stacks).items():
+        orders = stacks[key].orders(*(name[:12] for name in replaced[key]))
+        seen = found[key] = Update(requests, orders["done"], orders["begun"], seconds[key])
+        cells = (*key, requests.total(), sum(seen.lost.values()), orders.total(), seen.killed, round(seen.seconds))
+        print("|", " | ".join(map(str, cells)), "|")
+    return found
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_rolling_update_under_pyinit_loses_nothing(updates: dict[tuple[str, str], Update], start: str) -> None:
+    """Every request is answered, and every order finished that one of the replaced containers had begun."""
+    update = updates[start, "pyinit"]
+    assert (update.lost, update.killed) == ({}, 0)
+    assert update.finished >= 2 * WORKERS
+
+
+@pytest.mark.parametrize(
+    ("start", "init", "loses"),
+    [
+        ("gunicorn", "tini", "requests and orders"),
+        ("gunicorn", "no init", "orders"),
+        ("exec gunicorn", "tini", "orders"),
+        ("exec gunicorn", "no init", "orders"),
+    ],
+)
+def test_rolling_update_under_another_init_loses_work(
+    updates: dict[tuple[str, str], Update], start: str, init: str, loses: str
+) -> None:
+    """The same load and the same update."""
+    update = updates[start, init]
+    lost = {"requests": sum(update.lost.values()), "orders": update.killed}
+    assert " and ".join(what for what, count in lost.items() if count) == loses, update
+
+
+def test_settings_are_in_force(stacks: dict[tuple[str, str], Stack]) -> None:
+    """As a container of the stack sees them, and PID 1's own timeouts fit into the time that the engine gives it."""
+    stack = stacks["gunicorn", "pyinit"]
+    container = await_healthy(stack)[0]
+    init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
+    assert (init["Uid"].split(), int(init["CapBnd"], 16), int(init["CapPrm"], 16)) == (["1000"] * 4, 0, 0)
+    assert "Read-only file system" in execute(container, "sh", "-c", "touch /tmp/file && ! touch /app/file 2>&1")
+    assert [process for process in processes(container) if process.state == "Z"] == []
+    given = stack.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"] / 1e9
+    names = ("PYINIT_STOP_TIMEOUT", "PYINIT_DRAIN_TIMEOUT")
+    assert given > sum(float(execute(container, "printenv", name)) for name in names) + 2
+
+
+def test_version_that_does_not_start_is_rolled_back(
+    engine: docker.DockerClient, web: str, stacks: dict[tuple[str, str], Stack]
+) -> None:
+    """Since the new container comes first, none of those that serve was ever replaced."""
+    stack = stacks["gunicorn", "pyinit"]
+    before = {one.id for one in await_healthy(stack)}
+    with built(engine, fileobj=BytesIO(f'FROM {web}\nCMD ["false"]\n'.encode())) as broken:
+        stack.deploy(3, broken)
+        await_long(stack.state, lambda state: state == "rollback_completed")
+        assert {one.id for one in await_healthy(stack)} == before

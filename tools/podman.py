@@ -1,0 +1,128 @@
+"""Podman with a home of its own: nothing of it is anybody else's, and all of it has gone at the end.
+
+Its files are in a temporary folder, and its mounts in a mount namespace of its own.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tools import debian
+
+# The limits are low enough for a machine where not even root may raise its own. The rest makes podman ask neither
+# systemd nor the journal for anything, and keep its locks in files, not in the shared memory that all podmans have.
+SETTINGS = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+log_driver = "k8s-file"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+lock_type = "file"
+runtime = "runc"
+tmp_dir = "{folder}/tmp"
+[network]
+network_config_dir = "{folder}/networks"
+"""
+STORAGE = """
+[storage]
+driver = "{driver}"
+graphroot = "{folder}/root"
+runroot = "{folder}/run"
+"""
+
+# There podman notes which layers it has seen, wherever its storage is. The holder ends when its standard input does.
+HOLD = 'mount --bind "$0" /var/lib/containers && echo held && exec cat'
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Podman:
+    """Runs podman's commands."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._command = command
+        self._environment = environment
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run one command to its end, whatever its status; both its outputs are in `stdout`."""
+        return subprocess.run(
+            [*self._command, *arguments],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str) -> str:
+        """What a command says; fails if it does."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"podman {' '.join(arguments)}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+
+@contextmanager
+def private_podman() -> Iterator[Podman]:
+    """A podman that nobody else sees, as long as the context lasts, installed where there is none.
+
+    Ends the program with one line if it cannot be had.
+    """
+    if os.geteuid() != 0:
+        raise SystemExit("set-up: only root may start a podman of its own")
+    podman = debian.provide("podman", "podman")
+    for command in ("runc", "catatonit"):  # the package does with others
+        debian.provide(command, command)
+    unshare, nsenter = (debian.provide(command, "util-linux") for command in ("unshare", "nsenter"))
+    folder = Path(tempfile.mkdtemp(prefix="pyinit-podman-"))
+    (folder / "cache").mkdir()
+    Path("/var/lib/containers").mkdir(exist_ok=True)
+    before = cgroups()
+    holder = subprocess.Popen(
+        [unshare, "--mount", "sh", "-c", HOLD, folder / "cache"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        if not holder.stdout or holder.stdout.readline() != b"held\n":
+            raise SystemExit("set-up: podman cannot have a mount namespace of its own")
+        private = settled([nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", podman], folder)
+        try:
+            yield private
+        finally:
+            private("pod", "rm", "--all", "--force", "--time=0")
+    finally:
+        holder.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+        for cgroup in sorted(cgroups() - before, reverse=True):
+            with suppress(OSError):  # one of somebody else's, in use
+                cgroup.rmdir()
+
+
+def settled(command: list[str], folder: Path) -> Podman:
+    """A podman whose files are in `folder`, on whichever storage works there.
+
+    Ends the program with one line if none does.
+    """
+    environment = {
+        **os.environ,
+        "CONTAINERS_CONF": f"{folder}/containers.conf",
+        "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
+        "DISABLE_HC_SYSTEMD": "true",  # no timers for health checks
+    }
+    (folder / "containers.conf").write_text(SETTINGS.format(folder=folder))
+    podman = Podman(command, environment)
+    for driver in ("overlay", "vfs"):  # overlay does not work on top of overlay, as in a container
+        (folder / "storage.conf").write_text(STORAGE.format(folder=folder, driver=driver))
+        known = podman.run("info")
+        if known.returncode == 0:
+            return podman
+        shutil.rmtree(folder / "root", ignore_errors=True)
+    raise SystemExit(f"set-up: podman does not run: {(known.stdout.strip().splitlines() or ['(it said nothing)'])[-1]}")
+
+
+def cgroups() -> set[Path]:
+    """Those of podman's pods, and the one above them: with version 1 of cgroups some stay behind."""
+    patterns = [f"{hierarchy}libpod_parent{pod}" for hierarchy in ("", "*/") for pod in ("", "/*/")]
+    return {cgroup for pattern in patterns for cgroup in CGROUPS.glob(pattern)}
