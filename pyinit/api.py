@@ -51,8 +51,8 @@ def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
 
     What the process has, it keeps: its pid; environment, working directory, umask, limits, inheritable descriptors,
     signal mask and ignored signals, which the workload gets; and children, which it reaps. What it ran is over: no
-    ``finally``, no ``atexit``; standard output and standard error are flushed. From there on it is as if the installed
-    command had been run, and the exit statuses are those: 127 if PROGRAM is not found, for one.
+    ``finally``, no ``atexit``; of the open files standard output and standard error are flushed. From there on it is as
+    if the installed command had been run, and the exit statuses are those: 127 if PROGRAM is not found, for one.
 
     Raises:
         TypeError: there is no such option, or `argv` is no list of words.
@@ -86,17 +86,18 @@ def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
 def relaunch_if_pid1(**options: "Unpack[Keywords]") -> None:
     """Where the caller is PID 1, part from it: PID 1 stays behind as the init, and the caller goes on as its child.
 
-    For the first line of an application. `options` are those of `run`. In the application nothing has changed but its
-    pid, its parent, and that it leads a process group of its own, which has the terminal if PID 1 had it; with
-    ``session`` and ``user`` also what these say. PID 1 is a new interpreter with nothing of the application in it, and
-    the application goes on when that is ready, as soon as a bare interpreter starts. Elsewhere this returns at once.
+    For the first line of an application. `options` are those of `run`. In the application nothing has changed but what
+    a fork changes (its pid and parent; record locks stay behind), and that it leads a process group of its own, which
+    has the terminal if PID 1 had it; with ``session`` and ``user`` also what these say. PID 1 is a new interpreter with
+    nothing of the application in it, and the application goes on when that is ready, as soon as a bare interpreter
+    starts. Elsewhere this returns at once.
 
     Raises:
         TypeError: there is no such option.
         ValueError: the value of an option, or of an environment variable, is malformed.
         RuntimeError: other threads, an event loop or processes of `multiprocessing` are running, which cannot be taken
             along (fork(2)).
-        OSError: there can be no process, no such user, or no new interpreter. The caller is still PID 1.
+        OSError: there can be no process, no new interpreter, or the user cannot be had. The caller is still PID 1.
     """
     if os.getpid() == 1:
         name = _own_name()

@@ -1,4 +1,4 @@
-"""What the Dockerfile makes, and both ways to use it."""
+"""What the Dockerfile makes."""
 
 import re
 import shutil
@@ -9,31 +9,7 @@ import pytest
 import testinfra  # type: ignore[import-untyped]
 from docker.models.images import Image
 
-from tools.base_images import BASE_IMAGES
-
 from .support import ROOT, Containers, built, execute, processes
-
-FROM_OUR_IMAGE = """
-FROM {image}
-CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
-"""
-
-COPIED_INTO_ANOTHER = """
-FROM {base}
-COPY --from={image} /usr/local/lib/pyinit /usr/local/lib/pyinit
-COPY --from={image} /usr/local/bin/pyinit /usr/local/bin/pyinitctl /usr/local/bin/
-ENTRYPOINT ["pyinit", "--"]
-CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
-"""
-
-COPIED_TO_ANOTHER_PYTHON = """
-FROM {other}
-COPY --from={image} /usr/local/lib/pyinit /usr/local/lib/pyinit
-RUN cd /usr/local/lib/pyinit && python3 -c "import shutil; shutil.unpack_archive('sources.tar.xz')" \
-    && python3 -m pyinit.ctl install /usr/local/bin
-ENTRYPOINT ["pyinit", "--"]
-CMD ["sh", "-c", "cat /proc/1/cmdline; exit 3"]
-"""
 
 SETTLED_IN_ITS_WAYS = """
 FROM {base}
@@ -74,22 +50,6 @@ def test_pid_1_is_pyinit_and_the_workload_its_child(containers: Containers) -> N
     init, workload = processes(containers.start_sleeper())
     assert init.pid == 1 and " /usr/local/bin/pyinit -- sh -c " in init.command, init
     assert (workload.parent, workload.command) == (1, "sleep 100")
-
-
-@pytest.mark.parametrize(
-    "way",
-    [FROM_OUR_IMAGE, COPIED_INTO_ANOTHER, COPIED_TO_ANOTHER_PYTHON],
-    ids=["FROM", "COPY --from", "COPY --from, another Python"],
-)
-def test_image_of_ones_own_runs_under_pyinit(
-    engine: docker.DockerClient, containers: Containers, image: Image, base: str, way: str
-) -> None:
-    """The ways that the README shows."""
-    [other] = {it.tag for it in BASE_IMAGES} - {base}
-    with built(engine, way.format(image=image.tags[0], base=base, other=other)) as own:
-        end = containers.run(image=own)
-    assert end.status == 3, end
-    assert "/usr/local/bin/pyinit\0--\0sh\0" in end.output
 
 
 @pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])

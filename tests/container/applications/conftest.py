@@ -1,5 +1,6 @@
 """The images of examples/recipes, built as the recipe says."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from docker.models.images import Image
 from ..support import EXAMPLES, ROOT
 
 BASE = "pyinit-base:slim"
+TAG = f"pyinit-test-recipes-{os.getpid()}"
 
 Recipe = Callable[[str], Image]
 
@@ -17,7 +19,7 @@ Recipe = Callable[[str], Image]
 @pytest.fixture(scope="session")
 def pyinit_image(engine: docker.DockerClient) -> Iterator[Image]:
     """What ``FROM pyinit`` stands for in a recipe."""
-    tag = "pyinit-test-recipes:base"
+    tag = f"{TAG}:base"
     image, _ = engine.images.build(path=str(ROOT), buildargs={"BASE_IMAGE": BASE}, tag=tag, rm=True, forcerm=True)
     yield image
     engine.images.remove(tag, force=True)
@@ -40,7 +42,7 @@ def recipe(
             made[name], _ = engine.images.build(
                 path=str(folder),
                 dockerfile=str(dockerfile),
-                tag=f"pyinit-test-recipes:{name}",
+                tag=f"{TAG}:{name}",
                 network_mode="host",  # to reach the package index where the engine's own bridge leads nowhere
                 rm=True,
                 forcerm=True,
