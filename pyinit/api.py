@@ -58,7 +58,8 @@ def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
         TypeError: there is no such option, or `argv` is no list of words.
         ValueError: the value of an option, or of an environment variable, is malformed.
         RuntimeError: other threads or an event loop are running, whose work would be lost.
-        OSError: no new interpreter can be started. The process is as it was.
+        OSError: no new interpreter can be started. The process is as it was (but for what an interpreter adds to the
+            environment in the C locale).
     """
     if isinstance(argv, str | bytes):
         raise TypeError("pyinit.run: argv is a list of words, not one string")
@@ -193,10 +194,11 @@ def _part(words: "list[str]", chosen: "Options") -> None:
     """
     from time import monotonic
 
-    from . import adopted, signals, terminal, workload  # all here: behind the fork it would be in the way
+    from . import adopted, signals, terminal, workload  # noqa: F401 - all of them now: behind the fork it may be too late
     from .__main__ import start_over
 
     pipes: list[int] = []
+    pid = 0
     mask = signals.blocked()
     try:
         signals.block()  # may raise: what waited for a handler is handled now
@@ -205,31 +207,22 @@ def _part(words: "list[str]", chosen: "Options") -> None:
         if ignores_children:
             signals.hear_of_children()  # or the kernel would reap the application in our place (wait(2))
         takes_terminal, leads_session = place = workload.make_room(chosen.session)
-        pid = None
         try:
-            pipes += [*os.pipe(), *os.pipe()]
+            pipes += os.pipe()
+            pipes += os.pipe()
             failed, go = pipes[0], pipes[3]
             started = monotonic()
             pid = os.fork()
             if pid == 0:
                 _become_application(chosen, place, pipes)
-            else:
-                os.close(pipes.pop(1))
-                if code := os.read(failed, 1):
-                    raise OSError(code[0], f"the application cannot be put in its place: {os.strerror(code[0])}")
-                os.set_inheritable(go, True)
-                start_over("pyinit", words, (), adopted.describe(pid, started, takes_terminal, leads_session, go))
+                return
+            os.close(pipes.pop(1))
+            if code := os.read(failed, 1):
+                raise OSError(code[0], f"the application cannot be put in its place: {os.strerror(code[0])}")
+            os.set_inheritable(go, True)
+            start_over("pyinit", words, (), adopted.describe(pid, started, takes_terminal, leads_session, go))
         except BaseException:
-            for fd in pipes:
-                os.close(fd)
-            if pid:
-                os.waitpid(pid, 0)
-            if leads_session:
-                from . import session
-
-                session.regain_terminal()
-            elif takes_terminal and pid:
-                terminal.take_back(pid, is_over=True)
+            _go_back(pid, pipes, place)
             raise
         finally:  # in the application, and where there is none
             if ignores_children:
@@ -237,6 +230,23 @@ def _part(words: "list[str]", chosen: "Options") -> None:
             signals.start_timers(timers)
     finally:
         signals.restore(mask)
+
+
+def _go_back(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None:
+    """Be without child and pipes again, and have the terminal."""
+    from . import terminal
+
+    for fd in pipes:
+        os.close(fd)
+    if pid:
+        os.waitpid(pid, 0)
+    takes_terminal, leads_session = place
+    if takes_terminal and leads_session:
+        from . import session
+
+        session.regain_terminal()
+    elif takes_terminal and pid:
+        terminal.take_back(pid, is_over=True)
 
 
 def _become_application(chosen: "Options", place: "tuple[bool, bool]", pipes: "list[int]") -> None:

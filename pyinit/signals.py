@@ -66,7 +66,7 @@ def blocked() -> "set[int]":
 
 
 def restore(mask: "set[int]") -> None:
-    """Go back to the mask that `block` returned.
+    """Go back to the mask that `block` or `blocked` returned.
 
     By unblocking: the C library strips its own signals from every mask that is set, and they would be lost.
     """

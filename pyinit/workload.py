@@ -155,7 +155,7 @@ def _search(program: bytes, by_another: bool = False) -> "tuple[list[bytes], int
 
 
 def make_room(wants_session: bool) -> "tuple[bool, bool]":
-    """Before the fork: give up what the workload gets; whether it takes the terminal, and leads a session."""
+    """Before the fork: give up what the workload gets. Return whether it takes the terminal and leads a session."""
     takes_terminal = _owns_terminal()
     if not wants_session:
         return takes_terminal, False

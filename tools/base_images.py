@@ -5,6 +5,7 @@ reached, both are put together from Debian packages and kept in .cache/ for the 
 executed in place of this program.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from docker.errors import DockerException, ImageNotFound
 from tools import debian, say
 
 CACHE = Path(__file__).parent.parent / ".cache"
+LABEL = "pyinit.made-of"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class BaseImage:
     hooks: tuple[str, ...] = ()
     """Commands that complete it, in which ``$1`` is its root folder."""
 
+    @property
+    def made_of(self) -> str:
+        """Another one for each change of what makes it."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
 
 BASE_IMAGES = (
     BaseImage(
@@ -44,8 +51,8 @@ BASE_IMAGES = (
         packages="python3,python3-pip,python3-venv,ca-certificates",
         hooks=(
             'ln -s python3 "$1/usr/bin/python" && rm "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
-            # Whom this machine trusts: it may reach the package index through a proxy of its own.
-            'cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"',
+            # Whom the building machine trusts, whose way to the package index may be its own.
+            'bundle=/etc/ssl/certs/ca-certificates.crt; [ ! -e $bundle ] || cp $bundle "$1$bundle"',
         ),
     ),
     BaseImage(
@@ -60,21 +67,23 @@ BASE_IMAGES = (
 def provide(client: docker.DockerClient, image: BaseImage) -> None:
     """Have `image` in the engine under its tag."""
     try:
-        client.images.get(image.tag)
-        return
+        if client.images.get(image.tag).labels.get(LABEL) == image.made_of:
+            return
     except ImageNotFound:
         pass
-    cached = CACHE / f"{image.tag.replace(':', '-')}.tar"
+    cached = CACHE / f"{image.suite}-{image.made_of}.tar"
     if not cached.exists():
         say(f"pulling {image.tag} from the Hub")
         try:
-            client.images.build(fileobj=BytesIO(image.dockerfile.encode()), tag=image.tag, rm=True)
+            labels = {LABEL: image.made_of}
+            client.images.build(fileobj=BytesIO(image.dockerfile.encode()), tag=image.tag, labels=labels, rm=True)
             return
         except DockerException as error:
             say(f"not to be had ({error}): making it from Debian packages")
         put_together(image, cached)
     repository, tag = image.tag.split(":")
-    client.api.import_image_from_file(str(cached), repository=repository, tag=tag)
+    changes = [f"LABEL {LABEL}={image.made_of}"]
+    client.api.import_image_from_file(str(cached), repository=repository, tag=tag, changes=changes)
 
 
 def put_together(image: BaseImage, target: Path) -> None:

@@ -17,8 +17,8 @@ from types import CodeType
 SCRIPTS = ("launcher.py", "compile_ahead.py")
 """What is run, and never imported."""
 
-READ = ("__init__.py", "api.py")
-"""What people look up (``help``): left whole where the sources are, too."""
+DOCUMENTED = ("__init__.py", "api.py")
+"""What people look up with ``help``: compiled whole, unless in the place of its source."""
 
 
 class WithoutAnnotations(ast.NodeTransformer):
@@ -80,7 +80,7 @@ def main(folder: Path, sourceless: bool) -> None:
         target = source.with_suffix(".pyc") if sourceless else Path(importlib.util.cache_from_source(str(source)))
         target.parent.mkdir(exist_ok=True)
         beside = target.with_suffix(".new")
-        beside.write_bytes(compiled(source, source.name in READ and not sourceless))
+        beside.write_bytes(compiled(source, source.name in DOCUMENTED and not sourceless))
         beside.replace(target)  # in one step: a container may be starting just now
         if sourceless:
             source.unlink()

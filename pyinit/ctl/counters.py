@@ -64,14 +64,14 @@ class Counters:
 
 
 def pid_of_init() -> int:
-    """The pyinit that is meant where nobody names one: PID 1, or where that is none the one of our own container.
+    """The pyinit of our own container, for where nobody names one; PID 1 if there is none.
 
     In a pod that shares its process namespace PID 1 is the pause container's, and others may have a pyinit, too: ours
     sees the same files (mount_namespaces(7)).
     """
     for pid in (1, *(found.pid for found in procfs.processes())):
         try:
-            if pid == 1 or os.path.samefile(f"/proc/{pid}/ns/mnt", "/proc/self/ns/mnt"):
+            if os.path.samefile(f"/proc/{pid}/ns/mnt", "/proc/self/ns/mnt"):
                 _path(pid)
                 return pid
         except (CannotLook, OSError):

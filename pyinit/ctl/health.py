@@ -47,8 +47,8 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         pid = chosen.pid or counters.pid_of_init()
         what = _alive(counters.read(pid), pid)
-        below = chosen.pid or (pid if pid != 1 else None)
-        line = f"healthy: {what}{_zombies(picture.take(below, name_of), chosen.max_zombies, chosen.max_age)}"
+        root = chosen.pid or (pid if pid != 1 else None)
+        line = f"healthy: {what}{_zombies(picture.take(root, name_of), chosen.max_zombies, chosen.max_age)}"
     except (Unhealthy, CannotLook, OSError) as error:
         status, line = 1, f"unhealthy: {error}"
     try:

@@ -123,7 +123,7 @@ def _compile_ahead() -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         error = done.stderr.strip().rpartition("\n")[2]
-        why = re.sub(r"^\w+: \[Errno \d+\] ([^:]+): .*", r"\1", error)
+        why = re.sub(r"^\w+: \[Errno \d+\] ([^:]+): .*", r"\1", error) or f"status {done.returncode}"
         warning = f"could not compile {PACKAGE} ahead: {why}: each start takes longer"
         print(f"pyinitctl: warning: {printable(warning)}", file=sys.stderr)
     else:

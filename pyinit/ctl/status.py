@@ -42,7 +42,7 @@ def run(chosen: argparse.Namespace) -> int:
     pid = chosen.pid or counters.pid_of_init()
     seen = counters.read(pid)
     if chosen.prometheus:
-        print(_as_metrics(seen, _zombies(chosen.pid)))
+        print(_as_metrics(seen, _zombies(chosen.pid or (pid if pid != 1 else None))))
         return 0
     senders = [_sender(one, seen.pid == pid) for one in seen.forwarded]
     print(_as_json(seen, senders) if chosen.json else _as_text(seen, senders))

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -181,12 +182,28 @@ def test_a_pid_1_that_is_no_pyinit_is_unhealthy(start: Start, health: Ask) -> No
     before = ["sh", "-c", f'{INTERPRETER} -c "{neglects}" & "$@" & echo $!; wait', "sh"]
     container = start("--", "sleep", "60", before=before)
     pid = container.line()
+    everybody = partial(psutil.Process(container.process.pid).children, recursive=True)
+    eventually(lambda: any(one.status() == psutil.STATUS_ZOMBIE for one in everybody()), "there is a zombie")
     sleeps = r"healthy: sleep \(pid \d+\) has been running for [^;]*"
     becomes(lambda: health(container, "-p", pid), 0, sleeps)
     becomes(lambda: health(container, "--max-zombies=0"), 0, sleeps)
     assert health(container, "-p", "4000000") == (1, "unhealthy: there is no pid 4000000 to be seen")
     status, line = health(container, "-p", "1")
     assert (status, line[:47]) == (1, "unhealthy: pid 1 (sh) publishes no counters: it")
+
+
+def test_a_pause_container_is_not_taken_for_ours(start: Start, bin_folder: Path) -> None:
+    """In a pod that shares its process namespace PID 1 may be a pyinit, too: ours sees the same files."""
+    pause = start("--pause")
+    pause.await_rest()
+    enter = ["nsenter", f"--target={pause.init}", "--mount", "--pid"]
+    command = [*enter, "unshare", "--mount", str(bin_folder / "pyinit"), "--", "sleep", "60"]
+    with subprocess.Popen(command) as ours:
+        eventually(psutil.Process(ours.pid).children, "nsenter has started it")
+        [init] = psutil.Process(ours.pid).children()
+        inside = ["nsenter", f"--target={init.pid}", "--mount", "--pid", str(bin_folder / "pyinitctl"), "health"]
+        becomes(lambda: told(inside), 0, r"healthy: sleep \(pid \d+\) has been running for [^;]*")
+        init.kill()
 
 
 def test_another_user_is_told_whom_to_be(start: Start, health: Ask) -> None:

@@ -234,9 +234,9 @@ def test_a_pyinit_that_is_not_pid_1_is_found(start: Start, told: Told, words: li
 
 def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: Ask) -> None:
     """Nor one that sees other files; and a PID 1 that is none is said to be none."""
-    before = ["sh", "-c", 'unshare --mount "$@" & echo; wait', "sh"]
+    before = ["sh", "-c", 'unshare --mount "$@" & wait', "sh"]
     container = start("--", "sh", "-c", "echo started; sleep 60", before=before)
-    assert [container.line(), container.line()] == ["", "started"]
+    container.expect("started")
     done = ask(container)
     assert (done.returncode, done.stdout) == (3, "")
     complaint = "publishes no counters: it is no pyinit (name one with -p PID), or has only just started"
