@@ -1,6 +1,7 @@
 """Podman with a home of its own: nothing of it is anybody else's, and all of it has gone at the end.
 
-Its files are in a temporary folder, and its mounts in a mount namespace of its own.
+Its files are in a temporary folder, and its mounts in a mount namespace of its own. What stays are empty folders,
+/var/lib/containers and /run/containers/networks: another podman may have begun to use them.
 """
 
 import os
@@ -87,7 +88,7 @@ def private_podman() -> Iterator[Podman]:
     try:
         if not holder.stdout or holder.stdout.readline() != b"held\n":
             raise SystemExit("set-up: podman cannot have a mount namespace of its own")
-        private = settled([nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", podman], folder)
+        private = settled([nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", podman, "--log-level=error"], folder)
         try:
             yield private
         finally:

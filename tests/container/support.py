@@ -95,6 +95,14 @@ def built(engine: docker.DockerClient, dockerfile: str) -> Iterator[Image]:
         engine.images.remove(tag, force=True)
 
 
+def network_of_builds(engine: docker.DockerClient) -> str | None:
+    """The host's: it leads to the package indexes also where the engine's own leads nowhere.
+
+    With user namespaces the engine refuses it, and its own has to do.
+    """
+    return None if "name=userns" in engine.info()["SecurityOptions"] else "host"
+
+
 def execute(container: Container, *command: str) -> str:
     """What a command says that is run beside the workload; fails if it does."""
     status, output = container.exec_run(list(command))
@@ -121,15 +129,15 @@ def processes(container: Container) -> list[Process]:
     return [process for process in found if process.parent != 0 or process.pid == 1]
 
 
-def await_condition(look: Callable[[], T], holds: Callable[[T], bool]) -> T:
+def await_condition(look: Callable[[], T], holds: Callable[[T], bool], seconds: float = SECONDS_TO_WAIT) -> T:
     """Look until what is seen holds, and return it; fail with what was seen last."""
-    deadline = time.monotonic() + SECONDS_TO_WAIT
+    deadline = time.monotonic() + seconds
     while not holds(seen := look()):
-        assert time.monotonic() < deadline, f"still seen after {SECONDS_TO_WAIT} seconds:\n{seen}"
-        time.sleep(0.02)
+        assert time.monotonic() < deadline, f"still seen after {seconds} seconds:\n{seen}"
+        time.sleep(seconds / 1000)
     return seen
 
 
-def await_output(container: Container, text: str) -> str:
+def await_output(container: Container, text: str, seconds: float = SECONDS_TO_WAIT) -> str:
     """Everything that the container has said, once that holds `text`."""
-    return await_condition(lambda: container.logs().decode(), lambda said: text in said)
+    return await_condition(lambda: container.logs().decode(), lambda said: text in said, seconds)

@@ -22,7 +22,7 @@ from docker.models.containers import Container
 
 from tools import debian
 
-from .support import ROOT, await_output, execute, processes
+from .support import ROOT, await_condition, await_output, execute, network_of_builds, processes
 
 BASE = "pyinit-base:slim"
 STACK = ROOT / "deploy" / "swarm.yaml"
@@ -100,23 +100,23 @@ class Stack:
     def send(self) -> None:
         """Start to send requests."""
         # The containers' own addresses: the service's virtual one takes IPVS, which not every kernel has.
-        self._load = self._engine.containers.run(
-            self._image,
-            ["python3", "load.py", "tasks.web", "8000"],
-            entrypoint=[],
-            network=f"{self.name}_web",
-            detach=True,
+        self._load = self._engine.containers.create(
+            self._image, ["python3", "load.py", "tasks.web", "8000"], entrypoint=[], network=f"{self.name}_web"
         )
+        self._load.start()
         await_output(self._load, "sending")
 
     def orders(self, *hosts: str) -> Counter[str]:
         """How many orders there are in each state, of all or those that the hosts have begun."""
-        names = [name.split(".") for name in execute(self.containers(health="healthy")[0], "ls", "/spool").split()]
+        [one, *_] = await_condition(lambda: self.containers(health="healthy"), bool, SECONDS_TO_WAIT)
+        names = [name.split(".") for name in execute(one, "ls", "/spool").split()]
         return Counter(state for _, *host, state in names if not hosts or set(host) & set(hosts))
 
     def requests(self) -> Counter[str]:
         """Stop to send requests; what came of them."""
         assert self._load is not None
+        self._load.reload()
+        assert self._load.status == "running", "it has ended by itself, and did not see all of the update"
         self._load.kill("SIGTERM")
         self._load.wait(timeout=SECONDS_TO_WAIT)
         return Counter(json.loads(self._load.logs().decode().splitlines()[-1]))
@@ -126,15 +126,17 @@ class Stack:
         if self._load:
             self._load.remove(force=True, v=True)
         # A network cannot be removed as long as Swarm has a task on it.
-        await_long(lambda: self._command("rm", self.name), lambda done: done.returncode == 0)
+        await_condition(lambda: self._command("rm", self.name), lambda done: done.returncode == 0, SECONDS_TO_WAIT)
         of_it: dict[str, Any] = {"label": f"com.docker.stack.namespace={self.name}"}
         for container in self._engine.containers.list(all=True, filters=of_it, ignore_removed=True):
             with suppress(APIError):  # Swarm removes it as well, in its own time
                 container.remove(force=True, v=True)
-        await_long(
-            lambda: self._engine.containers.list(all=True, filters=of_it, ignore_removed=True), lambda left: not left
+        await_condition(
+            lambda: self._engine.containers.list(all=True, filters=of_it, ignore_removed=True),
+            lambda left: not left,
+            SECONDS_TO_WAIT,
         )
-        await_long(lambda: self._engine.networks.list(filters=of_it), lambda left: not left)
+        await_condition(lambda: self._engine.networks.list(filters=of_it), lambda left: not left, SECONDS_TO_WAIT)
         for volume in self._engine.volumes.list(filters=of_it):
             volume.remove()
 
@@ -144,21 +146,11 @@ class Stack:
         return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
 
 
-def await_long(look: Callable[[], T], holds: Callable[[T], bool]) -> T:
-    """As `await_condition`, for what takes Swarm longer."""
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    while not holds(seen := look()):
-        assert time.monotonic() < deadline, f"still seen after {SECONDS_TO_WAIT} seconds:\n{seen}"
-        time.sleep(0.2)
-    return seen
-
-
 @contextmanager
 def built(engine: docker.DockerClient, **options: Any) -> Iterator[str]:
     """The tag of an image, as long as the context lasts."""
     tag = f"pyinit-test-{uuid4().hex[:12]}:swarm"
-    # The host's network leads to the package indexes also where the engine's own bridge leads nowhere.
-    engine.images.build(tag=tag, network_mode="host", rm=True, forcerm=True, **options)
+    engine.images.build(tag=tag, network_mode=network_of_builds(engine), rm=True, forcerm=True, **options)
     try:
         yield tag
     finally:
@@ -178,7 +170,14 @@ def node(engine: docker.DockerClient) -> Iterator[str]:
         if own:
             engine.swarm.leave(force=True)
             if GATEWAY not in bridges:
-                engine.networks.get(GATEWAY).remove()
+                await_condition(lambda: remove_gateway(engine), bool, SECONDS_TO_WAIT)
+
+
+def remove_gateway(engine: docker.DockerClient) -> bool:
+    """Try to remove the network that Swarm has made; whether it has gone."""
+    with suppress(APIError):  # it is in use for as long as a container of Swarm's is left
+        engine.networks.get(GATEWAY).remove()
+    return GATEWAY not in [network.name for network in engine.networks.list()]
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +224,9 @@ def for_each(do: Callable[[Stack], T], stacks: dict[tuple[str, str], Stack]) -> 
 
 def await_healthy(stack: Stack) -> list[Container]:
     """The service's containers, once there are as many as there should be."""
-    return await_long(lambda: stack.containers(health="healthy"), lambda found: len(found) == REPLICAS)
+    return await_condition(
+        lambda: stack.containers(health="healthy"), lambda found: len(found) == REPLICAS, SECONDS_TO_WAIT
+    )
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,7 @@ def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Updat
     for_each(Stack.send, stacks)
     for stack in stacks.values():
         # Each worker on its third order: they are busy, and the first reports have been answered.
-        await_long(stack.orders, lambda orders: orders["done"] >= 2 * WORKERS)
+        await_condition(stack.orders, lambda orders: orders["done"] >= 2 * WORKERS, SECONDS_TO_WAIT)
     begin = time.monotonic()
     for_each(lambda stack: stack.deploy(2), stacks)
     seconds: dict[tuple[str, str], float] = {}
@@ -249,7 +250,7 @@ def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Updat
         states = {key: stack.state() for key, stack in stacks.items()}
         return {key: state for key, state in states.items() if key not in seconds or state != "completed"}
 
-    await_long(look, lambda left: not left)
+    await_condition(look, lambda left: not left, SECONDS_TO_WAIT)
     found = {}
     print("\n| start.sh ends in | init | requests | lost | orders | killed | seconds |")
     for key, requests in for_each(Stack.requests, stacks).items():
@@ -293,7 +294,7 @@ def test_settings_are_in_force(stacks: dict[tuple[str, str], Stack]) -> None:
     init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
     assert (init["Uid"].split(), int(init["CapBnd"], 16), int(init["CapPrm"], 16)) == (["1000"] * 4, 0, 0)
     assert "Read-only file system" in execute(container, "sh", "-c", "touch /tmp/file && ! touch /app/file 2>&1")
-    assert [process for process in processes(container) if process.state == "Z"] == []
+    await_condition(lambda: [process.state for process in processes(container)], lambda states: "Z" not in states)
     given = stack.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"] / 1e9
     names = ("PYINIT_STOP_TIMEOUT", "PYINIT_DRAIN_TIMEOUT")
     assert given > sum(float(execute(container, "printenv", name)) for name in names) + 2
@@ -307,5 +308,5 @@ def test_version_that_does_not_start_is_rolled_back(
     before = {one.id for one in await_healthy(stack)}
     with built(engine, fileobj=BytesIO(f'FROM {web}\nCMD ["false"]\n'.encode())) as broken:
         stack.deploy(3, broken)
-        await_long(stack.state, lambda state: state == "rollback_completed")
+        await_condition(stack.state, lambda state: state == "rollback_completed", SECONDS_TO_WAIT)
         assert {one.id for one in await_healthy(stack)} == before

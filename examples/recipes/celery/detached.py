@@ -1,5 +1,5 @@
 """The same tasks for a worker whose pool may be sent SIGTERM together with it: the pool leaves that to the worker."""
-# mypy: disable-error-code="import-not-found, untyped-decorator"
+# mypy: disable-error-code="untyped-decorator"
 
 import signal
 from typing import Any

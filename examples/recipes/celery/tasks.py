@@ -2,7 +2,7 @@
 
 What to see: a worker that is stopped finishes what it has begun, and leaves the rest to the next one.
 """
-# mypy: disable-error-code="import-not-found, untyped-decorator"
+# mypy: disable-error-code="untyped-decorator"
 
 import os
 

@@ -6,7 +6,7 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from ..support import EXAMPLES, Containers, await_output, ended, execute, processes
+from ..support import EXAMPLES, Containers, await_condition, await_output, ended, execute, processes
 from .conftest import Recipe
 
 VARIABLES = {"PYTHONPATH": "/usr/local/lib/pyinit", "PYTHONUNBUFFERED": "1"}
@@ -28,8 +28,10 @@ def test_an_application_parts_from_pid_1_with_next_to_no_rights(containers: Cont
         "script.py", entrypoint=["python3"], working_dir="/api", volumes=MOUNTED, environment=VARIABLES, **READ_ONLY
     )
     await_output(container, "working")
+    await_condition(
+        lambda: container.exec_run(["pyinitctl", "health", "--max-zombies=0"]), lambda done: done.exit_code == 0
+    )
     assert "workload  script.py (pid " in execute(container, "pyinitctl", "status")
-    execute(container, "pyinitctl", "health", "--max-zombies=0")
     container.stop(timeout=10)
     done = ended(container)
     assert (done.status, done.output, done.errors) == (0, "working\nfinished\n", "")

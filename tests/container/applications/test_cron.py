@@ -2,15 +2,11 @@
 
 import tarfile
 import time
-from collections.abc import Iterator
 from io import BytesIO
 
-import docker
-import pytest
 from docker.models.containers import Container
 
 from ..support import Containers, await_condition, await_output, ended, execute, processes
-from .conftest import Recipe
 
 ENVIRONMENT = {"CUSTOMER": """it's "us", \\$HOME"""}
 AT_WORK = f"at-start: at work for {ENVIRONMENT['CUSTOMER']}\n"
@@ -24,14 +20,6 @@ LEAVES_ORPHANS = """
 """
 
 BARE = "@reboot root python3 /app/report.py bare >/proc/1/fd/1\n"
-
-
-@pytest.fixture
-def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
-    """Makes containers of the recipe's image."""
-    containers = Containers(engine, recipe("cron"))
-    yield containers
-    containers.remove()
 
 
 def start_with(containers: Containers, crontab: str) -> Container:
@@ -52,7 +40,7 @@ def test_job_that_runs_at_docker_stop_saves_its_work(containers: Containers) -> 
     """cron itself dies of the TERM at once, which the recipe calls no failure; the job gets TERM and time."""
     container = containers.start(environment=ENVIRONMENT)
     await_output(container, AT_WORK)
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert (end.status, end.output, end.errors) == (0, f"{AT_WORK}at-start: saved what it had\n", "")
 
@@ -61,7 +49,7 @@ def test_status_of_a_cron_that_was_stopped_is_143(containers: Containers) -> Non
     """Where nothing is remapped."""
     container = containers.start(environment={"PYINIT_REMAP_EXIT": ""})
     await_output(container, "at-start: at work for nobody\n")
-    container.stop()
+    container.stop(timeout=30)
     assert ended(container).status == 143
 
 

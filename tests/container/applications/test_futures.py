@@ -1,36 +1,28 @@
 """concurrent.futures: a worker that is killed in mid-task, and a stop in mid-task."""
 
-from collections.abc import Iterator
-
-import docker
-import pytest
 from docker.models.containers import Container
 
 from ..support import Containers, Process, await_condition, await_output, ended, execute, processes
-from .conftest import Recipe
 
 # Goes on when the program has ended.
-MANAGER = 'python3 jobs.py 10 1; echo "status: $?"; exec sleep 100'
+MANAGER = 'python3 jobs.py 100 1; echo "status: $?"; exec sleep 100'
 
 
-@pytest.fixture
-def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
-    """Makes containers of the recipe."""
-    containers = Containers(engine, recipe("futures"))
-    yield containers
-    containers.remove()
-
-
-def start(containers: Containers, **environment: str) -> Container:
-    """A container with ten jobs of a second, the first two of which have begun."""
-    container = containers.start("python3", "jobs.py", "10", "1", environment=environment)
-    await_condition(lambda: container.logs().decode(), lambda said: said.count(": started\n") == 2)
+def start(containers: Containers, seconds: int, **environment: str) -> Container:
+    """A container with ten jobs, each of so many seconds, of which some have begun."""
+    container = containers.start("python3", "jobs.py", "10", str(seconds), environment=environment)
+    await_begun(container)
     return container
+
+
+def await_begun(container: Container) -> None:
+    """Return when both workers have had a job."""
+    await_condition(lambda: container.logs().decode(), lambda said: said.count(": started\n") >= 2)
 
 
 def test_program_whose_worker_is_killed_goes_on_with_a_new_pool(containers: Containers) -> None:
     """It does every job to its end, once, and exits with 0; no zombie stays, nor a worker of the old pool."""
-    container = start(containers)
+    container = start(containers, 2)
     _, program, *workers = processes(container)
     assert [worker.parent for worker in workers] == [program.pid] * 2
     execute(container, "sh", "-c", f"kill -KILL {workers[0].pid}")
@@ -47,8 +39,8 @@ def test_program_whose_worker_is_killed_goes_on_with_a_new_pool(containers: Cont
 
 def test_jobs_that_run_finish_before_the_container_stops(containers: Containers) -> None:
     """No other one begins, and the status is the program's own."""
-    container = start(containers)
-    container.stop()
+    container = start(containers, 4)
+    container.stop(timeout=30)
     end = ended(container)
     assert (end.status, end.errors) == (0, "")
     assert sorted(end.output.splitlines()) == ["job 0: done", "job 0: started", "job 1: done", "job 1: started"]
@@ -56,8 +48,8 @@ def test_jobs_that_run_finish_before_the_container_stops(containers: Containers)
 
 def test_jobs_that_run_are_lost_where_every_process_gets_the_signal(containers: Containers) -> None:
     """The check of the test above: `docker stop` reaches the workers too, and they do not know of any handler."""
-    container = start(containers, PYINIT_FORWARD_TO="group")
-    container.stop()
+    container = start(containers, 100, PYINIT_FORWARD_TO="group")
+    container.stop(timeout=30)
     end = ended(container)
     assert (end.status, end.output.count(": done\n"), end.errors) == (0, 0, "")
 
@@ -65,7 +57,7 @@ def test_jobs_that_run_are_lost_where_every_process_gets_the_signal(containers: 
 def lose_program(containers: Containers, **environment: str) -> tuple[Container, list[Process]]:
     """A container that has outlived the program, and the workers that there were."""
     container = containers.start("sh", "-c", MANAGER, environment=environment)
-    await_condition(lambda: container.logs().decode(), lambda said: said.count(": started\n") == 2)
+    await_begun(container)
     _, _, program, *workers = processes(container)
     assert [worker.parent for worker in workers] == [program.pid] * 2
     execute(container, "sh", "-c", f"kill -KILL {program.pid}")

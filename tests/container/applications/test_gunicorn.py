@@ -1,33 +1,23 @@
 """gunicorn: graceful stop and reload, more and fewer workers, lost ones, a new master."""
 
 import re
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from io import BytesIO
+from http.client import HTTPException
 from threading import Event, Thread
 from typing import Any
 
-import docker
 import pytest
 from docker.models.containers import Container
 
-from ..support import (
-    EXAMPLES,
-    SECONDS_TO_WAIT,
-    Containers,
-    await_condition,
-    await_output,
-    ended,
-    execute,
-    processes,
-)
-from .conftest import Recipe
+from ..support import EXAMPLES, Containers, await_condition, await_output, ended, execute, processes
+from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "gunicorn"
-PUBLISHED: dict[str, Any] = {"ports": {"8000/tcp": ("127.0.0.1", None)}}
 SECONDS_BETWEEN_REQUESTS = 0.02
+
+# While gunicorn renames the file, `cat` may not find it.
+SHOW_PIDS = "cat /dev/shm/*.pid* 2>/dev/null || :"
 
 # Both start a worker with one signal and stop one with the other, if they get them as they were sent.
 WITH_TTIN_AND_TTOU: dict[str, dict[str, Any]] = {
@@ -37,31 +27,6 @@ WITH_TTIN_AND_TTOU: dict[str, dict[str, Any]] = {
 }
 
 with_each_worker_class = pytest.mark.parametrize("worker_class", ["sync", "gthread"])
-
-
-@pytest.fixture
-def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
-    """Makes containers of the recipe's image."""
-    containers = Containers(engine, recipe("gunicorn"))
-    yield containers
-    containers.remove()
-
-
-def port_of(container: Container) -> int:
-    """Where the container's web server can be asked."""
-    container.reload()
-    [published] = container.ports["8000/tcp"] or []
-    return int(published["HostPort"])
-
-
-def begin(port: int, seconds: float = 0) -> HTTPResponse:
-    """A request whose answer has begun; the rest of it takes so long."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS_TO_WAIT)
-    connection.request("GET", f"/?{seconds}", headers={"Connection": "close"})
-    answer = connection.getresponse()
-    assert answer.status == 200, answer.read()
-    assert answer.readline() == b"hello\n"
-    return answer
 
 
 @contextmanager
@@ -86,23 +51,6 @@ def load(port: int) -> Iterator[list[str]]:
         thread.join()
 
 
-def write_file(container: Container, folder: str, name: str, text: str) -> None:
-    """Write a file of the container, as root."""
-    archive = BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as file:
-        member = tarfile.TarInfo(name)
-        member.size = len(text.encode())
-        member.mode = 0o644
-        file.addfile(member, BytesIO(text.encode()))
-    assert container.put_archive(folder, archive.getvalue())
-
-
-def await_reaped_orphan(container: Container) -> None:
-    """Leave an orphan behind, and return when there is no zombie."""
-    execute(container, "sh", "-c", "(true &)")
-    await_condition(lambda: [process.state for process in processes(container)], lambda states: "Z" not in states)
-
-
 def await_serving(container: Container, number: int) -> None:
     """Return when so many workers have said that they serve."""
     await_condition(lambda: container.logs().decode(), lambda said: len(re.findall(r"Serving \(pid", said)) == number)
@@ -116,12 +64,6 @@ def start(containers: Containers, worker_class: str = "sync", **options: Any) ->
     await_serving(container, 2)
     assert f"Using worker: {worker_class}" in container.logs().decode()
     return container
-
-
-def master_of(container: Container) -> int:
-    """The only child of pyinit."""
-    [master] = [process.pid for process in processes(container) if process.parent == 1]
-    return master
 
 
 def state_of(container: Container, pid: int) -> str:
@@ -141,7 +83,7 @@ def test_docker_stop_lets_a_request_finish(containers: Containers, worker_class:
     container = start(containers, worker_class)
     await_reaped_orphan(container)
     answer = begin(port_of(container), 2)
-    container.stop()
+    container.stop(timeout=30)
     assert answer.read() == b"goodbye\n"
     end = ended(container)
     assert end.status == 0, end
@@ -168,9 +110,9 @@ def test_reload_on_hup_loses_no_request(containers: Containers, worker_class: st
     assert slow.read() == b"goodbye\n"
     assert set(answers) <= {"goodbye\n", "see you\n"}
     assert master_of(container) == master
-    assert {process.pid for process in processes(container)} == {1, master, *new}
+    await_condition(lambda: {process.pid for process in processes(container)}, lambda seen: seen == {1, master, *new})
     await_serving(container, 5)
-    container.stop()
+    container.stop(timeout=30)
     assert ended(container).status == 0
 
 
@@ -198,7 +140,7 @@ def test_ttin_stops_gunicorn_in_a_session_unless_it_is_rewritten(containers: Con
     status, line = container.exec_run(["pyinitctl", "health"])
     assert (status, line) == (1, f"unhealthy: gunicorn (pid {master}) is stopped\n".encode())
     container.kill("CONT")
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert end.status == 0, end
     assert "Handling signal: term" in end.errors and "signal: ttin" not in end.errors, end
@@ -234,11 +176,11 @@ def test_new_master_goes_on_when_the_old_one_has_ended(containers: Containers) -
     assert "healthy: " in execute(container, "pyinitctl", "health")
     # It takes over the file when it finds the old master gone; for signals that are not for its workers, too.
     await_output(container, "Master has been promoted.")
-    await_condition(lambda: execute(container, "sh", "-c", "cat /dev/shm/*.pid*"), lambda pid: pid == f"{new}\n")
+    await_condition(lambda: execute(container, "sh", "-c", SHOW_PIDS), lambda pids: pids == f"{new}\n")
     execute(container, "sh", "-c", 'kill -HUP "$(cat /dev/shm/gunicorn.pid)"')
     await_serving(container, 6)
     answer = begin(port_of(container), 2)
-    container.stop()
+    container.stop(timeout=30)
     assert answer.read() == b"goodbye\n"
     end = ended(container)
     assert end.status == 0, end
@@ -265,13 +207,7 @@ def test_container_may_be_locked_up(containers: Containers) -> None:
     )
     assert begin(port_of(container)).read() == b"goodbye\n"
     await_condition(lambda: health(container), lambda health: health == "healthy")
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert end.status == 0, end
     assert re.findall(r"pyinit: |WARNING|ERROR|Error", end.errors) == [], end
-
-
-def health(container: Container) -> str:
-    """What the engine's health check has come to."""
-    container.reload()
-    return str(container.attrs["State"]["Health"]["Status"])

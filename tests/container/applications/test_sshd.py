@@ -34,19 +34,11 @@ print("saved", flush=True)
 """
 
 
-@pytest.fixture
-def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
-    """Makes containers of the recipe's image."""
-    containers = Containers(engine, recipe("sshd"))
-    yield containers
-    containers.remove()
-
-
 @pytest.fixture(scope="module")
 def with_guest(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Image]:
     """The recipe's image with a second user, whom anyone may become, and a setuid program that does what sudo does."""
     become = "RUN useradd guest && passwd -d guest && chmod u+s /usr/bin/setpriv\n"
-    with built(engine, f"FROM {recipe('sshd').tags[0]}\n{become}") as image:
+    with built(engine, f"FROM {recipe('sshd').id}\n{become}") as image:
         yield image
 
 
@@ -61,14 +53,14 @@ def start(containers: Containers) -> Container:
 def test_process_that_a_login_left_behind_saves_its_work(containers: Containers) -> None:
     """It is another user's, and no child of sshd any more: `docker stop` asks it to go and waits for it."""
     container = start(containers)
-    execute(container, *SSH, f"python3 -c '{TELLER}' 1 >work 2>&1 </dev/null &")
+    execute(container, *SSH, f": >work; python3 -c '{TELLER}' 1 >work 2>&1 </dev/null &")
     await_condition(lambda: read_file(container, "/home/app/work"), lambda text: text == "ready as 1000\n")
     # Of the login itself nothing is left, and no zombie: only sshd, and that process.
     await_condition(
         lambda: [(process.parent, process.state) for process in processes(container)[1:]],
         lambda seen: seen == [(1, "S")] * 2,
     )
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert end.status == 0, end
     assert "pyinit" not in end.errors
@@ -99,7 +91,7 @@ def test_su_keeps_signals_from_the_workload_and_kills_it_after_two_seconds(conta
     await_output(container, "ready as 1000\n")
     container.kill("HUP")
     container.kill("USR1")
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert (end.status, end.output) == (143, "ready as 1000\nSIGTERM\n"), end
 
@@ -111,7 +103,7 @@ def test_workload_of_another_user_gets_its_signals_with_the_option_for_it(contai
     for name in ("HUP", "USR1"):
         container.kill(name)
         await_output(container, f"SIG{name}\n")
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert (end.status, end.errors) == (0, "")
     assert end.output == "ready as 1000\nSIGHUP\nSIGUSR1\nSIGTERM\nsaved\n"
@@ -129,7 +121,7 @@ def test_process_that_a_non_root_pyinit_may_not_signal_is_named(containers: Cont
         lambda: [(process.parent, process.command) for process in processes(container)[1:]],
         lambda seen: sorted(seen) == [(1, "sleep 100"), (1, "sleep 200")],
     )
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert end.status == 143, end
     for name in ("SIGTERM", "SIGKILL"):
@@ -150,7 +142,7 @@ def test_workload_that_a_non_root_pyinit_may_not_signal_does_not_outlive_its_tim
     await_output(container, "ready\n")
     container.kill("HUP")
     await_output(container, "pyinit: cannot forward SIGHUP: Operation not permitted\n")
-    container.stop()  # after ten seconds the engine would kill PID 1, which then says nothing
+    container.stop(timeout=30)  # after that the engine would kill PID 1, which then says nothing
     end = ended(container)
     assert end.status == 128 + signal.SIGKILL, end
     lines = (

@@ -1,24 +1,12 @@
 """supervisord as the workload: it ends its programs in their order, and who is none of its own has pyinit."""
 
 import re
-from collections.abc import Iterator
 
-import docker
-import pytest
 from docker.models.containers import Container
 
 from ..support import Containers, Process, await_condition, ended, execute, processes, read_file
-from .conftest import Recipe
 
 JOURNAL = "/home/app/journal"
-
-
-@pytest.fixture
-def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
-    """Makes containers of the recipe's image."""
-    containers = Containers(engine, recipe("supervisor"))
-    yield containers
-    containers.remove()
 
 
 def start(containers: Containers) -> Container:
@@ -55,7 +43,7 @@ def test_docker_stop_ends_the_programs_in_their_order_and_their_orphans_last(con
     """Each saves its work: supervisord asks one program after the other, pyinit the daemon that one has left behind."""
     container = start(containers)
     assert children(container, 1) == ["/etc/supervisord.conf", "helper"]
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert (end.status, end.errors) == (0, "")
     assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\nhelper: saved\n"

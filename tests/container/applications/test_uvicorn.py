@@ -1,15 +1,12 @@
 """uvicorn, as one process and with workers: graceful stop and its status, reload, lost workers."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import docker
 import pytest
 from docker.models.containers import Container
 
 from ..support import EXAMPLES, Containers, await_condition, ended, execute, processes
-from .conftest import Recipe
-from .test_gunicorn import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, write_file
+from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "uvicorn"
 
@@ -17,14 +14,6 @@ ONE = {"WEB_CONCURRENCY": "1"}
 # The parent process takes a worker that is slow to start on a busy machine for a dead one.
 TWO = {"WEB_CONCURRENCY": "2", "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "20"}
 AS_IT_IS = {"PYINIT_REMAP_EXIT": ""}
-
-
-@pytest.fixture
-def containers(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Containers]:
-    """Makes containers of the recipe's image."""
-    containers = Containers(engine, recipe("uvicorn"))
-    yield containers
-    containers.remove()
 
 
 def await_serving(container: Container, number: int) -> None:
@@ -63,7 +52,7 @@ def test_docker_stop_lets_a_request_finish(
     container = start(containers, environment, stop_signal=stop_signal)
     await_reaped_orphan(container)
     answer = begin(port_of(container), 2)
-    container.stop()
+    container.stop(timeout=30)
     assert answer.read() == b"goodbye\n"
     end = ended(container)
     assert end.status == status, end
@@ -82,7 +71,7 @@ def test_reload_on_hup_lets_a_request_finish(containers: Containers) -> None:
     assert slow.read() == b"goodbye\n"
     assert begin(port_of(container)).read() == b"see you\n"
     assert {process.pid for process in processes(container)} == before - old | new
-    container.stop()
+    container.stop(timeout=30)
     assert ended(container).status == 0
 
 
@@ -128,7 +117,7 @@ def test_container_may_be_locked_up(containers: Containers, environment: dict[st
     )
     assert begin(port_of(container)).read() == b"goodbye\n"
     await_condition(lambda: health(container), lambda health: health == "healthy")
-    container.stop()
+    container.stop(timeout=30)
     end = ended(container)
     assert end.status == 0, end
     assert [word for word in ("pyinit: ", "WARNING", "ERROR", "Error") if word in end.errors] == [], end
