@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         termination_log: str | os.PathLike[str]
 
 
+_REPEATABLE = ("rewrite", "remap-exit")
+
+
 def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
     """Turn the calling process into the init of the workload `argv`, PROGRAM and its arguments. Never returns.
 
@@ -128,7 +131,7 @@ def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") ->
             raise TypeError(f"pyinit.{function}: there is no option {keyword!r}")
         if value is None or value is False:
             continue
-        values = value if isinstance(value, list | tuple) else [value]
+        values = value if isinstance(value, list | tuple) and row.long in _REPEATABLE else [value]
         if row.metavar and all(isinstance(one, str | bytes | int | float | os.PathLike) for one in values):
             flags += [f"--{row.long}={_text(one)}" for one in values]
         elif value is True or (keyword == "verbose" and isinstance(value, int) and value >= 0):
@@ -161,10 +164,11 @@ def _refuse_company(function: str) -> None:
     while (count := _count_threads() - 1) and monotonic() < until:
         sleep(0.001)  # one that has been joined may take a moment to be gone
     if count:
-        names = [one.name for one in sys.modules["threading"].enumerate()] if "threading" in sys.modules else []
+        threading = sys.modules.get("threading")
+        known = [one.name for one in threading.enumerate() if one.ident != threading.get_ident()] if threading else []
         others = f"{count} other thread{'s are' if count > 1 else ' is'} running"
-        known = f" (Python knows {', '.join(names)})" if names else ""
-        raise RuntimeError(f"pyinit.{function}: {others}{known}; call it before anything starts a thread")
+        names = f" (Python knows {', '.join(known)})" if known else ""
+        raise RuntimeError(f"pyinit.{function}: {others}{names}; call it before anything starts a thread")
 
 
 def _count_threads() -> int:

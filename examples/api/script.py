@@ -2,7 +2,7 @@
 
 import pyinit
 
-pyinit.relaunch_if_pid1(drain_timeout=10)
+pyinit.relaunch_if_pid1(stop_timeout=5, drain_timeout=2)
 
 import signal  # noqa: E402 - what the application needs comes behind it
 import sys  # noqa: E402

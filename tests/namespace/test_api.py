@@ -333,12 +333,12 @@ TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure
         (
             THREAD,
             "run(['true'])",
-            "RuntimeError: pyinit.run: 1 other thread is running (Python knows MainThread, poller)",
+            "RuntimeError: pyinit.run: 1 other thread is running (Python knows poller)",
         ),
         (
             THREAD,
             "relaunch_if_pid1()",
-            "RuntimeError: pyinit.relaunch_if_pid1: 1 other thread is running (Python knows MainThread, poller)",
+            "RuntimeError: pyinit.relaunch_if_pid1: 1 other thread is running (Python knows poller)",
         ),
         (NATIVE, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: 1 other thread is running"),
         (LOOP, "run(['true'])", "RuntimeError: pyinit.run: an event loop is running; call it before that is started"),
@@ -351,6 +351,7 @@ TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure
         ("", "run(['a\\0b'])", "ValueError: pyinit.run: a null character in argv"),
         ("", "run(['a'], help=True)", "TypeError: pyinit.run: there is no option 'help'"),
         ("", "relaunch_if_pid1(drain=3)", "TypeError: pyinit.relaunch_if_pid1: there is no option 'drain'"),
+        ("", "relaunch_if_pid1(drain_timeout=[1, 2])", "relaunch_if_pid1: drain_timeout cannot be [1, 2]"),
         ("", "relaunch_if_pid1(session=2)", "TypeError: pyinit.relaunch_if_pid1: session cannot be 2"),
         ("", "relaunch_if_pid1(pause=True)", "ValueError: pyinit.relaunch_if_pid1: with --pause there is no program"),
         ("", "relaunch_if_pid1(drain_timeout=-1)", "option --drain-timeout: '-1' is no number of seconds"),
