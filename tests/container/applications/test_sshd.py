@@ -12,11 +12,11 @@ from docker.models.images import Image
 from ..support import Containers, await_condition, await_output, built, ended, execute, processes, read_file
 from .conftest import Recipe
 
-SSH = ("ssh", "-i", "/root/key", "-o", "StrictHostKeyChecking=accept-new", "app@127.0.0.1")
+SSH = ("ssh", "-i", "/tmp/key", "-o", "StrictHostKeyChecking=accept-new", "app@127.0.0.1")
 
 ENROL = (
-    "ssh-keygen -q -t ed25519 -N '' -f /root/key"
-    " && install -D --owner=app --mode=600 /root/key.pub /home/app/.ssh/authorized_keys"
+    "ssh-keygen -q -t ed25519 -N '' -f /tmp/key"
+    " && install -D --owner=app --mode=600 /tmp/key.pub /home/app/.ssh/authorized_keys"
 )
 
 # Tells the signals that it gets; saves its work for so many seconds after TERM.
