@@ -4,7 +4,8 @@ From inside of Python: `run` turns the calling process into the init, `relaunch_
 PID 1 itself.
 """
 
-__version__ = "0.1.0"
+from .version import __version__
+
 __all__ = ["__version__", "relaunch_if_pid1", "run"]
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Load the functions when they are asked for: PID 1 imports this package and has no use for them."""
+        """Load the functions when they are asked for: pyinitctl imports this package and has no use for them."""
         if name not in __all__:
             raise AttributeError(f"module 'pyinit' has no attribute '{name}'")
         from . import api

@@ -2,9 +2,12 @@
 
 import posix
 
+from .options import rows
+from .version import __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .options import Manner, Options
+    from .settings import Manner, Options
 
 LICENSE = """\
 MIT License
@@ -38,7 +41,8 @@ def show(chosen: "Options") -> None:
         OSError: it cannot be written.
     """
     manner = chosen.manner
-    text = {"help": _help(manner), "version": f"{manner.version}\n"}.get(chosen.show or "", LICENSE).encode()
+    version = manner.version or f"pyinit version {__version__}"
+    text = {"help": _help(manner), "version": f"{version}\n"}.get(chosen.show or "", LICENSE).encode()
     try:
         while text:
             text = text[posix.write(1, text) :]
@@ -56,7 +60,7 @@ def _help(manner: "Manner") -> str:
         "and exit with its status.",
         "",
     ]
-    for option in manner.table:
+    for option in rows(manner):
         value = f"={option.metavar}" if option.metavar else ""
         names = f"-{option.short}, --{option.long}{value}" if option.short else f"    --{option.long}{value}"
         lines += [f"  {names}", f"          {option.text}"]

@@ -4,7 +4,7 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .options import Options
+    from .settings import Options
 
 
 class Adopted:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Literal, NoReturn, TypedDict, Unpack
 
-    from .options import Options
+    from .settings import Options
 
     Word = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -121,7 +121,7 @@ def _own_name() -> str:
 
 def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") -> "tuple[list[str], Options]":
     """The keywords as options of a command line, and what they mean there."""
-    from . import options
+    from . import options, settings
 
     known = {row.long.replace("-", "_"): row for row in options.TABLE if row.long not in ("help", "license", "version")}
     flags: list[str] = []
@@ -140,7 +140,7 @@ def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") ->
             raise TypeError(f"pyinit.{function}: {keyword} cannot be {value!r}")
     try:
         return flags, options.parse([*flags, "--", *argv], os.environb)
-    except options.UsageError as error:
+    except settings.UsageError as error:
         raise ValueError(f"pyinit.{function}: {error}") from None
 
 

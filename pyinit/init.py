@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from .adopted import Adopted
     from .cgroup import Memory
     from .deadlines import Deadlines
-    from .options import Options
     from .pause import Nothing
+    from .settings import Options
     from .shutdown import Shutdown
     from .status import Page
     from .terminal import Job
@@ -43,35 +43,23 @@ _AFTER_END = 1.0
 class Received:
     """A signal that came in."""
 
-    __slots__ = ("_info", "is_stop", "known_origin", "pid", "time", "uid")
+    __slots__ = ("_info", "known_origin", "pid", "time", "uid")
 
-    def __init__(self, info: "struct_siginfo", is_stop: bool) -> None:
+    def __init__(self, info: "struct_siginfo") -> None:
         self._info = info
         self.known_origin: "str | None" = None
-        """What `origin` said, if it was asked."""
-        self.is_stop = is_stop
+        """What `origin` said, if it was asked; or what the sender says of itself."""
         self.time = time.monotonic()
-        self.pid = info.si_pid if signals.is_sent(info) else None
+        is_sent = signals.is_sent(info)
+        self.pid = info.si_pid if is_sent else None
         """The sender's pid, 0 for one outside the PID namespace, None for the kernel; ``uid`` likewise."""
-        self.uid = info.si_uid if signals.is_sent(info) else None
-        if is_stop:
-            self.origin()  # as long as the sender is there
+        self.uid = info.si_uid if is_sent else None
+        if not signals.is_vouched_for(info):  # so its name is not looked up, and it must not pass for the truth
+            self.known_origin = f"{_origin(self.pid, is_claimed=True)} (as the sender says)"
 
     @property
     def name(self) -> str:
         return signals.name_of(self._info.si_signo)
-
-    def is_for_job(self) -> bool:
-        """Whether it comes from a terminal whose foreground we are, and so is for all of the job.
-
-        From the kernel, that is, or (a stop) from another of our process group that passes it on, as we do.
-        """
-        if self.pid and self._info.si_signo in signals.TERMINAL_STOPS:
-            try:
-                return posix.getpgid(self.pid) == posix.getpgrp()
-            except OSError:  # it has ended
-                return False
-        return self.pid is None
 
     def origin(self) -> str:
         """Where it came from, as the words behind its name. Looked up once: it takes /proc."""
@@ -86,6 +74,8 @@ class Init:
     __slots__ = (
         "_chosen",
         "_deadlines",
+        "_failed",
+        "_has_news",
         "_is_prepared",
         "_job",
         "_log",
@@ -120,6 +110,9 @@ class Init:
         self.shutdown: "Shutdown | None" = None
         self.memory: "Memory | None" = None
         self._page: "Page | None" = None
+        self._failed = ""
+        """What went wrong in the turn before, until it is told."""
+        self._has_news = False
         self._news = 0.0
         """When the first signal came since the counters were published; 0 if none has."""
         self.forwards = 0
@@ -137,23 +130,25 @@ class Init:
         Each turn reaps first, and whatever the signal was: standard signals are taken lowest number first, so a
         flood of SIGUSR1 would keep every SIGCHLD waiting. With nothing to do it sleeps in the kernel.
         """
-        failures = 0
+        failures, has_begun = 0, False
         while True:
             try:
                 if self._turn():
                     break
-                failures = 0
+                failures, has_begun = 0, True
             except MemoryError:
                 continue  # others will be killed for want of memory; the init is the last that may go
             except ChildProcessError:
                 raise
             except Exception as error:  # nobody knows what, but it is no reason to take the container down
                 failures += 1
+                self._failed = repr(error) if has_begun else ""
                 if failures == PATIENCE:
                     if self.reaper.wait_status is not None:
                         break
+                    if isinstance(error, OSError):
+                        raise OSError(error.errno, f"cannot wait for children or signals: {error.strerror}") from None
                     raise
-                self._log.error("failed", f"carrying on after {error!r}")
         if self.reaper.wait_status is not None:
             return reaper.exit_status(self.reaper.wait_status)
         # It hangs in the kernel. SIGKILL will end it, ours or the one that comes when PID 1 has gone; if we may not
@@ -207,6 +202,8 @@ class Init:
 
     def _wait(self, seconds: "float | None") -> "struct_siginfo | None":
         """Wait for a signal, `seconds` at most; let others see the counters when they have been old for a moment."""
+        if self._has_news:
+            self._news, self._has_news = time.monotonic(), False
         if self._page:
             rest = self._news + _SOON - time.monotonic() if self._news else 0.0
             if rest <= 0:
@@ -214,9 +211,12 @@ class Init:
                 self._news = 0.0
             elif seconds is None or rest < seconds:
                 seconds = rest
+        if self._failed:  # not before: a turn that fails again and again ends in one line, not in many
+            self._log.error("failed", f"carrying on after {self._failed}")
+            self._failed = ""
         info = signals.wait(seconds)
         if info and not self._news:
-            self._news = time.monotonic()
+            self._has_news = True  # since when is found out later: first of all it has to get to the workload
         return info
 
     def _advance(self, more: bool) -> bool:
@@ -324,12 +324,13 @@ class Init:
             self._prepare()
         if is_stop and self.shutdown:
             self.shutdown.stop()
-        received = Received(info, is_stop)
-        if self._log.level >= INFO:
+        received = None
+        if is_stop or self._log.level >= INFO:
+            received = Received(info)
             received.origin()  # before it is forwarded: it may end the sender, too
         if info.si_signo == signals.CONT and self._job and self._job.is_stopped:
             self._job.resume()
-        is_for_job = received.is_for_job()
+        is_for_job = _is_for_job(info)
         stops_rest = is_for_job and self.reaper.wait_status is not None and number in signals.STOPS
         if stops_rest and not _can_be_continued():
             number = 0
@@ -340,6 +341,8 @@ class Init:
             name = signals.name_of(number)
             self._log.warning("undeliverable", f"cannot forward {name}: {error.strerror}", signal=name)
             return
+        if received is None:  # not sooner: every microsecond before the workload has it counts
+            received = Received(info)
         if number:
             self.forwards += 1
             self.forwarded[info.si_signo] = self.forwarded.get(info.si_signo, (0, None))[0] + 1, received
@@ -347,7 +350,8 @@ class Init:
                 self.received[number] = received
                 if is_stop and self.first_stop is None:
                     self.first_stop = received
-        self._tell(received, info.si_signo, number, is_for_job)
+        if self._log.level >= INFO:
+            self._tell(received, info.si_signo, number, is_for_job)
         if stops_rest and number:
             signals.stop(signals.TSTP, is_for_group=False)
 
@@ -374,8 +378,6 @@ class Init:
                 posix.kill(self.workload.pid, number)
 
     def _tell(self, received: Received, number: int, delivered: int, is_for_job: bool) -> None:
-        if self._log.level < INFO:
-            return
         to = self._receivers(is_for_job)
         if delivered == 0:
             outcome = "dropped"
@@ -394,17 +396,32 @@ class Init:
         )
 
 
+def _is_for_job(info: "struct_siginfo") -> bool:
+    """Whether it comes from a terminal whose foreground we are, and so is for all of the job.
+
+    From the kernel, that is, or (a stop) from another of our process group that passes it on, as we do.
+    """
+    if not signals.is_sent(info):
+        return True
+    if info.si_signo not in signals.TERMINAL_STOPS or not info.si_pid:
+        return False
+    try:
+        return posix.getpgid(info.si_pid) == posix.getpgrp()
+    except OSError:  # it has ended
+        return False
+
+
 def _can_be_continued() -> bool:
     from . import terminal
 
     return terminal.can_be_continued()
 
 
-def _origin(sender: "int | None") -> str:
-    """The sender of a signal, as people know it."""
+def _origin(sender: "int | None", is_claimed: bool = False) -> str:
+    """The sender of a signal, as people know it; its name is told unless it only claims to be that one."""
     if sender is None:
         return "from the kernel"
     if sender == 0:
         return "from outside the container"
-    name = reaper.name_of(sender)
+    name = None if is_claimed else reaper.name_of(sender)
     return f"from pid {sender} ({name})" if name else f"from pid {sender}"

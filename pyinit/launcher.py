@@ -8,11 +8,13 @@ import sys
 FOLDER = __file__.rpartition("/")[0].rpartition("/")[0]
 
 try:
-    sys.path.insert(0, FOLDER)
-    from pyinit import signals
+    # The package without its own code, which is for programs (`api`), and without a search for it: what else lies in
+    # that folder is not ours.
+    package = sys.modules["pyinit"] = type(sys)("pyinit")
+    package.__path__ = [f"{FOLDER}/pyinit"]
+    from pyinit.signals import block
 
-    mask = signals.block()  # from here on a signal waits for the workload
-    sys.path.pop(0)  # what else lies in that folder is not ours
+    mask = block()  # from here on a signal waits for the workload
     from pyinit.main import main
 except KeyboardInterrupt:  # Ctrl-C before that: there is no workload to hand it to
     sys.exit(130)

@@ -5,8 +5,9 @@ What the workload does not need is imported while it starts; what few runs need,
 
 import errno
 import posix
+import sys
 
-from . import options, signals, workload
+from . import settings, signals, workload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]")
     options, in which the program whose place we have taken may have left us more (`__main__.start_over`). The end is
     ``_exit``: there is nothing that an interpreter's tidy end could add, and it would cost a millisecond.
     """
-    chosen = options.Options()
+    chosen = settings.Options()
     try:
         name = words[0].rpartition("/")[2]
         if name not in _OWN_NAMES:
             from . import peers
 
-            chosen.manner = peers.MANNERS.get(name, options.OWN)
-        chosen = options.parse(words[1:], posix.environ, chosen.manner)
+            chosen.manner = peers.MANNERS.get(name, settings.OWN)
+        chosen = settings.without_options(words[1:], posix.environ, chosen.manner) or parse(words[1:], chosen.manner)
         if "mask" in left:
             mask = {int(number) for number in str(left["mask"]).split(",") if number}
         if chosen.show:
@@ -48,7 +49,21 @@ def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]")
     posix._exit(status)
 
 
-def show(chosen: options.Options, mask: "set[int]") -> int:
+def parse(words: "list[str]", manner: settings.Manner) -> settings.Options:
+    """Read the command line and the environment.
+
+    Raises:
+        UsageError: something of them is malformed, or there is no PROGRAM.
+    """
+    from . import options
+
+    chosen = options.parse(words, posix.environ, manner)
+    if not chosen.show:
+        options.forget_table()
+    return chosen
+
+
+def show(chosen: settings.Options, mask: "set[int]") -> int:
     """Print the help, the version or the license, as was chosen."""
     from . import about
 
@@ -58,7 +73,7 @@ def show(chosen: options.Options, mask: "set[int]") -> int:
     return 0
 
 
-def run(chosen: options.Options, mask: "set[int]", described: str) -> int:
+def run(chosen: settings.Options, mask: "set[int]", described: str) -> int:
     """Start the workload, unless one is described that we have, and stay with it; return its exit status, remapped as
     asked for."""
     ignore_children = signals.use_defaults()
@@ -70,7 +85,7 @@ def run(chosen: options.Options, mask: "set[int]", described: str) -> int:
         child = adopted.Adopted(described, chosen)
     else:
         child = workload.Workload(chosen, mask, ignore_children)
-    options.forget_table()
+    forget_encodings()
 
     from .init import Init
 
@@ -82,7 +97,14 @@ def run(chosen: options.Options, mask: "set[int]", described: str) -> int:
     return finish(Init(child, chosen, log), chosen, log)
 
 
-def pause(chosen: options.Options) -> int:
+def forget_encodings() -> None:
+    """Give back the memory of the 300 names that encodings have: pyinit needs none, and the loop is loaded into their
+    place."""
+    if known := sys.modules.get("encodings.aliases"):
+        known.aliases.clear()
+
+
+def pause(chosen: settings.Options) -> int:
     """Reap until we are asked to stop; return the exit status."""
     signals.use_defaults()
     warnings = prepare_orphans(chosen)
@@ -94,7 +116,7 @@ def pause(chosen: options.Options) -> int:
     return finish(Pause(chosen, log), chosen, log)
 
 
-def open_log(chosen: options.Options, warnings: "list[tuple[str, str]]") -> "Log":
+def open_log(chosen: settings.Options, warnings: "list[tuple[str, str]]") -> "Log":
     """Where the lines go, these warnings first."""
     from .log import Log
 
@@ -104,7 +126,7 @@ def open_log(chosen: options.Options, warnings: "list[tuple[str, str]]") -> "Log
     return log
 
 
-def finish(init: "Init", chosen: options.Options, log: "Log") -> int:
+def finish(init: "Init", chosen: settings.Options, log: "Log") -> int:
     """Wait for the end and tell of it; return the exit status, remapped as asked for."""
     status = init.wait()
     exit_status = chosen.exit_remap.get(status, status)
@@ -113,7 +135,7 @@ def finish(init: "Init", chosen: options.Options, log: "Log") -> int:
     return exit_status
 
 
-def tell_end(init: "Init", status: int, exit_status: int, chosen: options.Options, log: "Log") -> None:
+def tell_end(init: "Init", status: int, exit_status: int, chosen: settings.Options, log: "Log") -> None:
     """Say why the container ends, to those who want to know."""
     from .log import INFO
 
@@ -128,12 +150,12 @@ def tell_end(init: "Init", status: int, exit_status: int, chosen: options.Option
         line = report.compose(init, status, exit_status, log)
         log.write(line)
         if wanted and chosen.termination_log:
-            report.write_termination_log(chosen.termination_log, line, log)
+            report.write_termination_log(chosen.termination_log, line, chosen.user, log)
     except Exception as error:  # no descriptor to load it with, no memory
         log.error("failed", f"cannot tell how it ended: {error!r}")
 
 
-def prepare_orphans(chosen: options.Options) -> "list[tuple[str, str]]":
+def prepare_orphans(chosen: settings.Options) -> "list[tuple[str, str]]":
     """See to it that orphans come to us, and that we hear of our parent's death if that was asked for.
 
     Before the workload exists, since it could leave orphans at once. What cannot be had is a warning: everything
@@ -157,14 +179,14 @@ def prepare_orphans(chosen: options.Options) -> "list[tuple[str, str]]":
     return warnings
 
 
-def give_up(error: Exception, chosen: options.Options) -> int:
+def give_up(error: Exception, chosen: settings.Options) -> int:
     """Say in one line why pyinit cannot go on; return the exit status."""
     from .log import ERROR
 
     manner = chosen.manner
     status = manner.failed
     fields: "dict[str, Field]" = {}
-    if isinstance(error, options.UsageError):
+    if isinstance(error, settings.UsageError):
         event, message = "usage", f"{error} ({manner.name} --help tells the usage)"
     elif isinstance(error, workload.CannotExecute):
         event, message = "exec", str(error)
@@ -184,5 +206,5 @@ def give_up(error: Exception, chosen: options.Options) -> int:
     if path and chosen.exit_report != "never":
         from . import report
 
-        report.write_termination_log(path, line, log)
+        report.write_termination_log(path, line, chosen.user, log)
     return status

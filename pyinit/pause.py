@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from signal import struct_siginfo
 
     from .log import Log
-    from .options import Options
+    from .settings import Options
 
 _ENDS = (signals.TERM, signals.INT)
 """What a pause ends at. All other signals mean nothing to it."""
@@ -68,7 +68,7 @@ class Pause(Init):
             return
         self._is_ending = True
         self.reaper.ended = time.monotonic()
-        self.first_stop = received = Received(info, is_stop=True)
+        self.first_stop = received = Received(info)
         name = received.name
         self._log.info(
             "signal",

@@ -5,8 +5,9 @@ tini 0.19, dumb-init 1.2.5 and catatonit 0.1.7, as Debian has them. None of them
 workload has ended. Options and variables that only pyinit has are there by each name, but no variables of the others.
 """
 
-from . import __version__
-from .options import TABLE, Manner, Option, boolean, constant, if_true, set_verbosity
+from .options import TABLE, Option, boolean, constant, if_true, set_verbosity
+from .settings import Manner
+from .version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -62,9 +62,10 @@ class Reaper:
             ChildProcessError: there is no child at all: the workload has gone, and its status went elsewhere.
         """
         self.is_childless = False
+        look, take = posix.waitid, posix.waitpid  # a name is found faster here, and many orphans may have come at once
         try:
             for _ in range(BATCH):
-                found = posix.waitid(posix.P_ALL, 0, _ENDED_OR_STOPPED | posix.WNOWAIT)
+                found = look(posix.P_ALL, 0, _ENDED_OR_STOPPED | posix.WNOWAIT)
                 if found is None:
                     return False
                 pid = found.si_pid
@@ -72,8 +73,11 @@ class Reaper:
                     self._pass_over(pid, found.si_code, found.si_status)
                 elif pid == self._workload and self.wait_status is None:
                     self._take_workload(self.accounts or found.si_code != posix.CLD_EXITED)
+                elif self._tells:
+                    self._tell_of_orphan(pid)
                 else:
-                    self._take_orphan(pid)
+                    take(pid, posix.WNOHANG)
+                    self.orphans += 1
         except ChildProcessError:
             if self.wait_status is None:
                 raise
@@ -81,14 +85,12 @@ class Reaper:
             return False
         return True
 
-    def _take_orphan(self, pid: int) -> None:
-        name = None
-        if self._warn:
-            name = name_of(pid)
+    def _tell_of_orphan(self, pid: int) -> None:
+        """Take an orphan, and tell of it: its name goes with it."""
+        name = name_of(pid) if self._warn else None
         _, status = posix.waitpid(pid, posix.WNOHANG)
         self.orphans += 1
-        if self._tells:
-            self._tell(pid, name, status)
+        self._tell(pid, name, status)
 
     def _take_workload(self, account: bool) -> None:
         self.ended = time.monotonic()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .init import Init
     from .log import Field
     from .shutdown import Shutdown
+    from .user import User
 
 
 def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
@@ -84,11 +85,17 @@ def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:
     return log.line(ERROR if init.is_abnormal() else INFO, "ended", "; ".join(facts), fields)
 
 
-def write_termination_log(path: str, line: bytes, log: Log) -> None:
-    """Write the line to the end of the file; a warning if that cannot be done."""
+def write_termination_log(path: str, line: bytes, user: "User | None", log: Log) -> None:
+    """Write the line to the end of the file, as `user` if there is one; a warning if that cannot be done.
+
+    What that user has put there (a link to a file of ours) must not lead us where it could not go itself. There is no
+    way back: nothing that needs our own rights may follow.
+    """
     # O_NONBLOCK is for a FIFO that nobody reads: it would keep us here.
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
     try:
+        if user:
+            user.act()
         fd = posix.open(path, flags, 0o644)
         try:
             while line:

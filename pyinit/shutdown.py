@@ -17,8 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .deadlines import Deadlines
     from .log import Log
-    from .options import Options
     from .procfs import Process
+    from .settings import Options
 
 RUNNING, STAYING, DRAINING, KILLING, OVER = "running", "staying", "draining", "killing", "over"
 

@@ -56,8 +56,15 @@ STOPS = (STOP, *TERMINAL_STOPS)
 
 
 def block() -> "set[int]":
-    """Block every signal but the faults; return the mask as it was."""
-    return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, _BLOCKED))
+    """Block every signal but the faults; return the mask as it was.
+
+    Raises:
+        OSError: a sandbox does not let us.
+    """
+    try:
+        return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, _BLOCKED))
+    except OSError as error:
+        raise OSError(error.errno, f"cannot block signals: {error.strerror}") from None
 
 
 def blocked() -> "set[int]":
@@ -79,12 +86,18 @@ def use_defaults() -> bool:
     CPython ignores SIGPIPE and SIGXFSZ and catches SIGINT before our first line runs, and keeps no record of
     what the first two were: they go back to the default, which is what a container engine gives PID 1. A
     SIGINT that came ignored is left so, as are all others.
+
+    Raises:
+        OSError: a sandbox does not let us.
     """
-    for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(number, _signal.SIG_DFL)
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    return hear_of_children()
+    try:
+        for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
+            _signal.signal(number, _signal.SIG_DFL)
+        if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        return hear_of_children()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot set what signals do: {error.strerror}") from None
 
 
 def hear_of_children() -> bool:
@@ -203,6 +216,14 @@ def is_sent(info: "_signal.struct_siginfo") -> bool:
     return info.si_code <= 0
 
 
+def is_vouched_for(info: "_signal.struct_siginfo") -> bool:
+    """Whether the kernel itself says who the sender is: with kill(2) and tgkill(2), and of what it sends of its own.
+
+    With sigqueue(3) the sender says so, and may say anything; with F_SETSIG (fcntl(2)) a process has had it sent.
+    """
+    return info.si_code in (0, -6, _SI_KERNEL)
+
+
 def name_of(number: int) -> str:
     """``SIGTERM`` for 15, ``SIGRTMIN+3`` for 37, ``32`` for a number without a name."""
     for name, value in _names().items():
@@ -220,7 +241,8 @@ def number_of(text: str) -> int:
     if text.isascii() and text.isdigit():
         number = int(text) if len(text) < 4 else 0
     else:
-        number = _names().get("SIG" + text.upper().removeprefix("SIG"), 0)
+        # (There are other letters whose capitals are in a name: a dotless i.)
+        number = _names().get("SIG" + text.upper().removeprefix("SIG"), 0) if text.isascii() else 0
     if number not in ALL:
         raise ValueError(f"there is no signal '{text}'")
     return number

@@ -18,8 +18,8 @@ of PID 1, which such a process could also trace. So a reader believes nothing, a
 import errno
 import posix
 
-from . import __version__
 from .log import quoted
+from .version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

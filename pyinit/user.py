@@ -38,17 +38,30 @@ class User:
         Raises:
             OSError: we may not (EPERM): that takes CAP_SETUID and CAP_SETGID, or being that user already.
         """
-        try:
-            posix.setgroups(self._groups)
-        except PermissionError:
-            if {*posix.getgroups(), self._gid} != set(self._groups):
-                raise
+        self._join_groups()
         posix.setresgid(self._gid, self._gid, self._gid)
         posix.setresuid(self._uid, self._uid, self._uid)
         if self._libc:
             self._libc.clear_ambient_capabilities()
         for variable, value in self.variables.items():
             posix.putenv(variable, value)
+
+    def act(self) -> None:
+        """Have no other rights than this user where files are concerned (credentials(7), capabilities(7)).
+
+        Raises:
+            OSError: as `assume`.
+        """
+        self._join_groups()
+        posix.setegid(self._gid)
+        posix.seteuid(self._uid)
+
+    def _join_groups(self) -> None:
+        try:
+            posix.setgroups(self._groups)
+        except PermissionError:
+            if {*posix.getgroups(), self._gid} != set(self._groups):
+                raise
 
 
 def find(text: str) -> User:

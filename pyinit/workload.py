@@ -8,7 +8,7 @@ from . import environment, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .options import Options
+    from .settings import Options
 
 _DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks without ``PATH``."""
@@ -17,7 +17,7 @@ _LOOK_ON = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODE
 """The errors after which execvp(3) tries the next folder."""
 
 
-_EXECUTE, _BECOME_USER = range(2)
+_LEAD, _BECOME_USER, _EXECUTE = range(3)
 """What the child was about when it failed."""
 
 
@@ -77,13 +77,13 @@ class Workload:
         except OSError as error:
             raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
         if self.pid == 0:
-            step = _EXECUTE
+            step = _LEAD
             try:
                 lead(self.takes_terminal, self.leads_session)
                 if user:
                     step = _BECOME_USER
                     user.assume()
-                    step = _EXECUTE
+                step = _EXECUTE
                 if passes_sockets:
                     environment.name_listener()
                 if ignore_children:
@@ -114,6 +114,7 @@ class Workload:
         Raises:
             CannotExecute: it could not be executed.
             CannotBecomeUser: not as the user that was asked for.
+            OSError: it could not have a session of its own.
         """
         report = posix.read(self._receiver, 2)
         posix.close(self._receiver)
@@ -125,6 +126,8 @@ class Workload:
 
             terminal.take_back(self.pid, is_over=True)
         failure, step = report
+        if step == _LEAD:
+            raise OSError(failure, f"cannot start a session: {posix.strerror(failure)}")
         if step == _BECOME_USER and self._user:
             raise CannotBecomeUser(f"cannot run as user '{self._user.text}': {posix.strerror(failure)}")
         raise CannotExecute(self._argv[0], failure)

@@ -1,5 +1,8 @@
 """Containers that are as locked up as one would deploy them."""
 
+import errno
+import json
+import os
 from typing import Any
 
 import pytest
@@ -60,6 +63,26 @@ def test_refused_fork_ends_in_125_with_one_line(containers: Containers) -> None:
     end = containers.run("-c", fill, entrypoint=["sh"], pids_limit=10)
     assert end.status == 125, end
     assert end.errors.startswith("pyinit: ") and end.errors.count("\n") == 1, end.errors
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("waitid", "cannot wait for children or signals"),
+        ("rt_sigtimedwait", "cannot wait for children or signals"),
+        ("setsid", "cannot start a session"),
+    ],
+)
+def test_a_system_call_that_it_cannot_do_without_ends_it_with_one_line(
+    containers: Containers, call: str, reason: str
+) -> None:
+    """A sandbox refuses it from the start; `make soak` has them all."""
+    refusal = {"names": [call], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS}
+    profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refusal]})
+    options = {"entrypoint": ["pyinit", "--session", "--"], "security_opt": ["no-new-privileges", f"seccomp={profile}"]}
+    end = containers.run("sleep", "100", **options)
+    told = f"pyinit: cannot go on: {reason}: {os.strerror(errno.ENOSYS)}\n"
+    assert (end.status, end.errors) == (125, told)
 
 
 def test_proc_is_not_needed(containers: Containers) -> None:

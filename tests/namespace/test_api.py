@@ -184,7 +184,7 @@ def test_elsewhere_an_application_just_goes_on() -> None:
         print(sorted(set(sys.modules) - before))
     """
     shown = subprocess.check_output([INTERPRETER, "-c", program], cwd=ROOT, text=True)
-    assert shown == "['pyinit', 'pyinit.api']\n"
+    assert shown == "['pyinit', 'pyinit.api', 'pyinit.version']\n"
 
 
 def test_signals_are_as_they_were_in_the_application(program: StartProgram) -> None:

@@ -266,7 +266,10 @@ def test_a_launcher_without_its_folder_says_so_in_one_line(launcher: str, tmp_pa
     alone.chmod(0o755)
     words = ["bash", "-c", '"$0" -- true 2>&-', str(alone)] if close else [str(alone), "--", "true"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
-    assert (done.returncode, done.stderr) == (125, "" if close else "pyinit: cannot start: No module named 'pyinit'\n")
+    assert (done.returncode, done.stderr) == (
+        125,
+        "" if close else "pyinit: cannot start: No module named 'pyinit.signals'\n",
+    )
 
 
 def test_compiled_files_are_used_as_they_are(launcher: str) -> None:

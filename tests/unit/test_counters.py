@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 import pyinit
-from pyinit import options, pause, status
+from pyinit import pause, settings, status
 from pyinit.ctl import counters
 from pyinit.ctl import status as command
 from pyinit.ctl.counters import Counters
@@ -83,7 +83,7 @@ def look() -> Counters:
 
 def received(number: int, code: int = 0, pid: int = 0, uid: int = 0) -> Received:
     """A signal, as the kernel tells of it."""
-    return Received(signal.struct_siginfo((number, code, 0, pid, uid, 0, 0)), is_stop=False)
+    return Received(signal.struct_siginfo((number, code, 0, pid, uid, 0, 0)))
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def published_init(name: str = "app") -> Iterator[tuple[Init, Log, status.Page]]
     nothing = pause.Nothing()
     nothing.name = name
     nothing.pid = 7
-    init = Init(nothing, options.Options(), log)
+    init = Init(nothing, settings.Options(), log)
     opened = status.Page(init, log)
     try:
         yield init, log, opened
@@ -150,12 +150,12 @@ def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
     """Nobody locks: the numbers of one state are the same, and never of two."""
     program = """if True:
         import signal, sys
-        from pyinit import log, options, pause, status
+        from pyinit import log, pause, settings, status
         from pyinit.init import Init, Received
         lines = log.Log()
-        init = Init(pause.Nothing(), options.Options(), lines)
+        init = Init(pause.Nothing(), settings.Options(), lines)
         page = status.Page(init, lines)
-        infos = [Received(signal.struct_siginfo((number, 0, 0, 0, 0, 0, 0)), False) for number in range(34, 64)]
+        infos = [Received(signal.struct_siginfo((number, 0, 0, 0, 0, 0, 0))) for number in range(34, 64)]
         page.update()
         print(flush=True)
         while True:

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyinit import about, options
-from pyinit.options import TABLE, Options, UsageError
+from pyinit.options import TABLE
+from pyinit.settings import Options, UsageError
 
 
 def parse(*words: str, **environ: str) -> Options:

@@ -8,7 +8,7 @@ import pytest
 from pyinit import everyone, procfs
 from pyinit.deadlines import Deadlines
 from pyinit.log import Log
-from pyinit.options import Options
+from pyinit.settings import Options
 from pyinit.shutdown import Shutdown
 
 
