@@ -47,22 +47,32 @@ class Memory:
     def _count(self) -> "int | None":
         for line in self._read(0).splitlines():
             key, _, value = line.partition(b" ")
-            if key == b"oom_kill" and value.isdigit():
-                return int(value)
+            if key == b"oom_kill":
+                return _integer(value)
         return None
 
     def _number(self, index: int) -> "int | None":
-        text = self._read(index).strip()
-        return int(text) if text.isdigit() else None  # "max"
+        return _integer(self._read(index).strip())  # None for "max"
 
     def _read(self, index: int) -> bytes:
         return procfs.read(self._files[index]) or b"" if self._files else b""
 
 
+def _integer(text: bytes) -> "int | None":
+    return int(text) if text.isdigit() and len(text) <= 20 else None
+
+
+def _unescaped(path: str) -> str:
+    """A path of mountinfo, where blanks and backslashes are escapes (proc_pid_mountinfo(5))."""
+    for escape, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(escape, char)
+    return path
+
+
 def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
     """The paths of the three files, as /proc/self/mountinfo and /proc/self/cgroup tell; none where they do not."""
     paths = {}
-    for line in memberships.splitlines():
+    for line in memberships.split("\n"):  # and at nothing else: a folder may be called anything
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0":
@@ -70,7 +80,7 @@ def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
         elif "memory" in controllers.split(","):
             paths["cgroup"] = path
     found = {}
-    for line in mounts.splitlines():
+    for line in mounts.split("\n"):
         # ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG]... - TYPE SOURCE SUPEROPTIONS
         place, _, kind = line.partition(" - ")
         places, kinds = place.split(" "), kind.split(" ")
@@ -78,7 +88,7 @@ def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
             continue
         if kinds[0] == "cgroup" and "memory" not in kinds[2].split(","):
             continue
-        root, point, path = places[3].rstrip("/"), places[4], paths[kinds[0]].rstrip("/")
+        root, point, path = _unescaped(places[3]).rstrip("/"), _unescaped(places[4]), paths[kinds[0]].rstrip("/")
         if path == root or path.startswith(f"{root}/"):
             found[kinds[0]] = point + path[len(root) :]
         else:  # a container whose own cgroup is mounted, while its path is told from somewhere else

@@ -64,7 +64,8 @@ def read(path: str) -> "bytes | None":
 
 
 def record(path: str) -> "bytes | None":
-    """The same for a file that is one record, and comes whole with the first call (``stat``, ``status``)."""
+    """The same for a file that is one record, and comes whole with the first call: ``stat``, and of ``status`` what
+    is before the line of the groups, of which there can be very many."""
     return _read(path, is_record=True)
 
 
@@ -152,13 +153,18 @@ def descendants(root: int) -> "list[Process]":
 
 
 def field(status: bytes, name: bytes) -> bytes:
-    """What a line of ``/proc/PID/status`` says. (A newline in the name of the process is an escape there.)"""
-    return status.partition(b"\n" + name + b":\t")[2].partition(b"\n")[0]
+    """What a line of ``/proc/PID/status`` says; nothing if it is not there, or not all of it. (A newline in the name of
+    the process is an escape there.)"""
+    value, newline, _ = status.partition(b"\n" + name + b":\t")[2].partition(b"\n")
+    return value if newline else b""
 
 
 def pids(pid: int) -> "list[int]":
     """The pids that a process has in the PID namespaces that it is in, from ours inwards; none if that is not told."""
-    return [int(one) for one in field(record(f"/proc/{pid}/status") or b"", b"NSpid").split()]
+    try:
+        return [int(one) for one in field(read(f"/proc/{pid}/status") or b"", b"NSpid").split()]
+    except ValueError:
+        return []
 
 
 def is_there(identity: "tuple[int, int]") -> bool:
@@ -189,8 +195,13 @@ def send(target: Process, number: int) -> None:
             raise ProcessLookupError(errno.ESRCH, posix.strerror(errno.ESRCH))
         if handle is None:  # before Linux 5.3, in a sandbox, or out of descriptors
             posix.kill(target.pid, number)
-        else:
+            return
+        try:
             signals.send_by_handle(handle, number)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM):  # a sandbox may know the one call and refuse the other
+                raise
+            posix.kill(target.pid, number)
     finally:
         if handle is not None:
             posix.close(handle)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ def main() -> None:
     for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
         importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it was closed
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal has no character for
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(_run(parser))
 

@@ -281,7 +281,7 @@ def _own_line() -> Iterator[int]:
 
 def _is_in(one: _Waiter, field: bytes, number: int) -> bool:
     """Whether a signal is in one of the sets that proc_pid_status(5) has."""
-    mask = procfs.field(procfs.record(f"/proc/{one.process.pid}/status") or b"", field)
+    mask = procfs.field(procfs.read(f"/proc/{one.process.pid}/status") or b"", field)
     return bool(int(mask or b"0", 16) >> (number - 1) & 1)
 
 

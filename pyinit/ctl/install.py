@@ -29,6 +29,7 @@ import sys
 sys.path.insert(0, FOLDER)
 import pyinit
 
+sys.path.append(sys.path.pop(0))  # what else lies in that folder is not to be taken for the standard library
 pyinit.__path__.append(FOLDER + "/ctl.zip")  # where our image has it
 from pyinit.ctl.__main__ import main
 
