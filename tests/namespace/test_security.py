@@ -1,0 +1,507 @@
+"""What a hostile workload can and cannot do to PID 1: what docs/security.md says."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.compiler import compile_c
+
+from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Run, Start, clean_environment, eventually, python
+from .test_reaping import ORPHANS
+
+WITHOUT_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+"""Root without any right of root's: the same user as PID 1, and no more than that."""
+
+ATTACKS = r"""
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void tell(const char *what, long result) { printf("%s: %s\n", what, result < 0 ? strerror(errno) : "done"); }
+
+static long opened(const char *path, int flags) { return open(path, flags | O_NONBLOCK); }
+
+static long queued(int number, int code, int pid)
+{
+    siginfo_t info = {.si_signo = number, .si_code = code};
+    info.si_pid = pid;
+    return syscall(SYS_rt_sigqueueinfo, 1, number, &info);
+}
+
+static void all(void)
+{
+    struct rlimit limit = {0, 0};
+    cpu_set_t processors;
+    tell("signal", kill(1, SIGWINCH));
+    tell("queue", queued(SIGWINCH, SI_QUEUE, 0));
+    tell("read memory", opened("/proc/1/environ", O_RDONLY));
+    tell("write memory", opened("/proc/1/mem", O_RDWR));
+    tell("list descriptors", opendir("/proc/1/fd") ? 0 : -1);
+    tell("write to standard error", opened("/proc/1/fd/2", O_WRONLY));
+    tell("choose for want of memory", opened("/proc/1/oom_score_adj", O_WRONLY));
+    tell("limit", prlimit(1, RLIMIT_CORE, &limit, NULL));
+    tell("move", sched_getaffinity(0, sizeof processors, &processors) < 0 ? -1
+                 : sched_setaffinity(1, sizeof processors, &processors));
+    tell("slow down", setpriority(PRIO_PROCESS, 1, 1));
+    long trace = ptrace(PTRACE_SEIZE, 1, 0, 0);
+    tell("trace", trace);
+    if (trace == 0) {
+        ptrace(PTRACE_INTERRUPT, 1, 0, 0);
+        waitpid(1, NULL, __WALL);
+        ptrace(PTRACE_DETACH, 1, 0, 0);
+    }
+}
+
+static void flood(long count)
+{
+    /* With every signal that is forwarded and neither stops, ends nor cannot be blocked. */
+    sigset_t set;
+    long refused = 0;
+    sigfillset(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (long i = 0; i < count; i++)
+        for (int number = SIGRTMAX; number > 0; number--)
+            if (number >= SIGRTMIN || number == SIGUSR1 || number == SIGCHLD || number == SIGHUP || number == SIGPIPE)
+                refused += queued(number, SI_QUEUE, i % 3) < 0;
+    printf("%s\n", refused ? "the queue was full" : "the queue had room for all");
+}
+
+static long sent_by_kernel(int number)
+{
+    int ends[2];
+    if (pipe(ends) || fcntl(ends[0], F_SETOWN, 1) || fcntl(ends[0], F_SETSIG, number)) return -1;
+    if (fcntl(ends[0], F_SETFL, O_ASYNC)) return -1;
+    return write(ends[1], "x", 1);
+}
+
+static void trace(int target)
+{
+    /* Until there is something to read; who has traced lets go of everybody when it ends. */
+    char byte;
+    tell("trace", ptrace(PTRACE_SEIZE, target, 0, 0));
+    if (read(0, &byte, 1) < 0) perror("read");
+}
+
+int main(int count, char **words)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (count == 2) all();
+    else if (!strcmp(words[1], "flood")) flood(atol(words[2]));
+    else if (!strcmp(words[1], "queue")) tell("queue", queued(SIGTERM, atoi(words[2]), 0));
+    else if (!strcmp(words[1], "trace")) trace(atoi(words[2]));
+    else if (!strcmp(words[1], "own")) tell("own", sent_by_kernel(SIGTERM));
+    return 0;
+}
+"""
+
+HAS_COUNTERS = """any("pyinit-status" in posix.readlink("/proc/1/fd/" + n) for n in posix.listdir("/proc/1/fd"))"""
+"""Whether PID 1 has loaded what it will need, in the words of a workload."""
+
+HOLDS = {
+    "signal", "queue", "read memory", "write memory", "list descriptors", "write to standard error",
+    "choose for want of memory", "limit", "move", "slow down", "trace",
+}  # fmt: skip
+"""What the program above tries."""
+
+
+@pytest.fixture(scope="session")
+def attacker(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The program that tries it, where any user may execute it."""
+    top = tmp_path_factory.mktemp("attacker")
+    for folder in (top, *top.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
+        folder.chmod(0o755)
+    program = compile_c(ATTACKS, top / "attacker")
+    program.chmod(0o755)
+    return str(program)
+
+
+def outcomes(out: str) -> dict[str, str]:
+    """What came of each attempt."""
+    return dict(line.split(": ", 1) for line in out.splitlines())
+
+
+# Another user.
+
+
+def test_another_user_has_no_hold_on_pid_1(run: Run, attacker: str) -> None:
+    """With --user PID 1 is root's and the workload is not: it may not even signal it."""
+    ended = run("-u", "1010:1010", "--", attacker, "all")
+    assert (ended.status, ended.err) == (0, "")
+    seen = outcomes(ended.out)
+    assert set(seen) == HOLDS
+    assert set(seen.values()) == {"Operation not permitted", "Permission denied"}, seen
+
+
+def test_a_standard_error_that_the_workload_has_not_got_is_pid_1s_alone(run: Run) -> None:
+    """Sent to standard output what the workload says cannot be mixed up with the log; if it is another user."""
+    script = "exec 2>&1; (exit 3) & echo 'pyinit: forged' > /proc/1/fd/2; echo 'pyinit: forged' >&2; kill -KILL $$"
+    ended = run("-u", "1010:1010", "--", "sh", "-c", script)
+    assert "/proc/1/fd/2: Permission denied" in ended.out and "pyinit: forged" in ended.out
+    assert re.fullmatch(r"pyinit: sh \(pid \d+\) was killed by SIGKILL after [^\n]*\n", ended.err), ended
+
+
+def test_a_termination_log_that_is_a_link_leads_nowhere_that_the_user_may_not_go(run: Run, tmp_path: Path) -> None:
+    """PID 1 is root, the folder is the workload's: a link in it must not have root write to a file of root's."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
+        folder.chmod(0o755)
+    (tmp_path / "roots").write_text("")
+    (tmp_path / "users").mkdir()
+    os.chown(tmp_path / "users", 1010, 1010)
+    option = f"--termination-log={tmp_path}/users/log"
+    ended = run("-u", "1010:1010", option, "--", "sh", "-c", f"ln -s ../roots {tmp_path}/users/log; kill -KILL $$")
+    assert (tmp_path / "roots").read_text() == "", ended
+    assert (ended.status, ended.err.splitlines()[1]) == (
+        137,
+        f"pyinit: cannot write to the termination log '{tmp_path}/users/log': Permission denied",
+    )
+    (tmp_path / "users/log").unlink()
+    ended = run("-u", "1010:1010", option, "--", "sh", "-c", "kill -KILL $$")
+    assert (tmp_path / "users/log").read_text() == ended.err
+
+
+# The same user.
+
+
+def test_a_signal_cannot_end_or_stop_pid_1_from_inside(start: Start) -> None:
+    """Also from root with all capabilities: the kernel drops what would (pid_namespaces(7))."""
+    program = """
+    import _signal
+    _signal.signal(_signal.SIGUSR1, lambda *_: None)
+    for number in (9, 19, 4, 5, 6, 7, 8, 11, 31):
+        for _ in range(10):
+            posix.kill(1, number)
+    posix.close(leak(50))
+    print(all_gone(10), flush=True)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGUSR1])
+    posix.kill(1, _signal.SIGUSR1)
+    print(_signal.sigwait([_signal.SIGUSR1]), flush=True)
+    """
+    container = start("--", *python(ORPHANS + program))
+    container.expect("True")
+    container.expect(str(int(signal.SIGUSR1)))
+    assert container.end().status == 0
+
+
+def test_the_same_user_is_pid_1s_equal(run: Run, attacker: str) -> None:
+    """The kernel gives it every hold, without any capability. (Yama may keep it from tracing.)"""
+    ended = run("--", attacker, "all", before=WITHOUT_CAPABILITIES)
+    yama = Path("/proc/sys/kernel/yama/ptrace_scope")
+    is_restricted = yama.exists() and yama.read_text() != "0\n"
+    seen = outcomes(ended.out)
+    done = {what for what, outcome in seen.items() if outcome == "done"}
+    assert done == (HOLDS - {"trace", "write memory"} if is_restricted else HOLDS), seen
+
+
+@pytest.mark.parametrize(
+    "wait", ["pass", f"while not {HAS_COUNTERS}: pass"], ids=["at once", "when it has all it needs"]
+)
+def test_limits_that_the_workload_sets_for_pid_1_do_not_stop_it(run: Run, wait: str) -> None:
+    """No descriptor, no memory, no queue, no file: orphans are reaped, signals forwarded, the status is told."""
+    program = f"""
+    import resource, _signal
+    {wait}
+    for name in ("NOFILE", "AS", "DATA", "STACK", "FSIZE", "NPROC", "SIGPENDING", "MEMLOCK", "CORE", "MSGQUEUE"):
+        resource.prlimit(1, getattr(resource, "RLIMIT_" + name), (0, 0))
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGUSR1])
+    for turn in range(30):
+        posix.close(leak(20))
+        posix.kill(1, _signal.SIGUSR1)
+        _signal.sigwait([_signal.SIGUSR1])
+    sys.exit(7 if all_gone(10) else 1)
+    """
+    ended = run("-v", "--", *python(ORPHANS + program), before=WITHOUT_CAPABILITIES)
+    assert ended.status == 7, ended
+
+
+def test_a_limit_on_its_cpu_time_ends_pid_1(run: Run, attacker: str) -> None:
+    """The one limit that the kernel enforces with SIGKILL: a workload of the same user can end the container so."""
+    words = ["sh", "-c", 'prlimit --pid 1 --cpu=1:1; exec "$0" flood 1000000000', attacker]
+    ended = run("-q", "--exit-report=always", "--", *words, before=WITHOUT_CAPABILITIES)
+    assert "pyinit: " not in ended.err, "it had the time for a report"
+
+
+def test_a_tracer_of_the_workload_delays_its_end_and_nothing_else(start: Start, attacker: str) -> None:
+    """Only who traces is told of an end, before the parent is (ptrace(2)); others are reaped meanwhile."""
+    program = f"""
+    import os, subprocess
+    writer = leak(20)
+    tracer = subprocess.Popen([{attacker!r}, "trace", str(os.getpid())], stdin=0, stdout=subprocess.PIPE)
+    tracer.stdout.readline()
+    print("traced", flush=True)
+    posix._exit(7)
+    """
+    container = start("--wait-for=all", "--", *python(ORPHANS + program), stdin=subprocess.PIPE)
+    container.expect("traced")
+    init = psutil.Process(container.init)
+
+    def left() -> list[tuple[str, str]]:
+        return [(one.name(), one.status()) for one in init.children(recursive=True)]
+
+    workload = (Path(INTERPRETER).name, psutil.STATUS_ZOMBIE)
+    eventually(
+        lambda: sorted(left()) == sorted([("attacker", psutil.STATUS_SLEEPING), workload]), "the others are gone"
+    )
+    container.say()
+    assert container.end().status == 7
+
+
+def test_a_subreaper_is_killed_as_any_process(launcher: str) -> None:
+    """Where it is not PID 1, nothing keeps a process of the same user from that."""
+    done = subprocess.run([launcher, "--", "sh", "-c", "kill -KILL $PPID"], timeout=PATIENCE)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_termination_log_that_somebody_holds_on_to_keeps_nobody_waiting(run: Run, tmp_path: Path) -> None:
+    """A lease (fcntl(2)) would have everybody who opens the file wait for 45 seconds."""
+    log = tmp_path / "log"
+    log.touch()
+    program = f"""if True:
+        import fcntl, os, signal
+        fcntl.fcntl(os.open({str(log)!r}, os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        if os.fork():
+            os.kill(os.getpid(), signal.SIGKILL)
+        signal.pause()
+    """
+    ended = run(f"--termination-log={log}", "--drain-timeout=0", "--", *python(program))
+    warning = f"pyinit: cannot write to the termination log '{log}': Resource temporarily unavailable"
+    assert (ended.status, ended.err.splitlines()[1:]) == (137, [warning])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)",
+        "os.ftruncate(fd, 0)",
+        "os.ftruncate(fd, 1 << 40)",
+        "os.pwrite(fd, b'pyinit-status 1 9 99999 1' * 1000, 0)",
+        "fcntl.flock(fd, fcntl.LOCK_EX); fcntl.lockf(fd, fcntl.LOCK_EX)",
+        "os.fchmod(fd, 0)",
+    ],
+)
+def test_counters_that_the_workload_spoils_disturb_nobody(start: Start, bin_folder: Path, statement: str) -> None:
+    """The same user may write there: PID 1 goes on, and pyinitctl says what it finds, or in one line that it cannot."""
+    program = f"""
+    import fcntl, os, _signal
+    input()
+    [path] = [path for path in map("/proc/1/fd/{{}}".format, os.listdir("/proc/1/fd"))
+              if "pyinit-status" in os.readlink(path)]
+    os.chmod(path, 0o600)
+    fd = os.open(path, os.O_RDWR)
+    {statement}
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGUSR1])
+    for turn in range(5):
+        posix.close(leak(20))
+        posix.kill(1, _signal.SIGUSR1)
+        _signal.sigwait([_signal.SIGUSR1])
+    print(all_gone(10), flush=True)
+    input()
+    sys.exit(7)
+    """
+    container = start("--", *python(ORPHANS + program), before=WITHOUT_CAPABILITIES, stdin=subprocess.PIPE)
+    container.await_rest()
+    container.say()
+    container.expect("True")
+    enter = ["nsenter", "--target", str(container.init), "--pid", "--mount", "--"]
+    done = subprocess.run(
+        [*enter, bin_folder / "pyinitctl", "status"], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0 or (done.returncode, done.stderr.count("\n")) == (3, 1), done
+    container.say()
+    ended = container.end()
+    assert (ended.status, ended.err) == (7, ""), ended
+
+
+# Floods.
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_flood_of_queued_signals_takes_no_memory_and_holds_nothing_up(
+    start: Start, attacker: str, log_format: str
+) -> None:
+    """Until the kernel's queue is full, each with a sender that was made up, while nobody reads the log."""
+    program = f"""
+    import os, resource, subprocess, _signal
+    for number in set(range(1, 65)) - {{9, 15, 19, 32, 33}}:
+        _signal.signal(number, _signal.SIG_IGN if number != 17 else _signal.SIG_DFL)
+    input()
+    resource.prlimit(1, resource.RLIMIT_SIGPENDING, (2000, 2000))
+    print(subprocess.run([{attacker!r}, "flood", "5000"], stdout=subprocess.PIPE, text=True).stdout.strip(), flush=True)
+    posix.close(leak(100))
+    print(all_gone(10), flush=True)
+    input()
+    sys.exit(7)
+    """
+    container = start(
+        "-vvv", f"--log-format={log_format}", "--", *python(ORPHANS + program),
+        before=WITHOUT_CAPABILITIES, stdin=subprocess.PIPE,
+    )  # fmt: skip
+    container.await_rest()
+
+    def size() -> int:
+        status = Path(f"/proc/{container.init}/status").read_text()
+        return int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0])
+
+    before = size()
+    container.say()
+    container.expect("the queue was full")
+    container.expect("True")
+    container.await_rest()
+    assert size() < before + 256, "kB"
+    container.say()
+    ended = container.end()
+    lines = ended.err.splitlines()
+    assert ended.status == 7
+    assert all(line.startswith("pyinit: " if log_format == "text" else '{"time": ') for line in lines), lines
+    assert sum(map(int, re.findall(r"(\d+) log lines were dropped", ended.err))) > 1000
+
+
+# Names and senders.
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_name_forges_a_line(start: Start, tmp_path: Path, log_format: str) -> None:
+    """Of an orphan, of the sender of a signal, of a straggler, of the program itself: wherever pyinit tells one."""
+    name = "\npyinit: x\x1b[2J"
+    (tmp_path / name).symlink_to(INTERPRETER)
+    program = f"""
+    import os, _signal
+    def call(name):
+        with open("/proc/self/comm", "wb") as file:
+            file.write(name)
+    signals = [_signal.SIGUSR1, _signal.SIGTERM]
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, signals)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.close(writer)
+        call({name.encode()!r})
+        if os.fork():
+            posix.kill(1, _signal.SIGUSR1)
+        os.read(reader, 1)
+        os._exit(3)
+    _signal.sigwait(signals)
+    os.close(writer)
+    os.wait()
+    all_gone(10)
+    if os.fork() == 0:
+        call({name.encode()!r})
+        posix.kill(1, _signal.SIGTERM)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, signals)
+        _signal.pause()
+    _signal.sigwait(signals)
+    sys.exit(7)
+    """
+    words = ["-v", "-w", f"--log-format={log_format}", "--", str(tmp_path / name), "-ISc", ORPHANS + program]
+    ended = start(*words).end()
+    lines = ended.err.split("\n")
+    assert ended.status == 7 and lines.pop() == "", ended
+    assert all(line.isprintable() for line in lines), lines
+    if log_format == "text":
+        starts = ("started /", "SIGUSR1 from pid ", "reaped pid ", "SIGTERM ", "\\x0apyinit: x\\x1b[2J (pid 2) exited ")
+        assert all(line.removeprefix("pyinit: ").startswith(starts) for line in lines), lines
+        messages = lines
+    else:
+        events = [json.loads(line) for line in lines]
+        assert {event["event"] for event in events} == {"started", "signal", "reaped", "draining", "ended"}, lines
+        messages = [event["message"] for event in events]
+    told = [message for message in messages if "\\x0apyinit: x\\x1b[2J" in message]
+    # The start, two signals, the orphan, the straggler twice, the end.
+    assert len(told) == len(lines) == 7, lines
+
+
+@pytest.mark.parametrize("words", [["queue", "-1"], ["queue", "-60"], ["own", "1"]], ids=" ".join)
+def test_a_sender_that_is_made_up_is_not_told_as_the_kernels_word(run: Run, attacker: str, words: list[str]) -> None:
+    """With sigqueue(3) the sender itself says who it is; with F_SETSIG (fcntl(2)) it has the kernel send the signal."""
+    script = 'trap "exit 7" TERM; "$@"; while :; do sleep 0.05; done'
+    ended = run("-v", "--", "sh", "-c", script, "sh", attacker, *words, before=WITHOUT_CAPABILITIES)
+    assert ended.status == 7, ended
+    claims = re.findall(r"SIGTERM from (?:outside the container|the kernel)(.*?)[,;]", ended.err)
+    assert claims and all(claim == " (as the sender says)" for claim in claims), ended
+
+
+# The image.
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Path:
+    """Launchers for a package that does not lie alone in its folder, as in site-packages."""
+    shutil.copytree(ROOT / "pyinit", tmp_path / "lib/pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bin").mkdir()
+    command: list[str | Path] = [INTERPRETER, "-m", "pyinit.ctl", "install", tmp_path / "bin"]
+    subprocess.run(command, cwd=tmp_path / "lib", check=True, capture_output=True)
+    for name in ("argparse", "json", "re", "os", "resource", "ctypes", "fcntl", "termios", "grp", "enum"):
+        (tmp_path / f"lib/{name}.py").write_text("import sys; sys.stderr.write('hostile\\n'); sys.exit(99)\n")
+    return tmp_path / "bin"
+
+
+@pytest.mark.parametrize(
+    "words", [["pyinit", "--session", "-p", "TERM", "-u", "0", "--", "true"], ["pyinitctl", "tree"]]
+)
+def test_what_lies_beside_the_package_is_not_imported(crowded: Path, words: list[str]) -> None:
+    """Nor what lies in the working directory, or where a variable leads to."""
+    hostile = clean_environment(PYTHONPATH=str(crowded.parent / "lib"), HOME=str(crowded.parent / "lib"))
+    command: list[str | Path] = [*UNSHARE, crowded / words[0], *words[1:]]
+    done = subprocess.run(
+        command, cwd=crowded.parent / "lib", env=hostile, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
+def test_the_dynamic_loader_heeds_its_variables_as_for_every_program(run: Run) -> None:
+    """It complains of what it cannot load: for PID 1, and for the program that takes the variable out."""
+    ended = run("--", "env", "-u", "LD_PRELOAD", "true", before=["env", "LD_PRELOAD=/no/such/library.so"])
+    assert ended.status == 0
+    assert ended.err.count("'/no/such/library.so' from LD_PRELOAD cannot be preloaded") == 2, ended
+
+
+# Rights.
+
+
+def test_no_capability_is_needed(start: Start) -> None:
+    """It starts, forwards, reaps, ends who is left, and reports, with none at all."""
+    program = """
+    import _signal
+    print([line for line in open("/proc/1/status") if line[:7] in ("CapPrm:", "CapEff:")], flush=True)
+    posix.close(leak(50))
+    are_gone = all_gone(10)
+    if posix.fork():
+        print(are_gone, flush=True)
+    _signal.pause()
+    """
+    options = ["--exit-report=always", "--drain-timeout=20"]
+    container = start(*options, "--", *python(ORPHANS + program), before=WITHOUT_CAPABILITIES)
+    container.expect(str([f"Cap{kind}:\t{'0' * 16}\n" for kind in ("Prm", "Eff")]))
+    container.expect("True")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert ended.status == 143
+    assert re.search(r"SIGTERM from outside the container.*1 straggler ended.*51 orphans reaped\n$", ended.err), ended
+
+
+def test_a_user_namespace_is_enough(launcher: str) -> None:
+    """Rootless: root is nobody outside, and the same holds."""
+    program = "    posix.close(leak(50)); sys.exit(7 if all_gone(10) else 1)"
+    command = [*UNSHARE, "--user", "--map-root-user", launcher, "--", *python(ORPHANS + program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (7, ""), done
