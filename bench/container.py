@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import psutil
+
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 """What a container engine sets, so that the caller's shell is not measured."""
 
@@ -27,6 +29,7 @@ class Container:
     """
 
     def __init__(self, launch: Path, command: Sequence[str]) -> None:
+        self._probes = launch.parent
         reading, writing = os.pipe()
         with open(writing, "wb"):
             self._report = open(reading, encoding="ascii")  # noqa: SIM115 - closed in __exit__
@@ -76,30 +79,54 @@ class Container:
             raise Failed(f"{' '.join(self._command)} ended without an answer")
         return line.strip()
 
-    def duration(self) -> int:
-        """Wait until PID 1 has ended; return nanoseconds from its exec until it had been waited for."""
-        nanoseconds, status = map(int, self._line().split())
+    def ask(self, line: str) -> list[int]:
+        """Write a line to the workload's stdin; return the figures of its answer."""
+        self.tell(line)
+        return [int(word) for word in self.hear().split()]
+
+    def life(self) -> tuple[int, int]:
+        """Wait until PID 1 has ended; return when it was exec'ed, and when waited for, in ns of CLOCK_MONOTONIC."""
+        began, ended, status = map(int, self._line().split())
         if status:
             raise Failed(f"{' '.join(self._command)} ended with {os.waitstatus_to_exitcode(status)}")
-        return nanoseconds
+        return began, ended
+
+    def _init(self) -> list[int]:
+        """PID 1, and the helpers that it has started: all processes in there but the probes."""
+        children = psutil.Process(self.pid).children(recursive=True)
+        return [self.pid, *(child.pid for child in children if Path(child.exe()).parent != self._probes)]
 
     def context_switches(self) -> int:
-        """How often PID 1 has left a processor, of its own will or not (proc(5), status)."""
-        return _sum_of(Path(f"/proc/{self.pid}/status"), "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches")
+        """How often the init has left a processor, of its own will or not."""
+        return sum(_context_switches(pid) for pid in self._init())
+
+    def processor_time(self) -> float:
+        """Seconds that the init has run."""
+        return sum(processor_time(pid) for pid in self._init())
 
     def memory(self, kind: str) -> int:
-        """Memory of PID 1 in kB; `kind` is a field of /proc/PID/smaps_rollup, such as Private_Dirty."""
-        return _sum_of(Path(f"/proc/{self.pid}/smaps_rollup"), kind)
+        """Memory of the init in kB; `kind` is a field of /proc/PID/smaps_rollup, such as Private_Dirty."""
+        return sum(_sum_of(Path(f"/proc/{pid}/smaps_rollup"), kind) for pid in self._init())
 
     def settle(self, quiet: float = 0.3, patience: float = 10) -> None:
         """Wait until PID 1 has done all that a start or a storm left to do: asleep for `quiet` seconds."""
         deadline = time.monotonic() + patience
-        before, now = -1, self.context_switches()
+        before, now = -1, _context_switches(self.pid)
         while before != now:
             if time.monotonic() > deadline:
                 raise Failed(f"{self._command[0]} found no rest in {patience} s")
             time.sleep(quiet)
-            before, now = now, self.context_switches()
+            before, now = now, _context_switches(self.pid)
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has run, from ``/proc/PID/schedstat``: in nanoseconds, while stat has clock ticks."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def _context_switches(pid: int) -> int:
+    """Both kinds of proc(5), status."""
+    return _sum_of(Path(f"/proc/{pid}/status"), "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches")
 
 
 def _sum_of(path: Path, *names: str) -> int:

@@ -4,7 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.container import Container, Failed
+from bench.container import Container, Failed, processor_time
 from bench.contenders import PYINIT
 from bench.figures import Collection, Measurement, Target
 from bench.setting import Setting
@@ -23,27 +23,24 @@ def measure(setting: Setting) -> Measurement:
     crowd = setting.probe("crowd"), str(PROCESSES), str(ZOMBIES)
     with setting.contain(launcher, f"--zombie-watch={INTERVAL}", "--", *crowd) as container:
         container.hear()
-        for _ in range(looks):
-            before = _processor_time(container)
+        for number in range(looks):
+            before = processor_time(container.pid)
             time.sleep(INTERVAL)
-            watch.add(PYINIT, (_processor_time(container) - before) * 1000)
+            watch.add(number, PYINIT, (processor_time(container.pid) - before) * 1000)
     with setting.contain(launcher, "--", *crowd) as container:
         container.hear()
         container.settle()
-        for _ in range(looks):
-            zombies.add(PYINIT, _zombies(setting, container) * 1000)
+        for number in range(looks):
+            zombies.add(number, PYINIT, _zombies(setting, container) * 1000)
     took = zombies.quantity("pyinitctl zombies", "ms")
     return Measurement(
         "crowd",
         f"{PROCESSES:,} processes, {ZOMBIES} of them zombies",
         [watch.quantity("CPU time of a look (--zombie-watch)", "ms"), took],
         [Target("pyinitctl zombies", took.series[PYINIT].median, 500, "ms")],
+        "What it costs to look for zombies: in PID 1 for each round of `--zombie-watch`, and beside it for "
+        "`pyinitctl zombies`, which starts an interpreter and looks twice.",
     )
-
-
-def _processor_time(container: Container) -> float:
-    """Seconds that PID 1 has run, from ``/proc/PID/schedstat``: in nanoseconds, while its stat has clock ticks."""
-    return int(Path(f"/proc/{container.pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def _zombies(setting: Setting, container: Container) -> float:

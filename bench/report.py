@@ -23,45 +23,75 @@ def describe_machine() -> dict[str, Any]:
 
 def heading(machine: dict[str, Any], versions: dict[str, str]) -> str:
     """What was measured, and on what."""
+    return f"{', '.join(f'{name} {version}' for name, version in versions.items())}\n{in_words(machine)}"
+
+
+def in_words(machine: dict[str, Any]) -> str:
+    """The machine in a line."""
     return (
-        f"{', '.join(f'{name} {version}' for name, version in versions.items())}\n"
         f"{machine['processors']} x {machine['processor']}, {machine['memory_kB'] / 1e6:.0f} GB, "
         f"{machine['system']}, Linux {machine['kernel']}"
     )
 
 
 def as_text(measurement: Measurement) -> str:
-    """A table for each quantity, a row for each contender: median, quartiles and ratios; then the verdicts."""
+    """A table for each quantity, then the verdicts."""
     lines = [measurement.title]
     for quantity in measurement.quantities:
-        lines += ["", *_table(quantity)]
+        lines += ["", *_aligned(rows(quantity))]
     return "\n".join([*lines, "", *(f"  {_verdict(target)}" for target in measurement.targets)])
 
 
-def _table(quantity: Quantity) -> Iterator[str]:
-    heading = f"{quantity.name}, {quantity.unit}" if quantity.unit else quantity.name
-    rows = [[heading, "median", "quartiles", *(f"/ {base}" for base in quantity.bases)]]
+def rows(quantity: Quantity) -> list[list[str]]:
+    """The heading, and a row for each contender: median, quartiles, number of values, ratios; or its remark alone."""
+    table = [[quantity.title, "median", "quartiles", "n", *(f"/ {base}" for base in quantity.bases)]]
     for name, series in quantity.series.items():
-        quartiles = " - ".join(map(_number, series.quartiles))
-        ratios = [f"{quantity.ratio(name, base):.2f}" for base in quantity.bases]
-        rows.append([name, _number(series.median), quartiles, *ratios])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        yield f"  {first:<{widths[0]}}  {'  '.join(cells)}"
+        quartiles = " - ".join(map(number, series.quartiles)) if len(series.values) > 1 else ""
+        ratios = [_ratio(quantity.ratio(name, base)) for base in quantity.bases]
+        table.append([name, number(series.median), quartiles, str(len(series.values)), *ratios])
+    return [*table, *([name, remark] for name, remark in quantity.remarks.items())]
 
 
-def _number(value: float) -> str:
+def _aligned(table: list[list[str]]) -> Iterator[str]:
+    full = [row for row in table if len(row) == len(table[0])]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    widths[0] = max(len(row[0]) for row in table)
+    for row in table:
+        first, *others = row
+        if row in full:
+            others = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield f"  {first:<{widths[0]}}  {'  '.join(others)}"
+
+
+def number(value: float) -> str:
     """Three digits at least, and no more decimals than they take."""
     if value == int(value):
         return f"{value:,.0f}"
     return f"{value:,.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
 
 
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else number(value)
+
+
+def reached(target: Target) -> str:
+    """The value of a target, and its bound."""
+    unit = f" {target.unit}" if target.unit else ""
+    return f"{digits(target.value)}{unit} ({bound(target)} {target.limit:g})"
+
+
+def bound(target: Target) -> str:
+    """On which side of its limit a target shall be."""
+    return "at least" if target.at_least else "at most"
+
+
+def digits(value: float) -> str:
+    """Three digits, or the whole of a large number."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def _verdict(target: Target) -> str:
-    value = f"{target.value:g} {target.unit}" if target.unit else f"{target.value:.3g}"
-    bound = "at least" if target.at_least else "at most"
-    return f"{'met   ' if target.met else 'MISSED'}  {target.claim}: {value} ({bound} {target.limit:g})"
+    return f"{'met   ' if target.met else 'MISSED'}  {target.claim}: {reached(target)}"
 
 
 def as_data(measurement: Measurement) -> dict[str, Any]:
@@ -73,27 +103,34 @@ def as_data(measurement: Measurement) -> dict[str, Any]:
             {
                 "name": quantity.name,
                 "unit": quantity.unit,
+                "group": quantity.group,
                 "contenders": {
                     name: {
-                        "median": series.median,
-                        "quartiles": series.quartiles,
-                        "ratios": {base: quantity.ratio(name, base) for base in quantity.bases},
-                        "values": series.values,
+                        "median": _round(series.median),
+                        "quartiles": list(map(_round, series.quartiles)),
+                        "ratios": {base: _round(quantity.ratio(name, base)) for base in quantity.bases},
+                        "values": list(map(_round, series.values)),
                     }
                     for name, series in quantity.series.items()
                 },
+                "remarks": quantity.remarks,
             }
             for quantity in measurement.quantities
         ],
         "targets": [
             {
                 "claim": target.claim,
-                "value": target.value,
+                "value": _round(target.value),
                 "limit": target.limit,
-                "bound": "at least" if target.at_least else "at most",
+                "bound": bound(target),
                 "unit": target.unit,
                 "met": target.met,
             }
             for target in measurement.targets
         ],
     }
+
+
+def _round(value: float) -> float:
+    """Four digits: the fifth would be noise."""
+    return float(f"{value:.4g}")

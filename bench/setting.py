@@ -1,5 +1,9 @@
 """What every measuring module is given."""
 
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,22 +14,37 @@ from bench.engine import Engine
 
 @dataclass(frozen=True)
 class Setting:
-    """The inits by name, pyinit among them, the interpreter, the folder of probes, the engine, and if time is short."""
+    """The inits by name, pyinit among them, the interpreter, the folder of probes, and if time is short.
+
+    The engine is there for the measurement that needs one.
+    """
 
     inits: dict[str, Contender]
     python: str
     probes: Path
-    engine: Engine
+    engine: Engine | None
     quick: bool
 
     def probe(self, name: str) -> str:
         """The path of a built probe."""
         return str(self.probes / name)
 
-    def bare_interpreter(self, code: str) -> tuple[str, ...]:
+    def bare_interpreter(self, code: str, *arguments: str) -> tuple[str, ...]:
         """The command that runs `code` in the interpreter of pyinit's launcher, without pyinit."""
-        return (self.python, "-I", "-S", "-c", code)
+        return (self.python, "-I", "-S", "-c", code, *arguments)
 
     def contain(self, *command: str) -> Container:
         """Run a command as PID 1."""
         return Container(self.probes / "launch", command)
+
+    @contextmanager
+    def load(self) -> Iterator[None]:
+        """Keep every processor busy as long as the context lasts, at the priority that all have."""
+        command = [self.probe("burn"), str(len(os.sched_getaffinity(0)))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as burn:
+            try:
+                assert burn.stdout
+                burn.stdout.readline()
+                yield
+            finally:
+                burn.kill()

@@ -1,37 +1,58 @@
-"""Measures how long an empty run takes: from the exec of the init until it has been waited for."""
+"""Measures how long it takes until the workload runs, and how long an empty run takes from beginning to end."""
 
-from collections.abc import Sequence
-
-from bench.contenders import DIRECT, INTERPRETER, PYINIT, REFERENCE
+from bench.contenders import DIRECT, INTERPRETER, PYINIT, REFERENCE, SUPERVISORD, Contender
 from bench.figures import Collection, Measurement, Target, in_turns
 from bench.setting import Setting
+
+BECOME = "import posix, sys; posix.execv(sys.argv[1], sys.argv[1:])"
+"""The floor for a workload started from Python: an interpreter that becomes the workload, without an init."""
 
 
 def measure(setting: Setting) -> Measurement:
     """Run the empty workload under each init, alone, and the interpreter with nothing to do, in turns."""
-    rounds = 40 if setting.quick else 250
-    empty = setting.probe("empty")
-    commands = {
-        DIRECT: (empty,),
-        **{name: init.running(empty) for name, init in setting.inits.items()},
-        INTERPRETER: setting.bare_interpreter("pass"),
-    }
-    for command in commands.values():  # once for the page cache
-        _time(setting, command)
-    taken = Collection(commands)
-    for names in in_turns(commands, rounds):
-        for name in names:
-            taken.add(name, _time(setting, commands[name]))
-    run = taken.quantity("run", "ms", REFERENCE, INTERPRETER)
-    ratio = run.ratio(PYINIT, INTERPRETER)
+    rounds, seconds = (30, 4) if setting.quick else (250, 30)
+    names = [DIRECT, *setting.inits, INTERPRETER]
+    begun, taken = Collection(names), Collection(names)
+    for name in names:  # once for the page cache
+        _run(setting, name)
+    for number, name in in_turns(names, rounds, seconds):
+        until_begun, until_ended = _run(setting, name)
+        begun.add(number, name, until_begun)
+        taken.add(number, name, until_ended)
+    workload = begun.quantity("until the workload runs", "ms", REFERENCE, INTERPRETER)
+    run = taken.quantity("whole run", "ms", REFERENCE, INTERPRETER)
+    faster = workload.ratio(SUPERVISORD, PYINIT)
     return Measurement(
         "start",
-        f"Start and end of an empty static workload ({rounds} runs each)",
-        [run],
-        [Target("an empty run under pyinit, times that of a bare interpreter", ratio, 1.35)],
+        "Start of an empty workload",
+        [workload, run],
+        [
+            Target(
+                "an empty run under pyinit, times that of a bare interpreter",
+                run.ratio(PYINIT, INTERPRETER),
+                1.2,
+            ),
+            Target("the workload runs this many times sooner than under supervisord", faster, 4, at_least=True),
+        ],
+        "From the `exec` of the init until the first line of `main` in a static C program, which reads the clock, and "
+        "until PID 1 has been waited for. The interpreter is `python3 -I -S`: until it has become that program, and "
+        "with nothing to do (`-c pass`).",
     )
 
 
-def _time(setting: Setting, command: Sequence[str]) -> float:
+def _run(setting: Setting, name: str) -> tuple[float, float]:
+    """Milliseconds until the workload runs, and until PID 1 has ended."""
+    empty = setting.probe("first")
+    if name == INTERPRETER:
+        with setting.contain(*setting.bare_interpreter("pass")) as container:
+            began, ended = container.life()
+        until_begun, _ = _time(setting, setting.bare_interpreter(BECOME, empty))
+        return until_begun, (ended - began) / 1e6
+    return _time(setting, setting.inits.get(name, Contender(DIRECT)).running(empty))
+
+
+def _time(setting: Setting, command: tuple[str, ...]) -> tuple[float, float]:
     with setting.contain(*command) as container:
-        return container.duration() / 1e6
+        began, ended = container.life()  # first, so that nobody wakes beside an init that is about to end
+        begun = int(container.hear())
+    return (begun - began) / 1e6, (ended - began) / 1e6

@@ -19,20 +19,21 @@ def measure(setting: Setting) -> Measurement:
     """Start and stop containers of one image with one init or the other as ENTRYPOINT, in turns."""
     rounds = 10 if setting.quick else 70
     returned, died = Collection(CONTENDERS), Collection(CONTENDERS)
+    assert setting.engine
     for name in CONTENDERS:  # once for the page cache
         _stop(setting.engine, name)
-    for names in in_turns(CONTENDERS, rounds):
-        for name in names:
-            until_returned, until_died = _stop(setting.engine, name)
-            returned.add(name, until_returned)
-            died.add(name, until_died)
+    for number, name in in_turns(CONTENDERS, rounds):
+        until_returned, until_died = _stop(setting.engine, name)
+        returned.add(number, name, until_returned)
+        died.add(number, name, until_died)
     stop = returned.quantity("until it returns", "ms", REFERENCE)
     ratio = stop.ratio(PYINIT, REFERENCE)
     return Measurement(
         "stop",
-        f"docker stop of a workload that sleeps ({rounds} containers each)",
+        "docker stop of a workload that sleeps",
         [stop, died.quantity('until the event "die"', "ms", REFERENCE)],
-        [Target(f"a stop under pyinit, times that under {REFERENCE}", ratio, 1.05)],
+        [Target(f"a docker stop under pyinit, times that under {REFERENCE}", ratio, 1.05)],
+        "In containers of a real engine, whose own work takes most of the time.",
     )
 
 

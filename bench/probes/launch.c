@@ -5,7 +5,8 @@
  *
  * Two lines go to REPORT_FD:
  *     the pid of the program, as seen from outside;
- *     once it has been waited for: nanoseconds from its exec until then, and its wait status.
+ *     once it has been waited for: when it was exec'ed and when it had been waited for, in nanoseconds of
+ *     CLOCK_MONOTONIC, and its wait status.
  * SIGTERM ends the program at once, and with it all that runs in its namespace.
  */
 #define _GNU_SOURCE
@@ -112,6 +113,6 @@ int main(int argc, char **argv)
 			die("waitpid");
 	long long ended = now();
 	contained = 0;	/* somebody else's pid from now on */
-	dprintf(report, "%lld %d\n", ended - *started, status);
+	dprintf(report, "%lld %lld %d\n", *started, ended, status);
 	return 0;
 }

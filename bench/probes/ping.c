@@ -5,7 +5,7 @@
  *
  * stdin: the answers, a byte each, and one in advance (see answer.c). Each signal after the first
  * waits PAUSE microseconds from the answer before it. stdout: a line for each, nanoseconds from
- * before kill(2) until after the answer was read.
+ * before kill(2) until after the answer was read. SIGALRM ends it where no answer comes.
  */
 #include <errno.h>
 #include <signal.h>
@@ -14,6 +14,8 @@
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { PATIENCE = 10 };	/* seconds */
 
 static long long now(void)
 {
@@ -38,6 +40,7 @@ int main(int argc, char **argv)
 		return 1;
 	for (int i = 0; i < count; i++) {
 		usleep(pause);
+		alarm(PATIENCE);
 		long long sent = now();
 		if (kill(pid, SIGUSR1) == -1) {
 			perror("ping: kill");

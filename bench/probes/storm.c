@@ -22,12 +22,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 15000 };
+enum { MOST = 30000, TRIES = 100000 };	/* ten seconds */
 
 /* Shared by the three generations: vfork gives them one memory. */
 static volatile pid_t orphans[MOST];
@@ -40,10 +41,18 @@ static long long now(void)
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-/* EAGAIN: a limit is reached until PID 1 has caught up. A macro, for nobody may return from a vfork. */
-#define INSIST(pid)			\
-	while (((pid) = vfork()) == -1)	\
-		usleep(100)
+/*
+ * EAGAIN: a limit is reached until PID 1 has caught up; or for ever, where SIBLINGS are more than the limit allows,
+ * since none of them is an orphan yet. A macro, for nobody may return from a vfork.
+ */
+#define INSIST(pid)								\
+	for (volatile int tries = 0; ((pid) = vfork()) == -1; tries++) {	\
+		if (tries == TRIES) {						\
+			perror("storm: no process for ten seconds, pid_max?");	\
+			_exit(1);						\
+		}								\
+		usleep(100);							\
+	}
 
 static void leave_orphans(int first, int next)
 {
@@ -59,8 +68,12 @@ static void leave_orphans(int first, int next)
 		left = now();
 		_exit(0);
 	}
-	while (waitpid(parent, NULL, 0) == -1 && errno == EINTR)
-		;
+	int status;
+	while (waitpid(parent, &status, 0) == -1)
+		if (errno != EINTR)
+			exit(1);
+	if (status)
+		exit(1);
 }
 
 int main(void)
