@@ -1,7 +1,8 @@
 # make test     all tests, with their set-up; ARGS go to pytest, TESTS narrows what is run
 # make check    ruff and mypy
 # make demo     zombies with and without pyinit, side by side; needs only Python and util-linux
-# make bench    pyinit beside its peers; ARGS go to the bench
+# make bench    pyinit beside its peers, written to docs/benchmarks.md; ARGS go to the bench
+# make soak     pyinit under faults of all kinds, for MINUTES; ARGS go to the soak
 # make image    the image "pyinit", on BASE_IMAGE
 # make clean    forget the set-up
 
@@ -9,6 +10,7 @@ PYTHON ?= python3
 BASE_IMAGE ?= python:3.13-slim
 TESTS ?= tests/unit tests/namespace tests/container
 ARGS ?=
+MINUTES ?= 15
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -28,6 +30,9 @@ demo:
 bench: $(READY)
 	@$(RUN) -m tools.engine -- $(RUN) -m tools.base_images -- $(RUN) -m bench $(ARGS)
 
+soak: $(READY)
+	@$(RUN) -m tools.engine -- $(RUN) -m tools.base_images -- $(RUN) -m soak --minutes $(MINUTES) --page $(ARGS)
+
 image:
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag pyinit .
 
@@ -38,4 +43,4 @@ $(READY): requirements-dev.txt tools/environment.py
 	@$(PYTHON) -m tools.environment $(VENV)
 	@touch $@
 
-.PHONY: test check demo bench image clean
+.PHONY: test check demo bench soak image clean

@@ -1,0 +1,73 @@
+"""A termination log that cannot be written, for all reasons there are."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from soak.engine import Contained
+from soak.fault import Broken, Counts, Setting
+
+NAME = "a termination log on a full disk, and where else it cannot be written"
+
+_AT_ONCE = 3
+_SECONDS = 20
+"""At most, for a container that lives for the fraction of one."""
+_FULL = {"tmpfs": {"/disk": "size=64k"}}
+_FILLS = "cat /dev/zero >/disk/filler 2>/dev/null"
+_FILLS_INODES = "while touch /disk/$((i += 1)); do :; done 2>/dev/null"
+_EXECUTES = "cp /bin/sleep /tmp/busy; /tmp/busy 9 & until grep -q busy /proc/$!/comm; do :; done"
+_STALLS = "mkfifo /tmp/fifo; exec 3<>/tmp/fifo; dd if=/dev/zero of=/tmp/fifo oflag=nonblock 2>/dev/null; sleep 9 &"
+
+
+@dataclass(frozen=True)
+class _Case:
+    path: str
+    reason: str = ""
+    """What the line says; empty where it can be written."""
+    before: str = ":"
+    """Done by the workload, a shell."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+_CASES = (
+    _Case("/disk/log", "No space left on device", f": >/disk/log; {_FILLS}", _FULL),
+    _Case("/disk/none/log", "No such file or directory", _FILLS, _FULL),
+    _Case("/disk", "Is a directory", _FILLS, _FULL),
+    _Case("/disk/log", "No space left on device", _FILLS_INODES, {"tmpfs": {"/disk": "nr_inodes=8"}}),
+    _Case("/disk/log", "Read-only file system", options={"tmpfs": {"/disk": "ro"}}),
+    _Case("/log", "Read-only file system", options={"read_only": True}),
+    _Case("/log", "Permission denied", options={"user": "1000:1000"}),
+    _Case("/none/log", "No such file or directory"),
+    _Case("/bin/sh/log", "Not a directory"),
+    _Case("/tmp/loop", "Too many levels of symbolic links", "ln -s loop /tmp/loop"),
+    _Case(f"/tmp/{'x' * 256}", "File name too long"),
+    _Case("/tmp/busy", "Text file busy", _EXECUTES),
+    _Case("/tmp/fifo", "No such device or address", "mkfifo /tmp/fifo"),
+    _Case("/tmp/fifo", "Resource temporarily unavailable", _STALLS),
+    _Case("/dev/full", "No space left on device"),
+    _Case("/dev/null"),
+    _Case("/tmp/log", "File too large", options={"ulimits": [{"Name": "fsize", "Soft": 0, "Hard": 0}]}),
+)
+
+
+def run(setting: Setting) -> Counts:
+    """End in containers whose termination log cannot be written.
+
+    PID 1 ends with the workload's status, does not wait for anybody, and one line says why there is no such log.
+    """
+    cases = setting.chance.sample(_CASES, len(_CASES))
+    statuses = [setting.chance.randint(0, 120) for _ in cases]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(lambda case, status: _end(setting, case, status), cases, statuses))
+    return Counts(faults=len(cases))
+
+
+def _end(setting: Setting, case: _Case, status: int) -> None:
+    # Nobody is ended before the line is written: a FIFO keeps its reader, who reads nothing.
+    words = ("--exit-report=always", "--drain-timeout=0", f"--termination-log={case.path}", "--", "sh", "-c")
+    with Contained(setting, *words, f"{case.before}\nexit {status}", **case.options) as container:
+        end = container.end(_SECONDS)
+    report, *others = end.errors.splitlines() or [""]
+    lines = [f"pyinit: cannot write to the termination log '{case.path}': {case.reason}"] if case.reason else []
+    if end.status != status or not report.startswith("pyinit: sh (pid ") or others != lines:
+        raise Broken(f"{case}: ended with {end.status} where {status} should be; said: {end.errors!r}")

@@ -1,0 +1,153 @@
+"""What was sent to PID 1, and what its workload has heard of it: see programs/listen.c and programs/send.c."""
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyinit.signals import CAUGHT, CHLD, CONT, TERMINAL_STOPS, name_of, number_of
+from soak.fault import Broken, Setting
+from soak.namespace import PATIENCE, Namespace
+
+
+def sendable(chance: random.Random) -> list[int]:
+    """The signals whose arrival the kernel promises, if they are sent together.
+
+    SIGCONT discards the stops that are pending, and they discard it (signal(7)): so one of the two kinds, drawn. And
+    not SIGCHLD: one that is pending for a child swallows what somebody sends.
+    """
+    without = {CHLD, *chance.choice([(CONT,), TERMINAL_STOPS])}
+    return [number for number in CAUGHT if number not in without]
+
+
+def is_real_time(number: int) -> bool:
+    return number >= signal.SIGRTMIN
+
+
+class Tally:
+    """How often each signal was sent, or came, and nanoseconds on the monotonic clock when it last was, or did."""
+
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.counts: Counter[int] = Counter()
+        self.last: dict[int, int] = {}
+        self.add(words)
+
+    def add(self, words: Sequence[str]) -> None:
+        """Add figures in threes: signal, count, last."""
+        for number, count, last in zip(*[iter(map(int, words))] * 3, strict=True):
+            self.counts[number] += count
+            self.last[number] = max(last, self.last.get(number, 0))
+
+
+class Hearing:
+    """The workload `listen`, several listeners in one process group, and those who send."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        namespace: Namespace,
+        rewrites: Mapping[int, int] | None = None,
+        members: int = 0,
+        all_hear: bool = False,
+        ignored: Sequence[int] = (),
+    ) -> None:
+        """`rewrites` are those of --rewrite; `all_hear` says whether signals are for all the listeners; the `ignored`
+        ones come from others, too."""
+        self._setting = setting
+        self._namespace = namespace
+        self._rewrites = rewrites or {}
+        self._ignored = {*ignored}
+        self._members = members
+        self._all_hear = all_hear
+        self._outside: list[subprocess.Popen[str]] = []
+        self._inside = 0
+        self.sent = Tally()
+        self.expected = Tally()
+        """As what is to be delivered."""
+        self.descents = 0
+        """How often the workload has got a real-time signal after one with a higher number."""
+
+    @staticmethod
+    def command(setting: Setting, members: int) -> list[str]:
+        """The words that run it."""
+        return [str(setting.programs / "listen"), str(members)]
+
+    def send(self, is_inside: bool, count: int, pause: int, numbers: Sequence[int]) -> None:
+        """Begin to send `count` signals, drawn from `numbers`, up to `pause` microseconds apart."""
+        words = [str(word) for word in (self._setting.chance.getrandbits(31), count, pause, *numbers)]
+        if is_inside:
+            self._namespace.tell(f"send {' '.join(words)}")
+            self._inside += 1
+        else:
+            command: list[str | Path] = [self._setting.programs / "send", str(self._namespace.pid), *words]
+            self._outside.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+
+    def await_senders(self) -> None:
+        """Wait until all have sent what they were to send."""
+        for sender in self._outside:
+            self._sent(sender.communicate(timeout=PATIENCE)[0])
+        for _ in range(self._inside):
+            self._sent(self._namespace.hear())
+        self._outside, self._inside = [], 0
+
+    def _sent(self, line: str) -> None:
+        if not line.startswith("sent"):
+            raise Broken(f"a sender could not send: {line!r}")
+        words = line.split()[1:]
+        self.sent.add(words)
+        for i in range(0, len(words), 3):
+            number = int(words[i])
+            if becomes := self._rewrites.get(number, number):
+                self.expected.add([str(becomes), *words[i + 1 : i + 3]])
+
+    def await_arrival(self) -> int:
+        """Wait until each listener has heard what it was to hear; return how many signals all have, together.
+
+        Raises:
+            Broken: a signal was lost, or came too often.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while missing := self._missing(listeners := self._listen()):
+            if time.monotonic() > deadline:
+                raise Broken(missing)
+        return sum(listener.counts.total() for listener in listeners)
+
+    def _listen(self) -> list[Tally]:
+        self._namespace.tell("report")
+        found = [Tally(self._namespace.hear().split()) for _ in range(self._members + 1)]
+        self.descents = int(self._namespace.hear().split()[1])
+        return found
+
+    def _missing(self, listeners: Sequence[Tally]) -> str:
+        """What has not arrived yet.
+
+        Raises:
+            Broken: something came too often.
+        """
+        missing = ""
+        for i, listener in enumerate(listeners):
+            expected = self.expected if i == 0 or self._all_hear else Tally()
+            for number in {*expected.counts, *listener.counts} - self._ignored:
+                sent, came = expected.counts[number], listener.counts[number]
+                told = f"{name_of(number)} was sent {sent} times, and came {came} times to listener {i}"
+                if came > sent:
+                    raise Broken(told)
+                if is_real_time(number) and came < sent:
+                    missing = told
+                if not is_real_time(number) and listener.last.get(number, 0) < expected.last[number]:
+                    missing = f"{told}, but not after the last was sent"
+        return missing
+
+    def is_told(self, seen: Mapping[str, Any]) -> bool:
+        """Whether `pyinitctl status` tells of the real-time signals that have been passed on, each by what came in."""
+        wanted = {
+            number: count
+            for number, count in self.sent.counts.items()
+            if is_real_time(number) and self._rewrites.get(number, number)
+        }
+        told = {number_of(entry["signal"]): entry["count"] for entry in seen["signals_forwarded"]}
+        return wanted == {number: count for number, count in told.items() if is_real_time(number)}

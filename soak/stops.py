@@ -1,0 +1,149 @@
+"""SIGSTOP and SIGCONT on PID 1."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from pyinit.signals import CONT, TERMINAL_STOPS
+from soak.fault import Broken, Counts, Setting
+from soak.hearing import Hearing, is_real_time, sendable
+from soak.namespace import Namespace, stop
+from soak.trees import grow
+
+NAME = "SIGSTOP and SIGCONT on PID 1"
+
+WATCH = "--zombie-watch=0.02"
+"""A deadline is never far."""
+
+WARM_UP, ROUNDS, PROCESSES, MOST = 2, 5, 1000, 1500
+LONGEST = 0.06
+"""Seconds that a stop lasts, or the time between two."""
+
+STOP_TIMEOUT, OVERDUE, SLACK = 0.5, 0.4, 2.0
+"""Seconds; the second one is for how long a workload is left alone when it is due to be killed."""
+
+
+def run(setting: Setting) -> Counts:
+    """Stop PID 1 itself from outside, and let it go on, at random moments: while trees of processes come and go; while
+    signals come in, and pile up; across the deadlines of a zombie watch that looks every 20 ms, and of the stop
+    timeout.
+
+    What was held up is made good: every orphan reaped, every signal forwarded, those in real time in the order in which
+    the kernel hands them out, which is by number; none made up; and a workload that is overdue is killed at once.
+    """
+    counts = Counts()
+    for part in (_trees, _signals, _deadline):
+        folder = setting.folder / part.__name__
+        folder.mkdir()
+        counts += part(replace(setting, folder=folder))
+    return counts
+
+
+@contextmanager
+def _stopping(pid: int, seed: int) -> Iterator[Callable[[], int]]:
+    """Stop a process again and again as long as the context lasts; yields what tells how often."""
+    chance = random.Random(seed)
+    over = threading.Event()
+    stops = 0
+
+    def stop_and_go() -> None:
+        nonlocal stops
+        while not over.wait(chance.uniform(0, LONGEST)):
+            try:
+                stop(pid)
+                stops += 1
+                over.wait(chance.uniform(0, LONGEST))
+            finally:
+                signal.pidfd_send_signal(handle, signal.SIGCONT)
+
+    handle = os.pidfd_open(pid)
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    try:
+        yield lambda: stops
+    finally:
+        over.set()
+        thread.join()
+        os.close(handle)
+
+
+def _trees(setting: Setting) -> Counts:
+    chance = setting.chance
+    with Namespace(setting, [WATCH], [str(setting.programs / "tree")]) as namespace:
+        namespace.hear()
+        with _stopping(namespace.pid, chance.getrandbits(32)):
+            for _ in range(WARM_UP):
+                grow(namespace, chance.getrandbits(31), PROCESSES)
+        before = namespace.measure()
+        with _stopping(namespace.pid, chance.getrandbits(32)) as stops:
+            for _ in range(ROUNDS):
+                orphans = grow(namespace, chance.getrandbits(31), PROCESSES)
+        namespace.await_rest()
+        seen = namespace.await_status(lambda seen: seen["orphans_reaped"] >= orphans, f"{orphans} orphans")
+        if seen["orphans_reaped"] != orphans:
+            raise Broken(f"there were {orphans} orphans, pyinitctl status tells of {seen['orphans_reaped']}")
+        namespace.check_growth(before)
+        namespace.end(7)
+        return Counts(faults=stops(), orphans=orphans)
+
+
+def _signals(setting: Setting) -> Counts:
+    chance = setting.chance
+    real_time = [number for number in sendable(chance) if is_real_time(number)]
+    # SIGCONT is what continues it, and is forwarded, too: how often, nobody knows, and it discards the stops.
+    numbers = [number for number in sendable(chance) if number not in (CONT, *TERMINAL_STOPS)]
+    with Namespace(setting, [WATCH], Hearing.command(setting, 0)) as namespace:
+        namespace.hear()
+        hearing = Hearing(setting, namespace, ignored=[CONT])
+        with _stopping(namespace.pid, chance.getrandbits(32)):
+            hearing.send(False, MOST, 100, numbers)
+            hearing.await_senders()
+        hearing.await_arrival()
+        before = namespace.measure()
+        with _stopping(namespace.pid, chance.getrandbits(32)) as stops:
+            for is_inside in (True, False) * ROUNDS:
+                hearing.send(is_inside, chance.randint(1, MOST), 200, numbers)
+                hearing.await_senders()
+        hearing.await_arrival()
+        descents = hearing.descents
+        for _ in range(ROUNDS):
+            stop(namespace.pid)
+            hearing.send(True, MOST, 0, real_time)
+            hearing.send(False, MOST, 0, real_time)
+            hearing.await_senders()
+            namespace.signal(signal.SIGCONT)
+            heard = hearing.await_arrival()
+            # One descent: from the highest of the time before to the lowest of this.
+            if hearing.descents > descents + 1:
+                raise Broken(f"real-time signals that had piled up came out of order: {hearing.descents - descents}")
+            descents = hearing.descents
+        namespace.await_status(hearing.is_told, f"real-time signals: {dict(hearing.sent.counts)}")
+        namespace.check_growth(before)
+        namespace.end(9)
+        return Counts(faults=stops() + ROUNDS, signals=heard)
+
+
+def _deadline(setting: Setting) -> Counts:
+    """Stopped when the stop timeout ends, it kills the workload as soon as it goes on, and not before."""
+    options = [WATCH, f"--stop-timeout={STOP_TIMEOUT}"]
+    deaf = Hearing.command(setting, 0)
+    with Namespace(setting, options, deaf) as namespace:
+        namespace.hear()
+        namespace.await_rest()
+        namespace.signal(signal.SIGTERM)
+        time.sleep(setting.chance.uniform(0, STOP_TIMEOUT / 2))
+        stop(namespace.pid)
+        time.sleep(STOP_TIMEOUT + OVERDUE)
+        namespace.tell("report")
+        namespace.hear()
+        namespace.signal(signal.SIGCONT)
+        continued = time.monotonic()
+        namespace.await_end(128 + signal.SIGKILL)
+        if time.monotonic() - continued > SLACK:
+            raise Broken(f"it ended {time.monotonic() - continued:.1f} s after it went on, and was due before")
+        return Counts(faults=1)

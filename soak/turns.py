@@ -1,0 +1,87 @@
+"""Faults in turns, until the time is up."""
+
+import importlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from soak.fault import Broken, Counts, Fault, Setting
+
+if TYPE_CHECKING:
+    import docker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run of a fault went."""
+
+    fault: str
+    seed: int
+    seconds: float
+    counts: Counts = field(default_factory=Counts)
+    broken: str = ""
+    """What was seen of a promise that was not kept."""
+
+    def __str__(self) -> str:
+        """A line for people, with what it takes to have the run again."""
+        done = ", ".join(f"{count:,} {what}" for what, count in sorted(self.counts.items())) or "nothing counted"
+        line = f"{self.fault:10} seed {self.seed:<10} {self.seconds:6.1f} s  "
+        if not self.broken:
+            return line + done
+        return f"{line}BROKEN: {self.broken}\n{'':12}again: python -m soak --only {self.fault} --seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs share: see `Setting`."""
+
+    launcher: Path
+    client: "docker.DockerClient | None"
+    image: str
+    python: str
+    programs: Path
+
+
+def fault_of(name: str) -> Fault:
+    """The fault that the module of that name does."""
+    return cast(Fault, importlib.import_module(f"soak.{name}"))
+
+
+def take(names: Sequence[str], bench: Bench, seconds: float, seed: int | None, tell: Callable[[Outcome], None]) -> None:
+    """Do one fault after the other, again and again for so many seconds, but each once at the least.
+
+    With a `seed`, each once with that.
+    """
+    until = time.monotonic() + seconds
+    is_first_turn = True
+    while is_first_turn or (seed is None and time.monotonic() < until):
+        for name in names:
+            if is_first_turn or time.monotonic() < until:
+                tell(_run(name, bench, random.getrandbits(32) if seed is None else seed))
+        is_first_turn = False
+
+
+def _run(name: str, bench: Bench, seed: int) -> Outcome:
+    folder = Path(tempfile.mkdtemp(prefix="pyinit-soak-"))
+    began = time.monotonic()
+    counts, broken = Counts(), ""
+    try:
+        setting = Setting(
+            random.Random(seed), bench.launcher, folder, bench.client, bench.image, bench.python, bench.programs
+        )
+        counts = fault_of(name).run(setting)
+    except Broken as error:
+        broken = str(error)
+    except Exception as error:  # the soak itself failed, which is told as a failure, too, and the others go on
+        traceback.print_exc(file=sys.stderr)
+        broken = repr(error)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Outcome(name, seed, time.monotonic() - began, counts, broken)
