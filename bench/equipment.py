@@ -69,7 +69,7 @@ def _path(tool: str) -> str:
 
 
 def install_pyinit(folder: Path, python: str) -> Contender:
-    """Install a copy of pyinit and its launcher for the interpreter `python` under `folder`.
+    """Install a copy of pyinit and its launcher for the interpreter `python` under `folder`, as the Dockerfile does.
 
     A copy, so that the bytecode is that of this interpreter and nobody edits what is being measured.
     Raises Unavailable.
@@ -79,7 +79,9 @@ def install_pyinit(folder: Path, python: str) -> Contender:
     try:
         shutil.copytree(PACKAGE, library / PYINIT, ignore=shutil.ignore_patterns("__pycache__"))
         install: Sequence[str | Path] = [python, "-m", "pyinit.ctl", "install", launcher.parent]
-        subprocess.run(install, cwd=library, check=True, capture_output=True, text=True)
+        in_place_of_sources = [python, "-X", "no_debug_ranges", "pyinit/ctl/compile_ahead.py", "pyinit", "--sourceless"]
+        for command in (install, in_place_of_sources):
+            subprocess.run(command, cwd=library, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
         raise Unavailable(f"cannot install the launcher of pyinit: {said or error}") from error

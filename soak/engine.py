@@ -14,7 +14,7 @@ from bench.contenders import PACKAGE
 from bench.engine import BASE_IMAGE, connect
 from soak.fault import Broken, Setting
 from soak.programs import SOURCES
-from tests.compiler import compile_c
+from tools.compiler import compile_c
 
 if TYPE_CHECKING:
     import docker

@@ -10,7 +10,7 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from tests.compiler import compile_c
+from tools.compiler import compile_c
 
 from .support import Containers, await_condition, await_output, built, ended
 from .test_restrictions import RESTRICTIONS

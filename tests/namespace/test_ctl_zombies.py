@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyinit.ctl import picture
-from tests.compiler import compile_c
+from tools.compiler import compile_c
 
 from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Start, eventually, python
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.compiler import compile_c
+from tools.compiler import compile_c
 
 from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Run, Start, clean_environment, eventually, python
 from .test_reaping import ORPHANS

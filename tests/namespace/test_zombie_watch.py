@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compiler import compile_c
+from tools.compiler import compile_c
 
 from .conftest import PATIENCE, UNSHARE, Container, Run, Start, clean_environment, eventually, python
 
