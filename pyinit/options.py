@@ -282,7 +282,7 @@ TABLE: "tuple[Option, ...]" = (
         "u",
         "user",
         "USER[:GROUP]",
-        "run the workload as this user (names or ids), with its supplementary groups and HOME",
+        "run the workload as this user (names or ids), its groups and HOME; takes CAP_SETUID, CAP_SETGID, CAP_KILL",
         _set_user,
         (("PYINIT_USER", _set_user),),
     ),

@@ -60,7 +60,7 @@ def main() -> int:
     if arguments.page and not arguments.only and arguments.seed is None:
         page.write(outcomes, arguments.python, (time.monotonic() - began) / 60, MINUTES, GROWTH_kB)
     broken = [outcome for outcome in outcomes if outcome.broken]
-    print(f"\n{len(outcomes)} runs, {len(broken)} of them with a promise broken")
+    print(f"\nruns: {len(outcomes)}; with a promise broken: {len(broken)}")
     for outcome in broken:
         print(outcome)
     return BROKEN if broken else KEPT

@@ -53,7 +53,7 @@ signal counts as often as it has arrived.)
 
 It takes root, for the namespaces, and a Docker engine; where none answers, it starts one of its own. Each run prints a
 line. One that finds a promise broken says so at once, with what does the same again, and the others go on; the exit
-status is 1 in the end. A seed draws the same faults in the same order. What the machine makes of that is another
+status is 1 in the end. With `--only` or `--seed` this page is not written. A seed draws the same faults in the same order. What the machine makes of that is another
 matter, so a rare failure may take some tries.
 
 ## On what
@@ -126,7 +126,7 @@ def _section(name: str, outcomes: Sequence[Outcome]) -> str:
     seconds = [outcome.seconds for outcome in outcomes]
     rows = [
         ("runs", f"{len(outcomes):,}"),
-        ("seconds a run", f"{min(seconds):.1f} to {max(seconds):.1f}"),
+        ("seconds a run", f"{min(seconds):.1f} to {max(seconds):.1f}" if len(seconds) > 1 else f"{seconds[0]:.1f}"),
         *((what, f"{count:,}") for what, count in sorted(total.items()) if count),
     ]
     table = "\n".join(["| | |", "|---|---:|", *(f"| {what} | {figure} |" for what, figure in rows)])
@@ -137,10 +137,7 @@ def _section(name: str, outcomes: Sequence[Outcome]) -> str:
 def _failures(broken: Sequence[Outcome]) -> str:
     if not broken:
         return ""
-    lines = [
-        f"- `python -m soak --only {one.fault} --seed {one.seed}`: {textwrap.shorten(one.broken, 300)}"
-        for one in broken
-    ]
+    lines = [f"- `{one.again}`: {textwrap.shorten(one.broken, 300)}" for one in broken]
     return "\n".join(["", "What was broken:", "", *lines, ""])
 
 

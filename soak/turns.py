@@ -35,7 +35,12 @@ class Outcome:
         line = f"{self.fault:10} seed {self.seed:<10} {self.seconds:6.1f} s  "
         if not self.broken:
             return line + done
-        return f"{line}BROKEN: {self.broken}\n{'':12}again: python -m soak --only {self.fault} --seed {self.seed}"
+        return f"{line}BROKEN: {self.broken}\n{'':12}again: {self.again}"
+
+    @property
+    def again(self) -> str:
+        """The command that has the run again."""
+        return f'make soak ARGS="--only {self.fault} --seed {self.seed}"'
 
 
 @dataclass(frozen=True)
