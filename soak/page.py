@@ -51,10 +51,10 @@ signal counts as often as it has arrived.)
     make soak ARGS="--only stalled --only stops"    # these alone
     make soak ARGS="--only stalled --seed 7"        # a run once more, by the seed in its line
 
-It takes root, for the namespaces, and a Docker engine; where none answers, it starts one of its own. Each run prints a
-line. One that finds a promise broken says so at once, with what does the same again, and the others go on; the exit
-status is 1 in the end. With `--only` or `--seed` this page is not written. A seed draws the same faults in the same order. What the machine makes of that is another
-matter, so a rare failure may take some tries.
+It takes root, for the namespaces, and a Docker engine; where none answers, it starts one of its own. Each run prints
+a line. One that finds a promise broken says so at once, with what does the same again, and the others go on; the exit
+status is 1 in the end. With `--only` or `--seed` this page is not written. A seed draws the same faults in the same
+order. What the machine makes of that is another matter, so a rare failure may take some tries.
 
 ## On what
 
