@@ -75,7 +75,7 @@ class Init:
         "_chosen",
         "_deadlines",
         "_failed",
-        "_has_news",
+        "_has_begun",
         "_is_prepared",
         "_job",
         "_log",
@@ -111,8 +111,10 @@ class Init:
         self.memory: "Memory | None" = None
         self._page: "Page | None" = None
         self._failed = ""
-        """What went wrong in the turn before, until it is told."""
-        self._has_news = False
+        """What went wrong in the turn before, until it is told: when we sleep again, or are over. What goes wrong again
+        and again ends us, and that is told."""
+        self._has_begun = False
+        """Whether one turn has gone well."""
         self._news = 0.0
         """When the first signal came since the counters were published; 0 if none has."""
         self.forwards = 0
@@ -130,25 +132,29 @@ class Init:
         Each turn reaps first, and whatever the signal was: standard signals are taken lowest number first, so a
         flood of SIGUSR1 would keep every SIGCHLD waiting. With nothing to do it sleeps in the kernel.
         """
-        failures, has_begun = 0, False
+        failures = 0
         while True:
             try:
                 if self._turn():
                     break
-                failures, has_begun = 0, True
+                self._tell_failure()
+                self._has_begun, failures = True, 0
             except MemoryError:
                 continue  # others will be killed for want of memory; the init is the last that may go
             except ChildProcessError:
                 raise
             except Exception as error:  # nobody knows what, but it is no reason to take the container down
                 failures += 1
-                self._failed = repr(error) if has_begun else ""
+                if failures == 1:
+                    self._failed = repr(error)
                 if failures == PATIENCE:
                     if self.reaper.wait_status is not None:
                         break
                     if isinstance(error, OSError):
-                        raise OSError(error.errno, f"cannot wait for children or signals: {error.strerror}") from None
+                        why = error.strerror or error
+                        raise OSError(error.errno, f"cannot wait for children or signals: {why}") from None
                     raise
+        self._tell_failure()
         if self.reaper.wait_status is not None:
             return reaper.exit_status(self.reaper.wait_status)
         # It hangs in the kernel. SIGKILL will end it, ours or the one that comes when PID 1 has gone; if we may not
@@ -202,8 +208,6 @@ class Init:
 
     def _wait(self, seconds: "float | None") -> "struct_siginfo | None":
         """Wait for a signal, `seconds` at most; let others see the counters when they have been old for a moment."""
-        if self._has_news:
-            self._news, self._has_news = time.monotonic(), False
         if self._page:
             rest = self._news + _SOON - time.monotonic() if self._news else 0.0
             if rest <= 0:
@@ -211,13 +215,17 @@ class Init:
                 self._news = 0.0
             elif seconds is None or rest < seconds:
                 seconds = rest
-        if self._failed:  # not before: a turn that fails again and again ends in one line, not in many
-            self._log.error("failed", f"carrying on after {self._failed}")
-            self._failed = ""
+        if self._has_begun:
+            self._tell_failure()
         info = signals.wait(seconds)
         if info and not self._news:
-            self._has_news = True  # since when is found out later: first of all it has to get to the workload
+            self._news = time.monotonic()
         return info
+
+    def _tell_failure(self) -> None:
+        if self._failed:
+            self._log.error("failed", f"carrying on after {self._failed}")
+            self._failed = ""
 
     def _advance(self, more: bool) -> bool:
         """Go on to the next stage of the end where that is due; True if there is none. `more` is what `reap` said."""

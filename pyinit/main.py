@@ -35,7 +35,7 @@ def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]")
             from . import peers
 
             chosen.manner = peers.MANNERS.get(name, settings.OWN)
-        chosen = settings.without_options(words[1:], posix.environ, chosen.manner) or parse(words[1:], chosen.manner)
+        chosen = parse(words[1:], chosen.manner)
         if "mask" in left:
             mask = {int(number) for number in str(left["mask"]).split(",") if number}
         if chosen.show:
@@ -55,6 +55,10 @@ def parse(words: "list[str]", manner: settings.Manner) -> settings.Options:
     Raises:
         UsageError: something of them is malformed, or there is no PROGRAM.
     """
+    plain = settings.without_options(words, posix.environ, manner)
+    if plain:
+        return plain
+
     from . import options
 
     chosen = options.parse(words, posix.environ, manner)
@@ -109,6 +113,7 @@ def pause(chosen: settings.Options) -> int:
     signals.use_defaults()
     warnings = prepare_orphans(chosen)
     workload.let_go()
+    forget_encodings()
 
     from .pause import Pause
 
@@ -130,8 +135,8 @@ def finish(init: "Init", chosen: settings.Options, log: "Log") -> int:
     """Wait for the end and tell of it; return the exit status, remapped as asked for."""
     status = init.wait()
     exit_status = chosen.exit_remap.get(status, status)
+    init.return_terminal(is_over=True)  # first: what follows may cost us the right to load how
     tell_end(init, status, exit_status, chosen, log)
-    init.return_terminal(is_over=True)
     return exit_status
 
 
@@ -206,5 +211,7 @@ def give_up(error: Exception, chosen: settings.Options) -> int:
     if path and chosen.exit_report != "never":
         from . import report
 
-        report.write_termination_log(path, line, chosen.user, log)
+        # Who cannot be become has put nothing there, and cannot be become for this either.
+        user = None if isinstance(error, workload.CannotBecomeUser) else chosen.user
+        report.write_termination_log(path, line, user, log)
     return status

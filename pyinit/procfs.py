@@ -181,7 +181,7 @@ def send(target: Process, number: int) -> None:
     """
     handle = None
     try:
-        handle = posix.pidfd_open(target.pid)  # it pins the number: whoever has it now is the one it stands for
+        handle = posix.pidfd_open(target.pid)  # it stands for whoever has the number now, for good
     except OSError as error:
         if error.errno == errno.ESRCH:
             raise
@@ -199,7 +199,7 @@ def send(target: Process, number: int) -> None:
         try:
             signals.send_by_handle(handle, number)
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EPERM):  # a sandbox may know the one call and refuse the other
+            if error.errno not in (errno.ENOSYS, errno.EPERM):  # a sandbox may have the one call and refuse the other
                 raise
             posix.kill(target.pid, number)
     finally:

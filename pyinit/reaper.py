@@ -73,24 +73,18 @@ class Reaper:
                     self._pass_over(pid, found.si_code, found.si_status)
                 elif pid == self._workload and self.wait_status is None:
                     self._take_workload(self.accounts or found.si_code != posix.CLD_EXITED)
-                elif self._tells:
-                    self._tell_of_orphan(pid)
                 else:
-                    take(pid, posix.WNOHANG)
+                    name = name_of(pid) if self._warn else None
+                    _, status = take(pid, posix.WNOHANG)
                     self.orphans += 1
+                    if self._tells:
+                        self._tell(pid, name, status)
         except ChildProcessError:
             if self.wait_status is None:
                 raise
             self.is_childless = True
             return False
         return True
-
-    def _tell_of_orphan(self, pid: int) -> None:
-        """Take an orphan, and tell of it: its name goes with it."""
-        name = name_of(pid) if self._warn else None
-        _, status = posix.waitpid(pid, posix.WNOHANG)
-        self.orphans += 1
-        self._tell(pid, name, status)
 
     def _take_workload(self, account: bool) -> None:
         self.ended = time.monotonic()

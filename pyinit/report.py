@@ -95,10 +95,7 @@ def write_termination_log(path: str, line: bytes, user: "User | None", log: Log)
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
     try:
         if user:
-            try:
-                user.act()
-            except OSError:  # nobody has run as that user then, who could have put anything there
-                pass
+            user.act()
         fd = posix.open(path, flags, 0o644)
         try:
             while line:

@@ -1,4 +1,4 @@
-"""What pyinit was asked to do: `Options`, with their defaults."""
+"""What pyinit was asked to do, and in whose manner."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,8 +137,9 @@ def without_options(words: "list[str]", environ: "Mapping[bytes, bytes]", manner
     argv = words[1:] if words[:1] == ["--"] else words
     if manner is not OWN or not argv or (argv is words and words[0][:1] == "-"):
         return None
+    prefixes = tuple([prefix.encode() for prefix in manner.variables])
     for name in environ:
-        if name.startswith((b"PYINIT_", b"TINI_", b"DUMB_INIT_")):
+        if name.startswith(prefixes):
             return None
     chosen = Options()
     chosen.argv = argv

@@ -95,7 +95,7 @@ class Workload:
             except OSError as error:
                 failure = error.errno or errno.EINVAL
             except BaseException:
-                failure = errno.ENOMEM
+                step, failure = _EXECUTE, errno.ENOMEM
             posix.write(sender, bytes((failure, step)))
             posix._exit(127)
         posix.close(sender)

@@ -28,7 +28,7 @@ from pyinit.ctl import ages, clear, commands, counters, health, picture, tree
 from pyinit.ctl import zombies as zombies_command
 from pyinit.ctl.failure import CannotLook
 from pyinit.log import Log, printable, quoted
-from pyinit.settings import Manner, Options, UsageError
+from pyinit.settings import OWN, Manner, Options, UsageError, without_options
 from tests.unit import bad_input
 from tests.unit.bad_input import BYTES, COMMAND_LINES, COMMS, MANNERS, TEXT, Chosen, Forged, Proc, Written, tried
 from tests.unit.test_counters import TOLD, hold_shape, page_of, published
@@ -69,6 +69,29 @@ def test_a_command_line_is_options_or_one_line_that_says_what_is_wrong(
     assert parsed.argv == words[len(words) - len(parsed.argv) :]
     assert parsed.show or bool(parsed.argv) != parsed.pause
     assert settings_of(options.parse(words, environ, manner)) == settings_of(parsed)
+
+
+@given(
+    st.sampled_from(MANNERS),
+    st.lists(st.sampled_from(["-", "--", "-v", "--v", "", "ls"]) | bad_input.WORDS, max_size=3),
+    st.dictionaries(
+        st.sampled_from(
+            [b"PATH", b"PYINIT_SESSION", b"TINI_KILL_PROCESS_GROUP", b"DUMB_INIT_DEBUG", b"PYINIT_", b"TINI"]
+        ),
+        st.sampled_from([b"", b"1"]),
+        max_size=2,
+    ),
+)
+@tried(200)
+def test_what_is_taken_without_being_parsed_means_the_same(
+    manner: Manner, words: list[str], environ: dict[bytes, bytes]
+) -> None:
+    """The short way, for a command line without options, is nothing but shorter."""
+    taken = without_options(words, environ, manner)
+    if taken:
+        assert settings_of(taken) == settings_of(options.parse(words, environ, manner))
+    elif manner is OWN and not environ and words[:1] not in ([], ["--"]):
+        assert words[0].startswith("-"), "the short way is for this one"
 
 
 @given(
