@@ -72,9 +72,10 @@ def test_a_command_line_is_options_or_one_line_that_says_what_is_wrong(
 
 
 @given(
-    st.sampled_from(MANNERS),
+    st.just(OWN) | st.sampled_from(MANNERS),
     st.lists(st.sampled_from(["-", "--", "-v", "--v", "", "ls"]) | bad_input.WORDS, max_size=3),
-    st.dictionaries(
+    st.just({})
+    | st.dictionaries(
         st.sampled_from(
             [b"PATH", b"PYINIT_SESSION", b"TINI_KILL_PROCESS_GROUP", b"DUMB_INIT_DEBUG", b"PYINIT_", b"TINI"]
         ),
@@ -82,7 +83,7 @@ def test_a_command_line_is_options_or_one_line_that_says_what_is_wrong(
         max_size=2,
     ),
 )
-@tried(200)
+@tried(400)
 def test_what_is_taken_without_being_parsed_means_the_same(
     manner: Manner, words: list[str], environ: dict[bytes, bytes]
 ) -> None:
