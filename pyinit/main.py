@@ -91,6 +91,9 @@ def run(chosen: settings.Options, mask: "set[int]", described: str) -> int:
         child = workload.Workload(chosen, mask, ignore_children)
     forget_encodings()
 
+    from .ahead import load
+
+    load("log", "reaper", "init")
     from .init import Init
 
     child.await_program()

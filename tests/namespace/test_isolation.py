@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,40 @@ def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) ->
     assert {"pyinit.main", "pyinit.init"} <= set(ours)
     assert not {"pyinit.about", "pyinit.libc"} & set(ours), "rarely needed, and loaded without need"
     assert not [name for name in ours if name.startswith("pyinit.ctl")]
+
+
+@pytest.fixture
+def sourceless(tmp_path: Path) -> Path:
+    """A launcher whose modules are compiled in the place of their sources, as in the image."""
+    package = tmp_path / "lib" / "pyinit"
+    shutil.copytree(ROOT / "pyinit", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bin").mkdir()
+    for words in (
+        ["-m", "pyinit.ctl", "install", str(tmp_path / "bin")],
+        ["-X", "no_debug_ranges", "pyinit/ctl/compile_ahead.py", "pyinit", "--sourceless"],
+    ):
+        subprocess.run([INTERPRETER, *words], cwd=package.parent, stdout=subprocess.DEVNULL, check=True)
+    return tmp_path / "bin" / "pyinit"
+
+
+def test_what_every_start_takes_is_loaded_without_a_search(sourceless: Path) -> None:
+    """In the image; the import statement does not get to see it."""
+    flags = ["-ISB", "-Xutf8", "-Ximporttime"]
+    names = imported([*UNSHARE, INTERPRETER, *flags, str(sourceless), "--", "true"])
+    taken = {"signals", "settings", "environment", "workload", "main", "log", "reaper", "init"}
+    assert "pyinit.ahead" in names and not {f"pyinit.{name}" for name in taken} & set(names)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:99])])
+@pytest.mark.parametrize("name", ["signals", "main", "init"])
+def test_a_module_that_is_not_there_or_not_whole_is_one_line(
+    sourceless: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    """And 125."""
+    damage(sourceless.parents[1] / "lib" / "pyinit" / f"{name}.pyc")
+    ended = run_as_module([sourceless, "--", "true"])
+    assert ended.status == 125, ended
+    assert ended.err.startswith("pyinit: cannot ") and ended.err.count("\n") == 1, ended
 
 
 def run_as_module(words: list[str | Path], **popen: object) -> Ended:
@@ -268,7 +303,7 @@ def test_a_launcher_without_its_folder_says_so_in_one_line(launcher: str, tmp_pa
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (
         125,
-        "" if close else "pyinit: cannot start: No module named 'pyinit.signals'\n",
+        "" if close else "pyinit: cannot start: No module named 'pyinit.ahead'\n",
     )
 
 
