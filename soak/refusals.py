@@ -26,7 +26,7 @@ _CODES = (errno.ENOSYS, errno.EPERM)
 _AT_ONCE = 4
 _ORPHANS = 20
 _SENT = (signal.SIGUSR1, signal.SIGRTMIN + 5, signal.SIGRTMIN + 5)
-_SECONDS = 3.0
+_SECONDS = 10.0
 """For each thing that should happen; without it the run goes on, and shows at the end that it is missing."""
 _SECONDS_TO_END = 15.0
 

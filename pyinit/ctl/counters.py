@@ -231,7 +231,8 @@ def _text(path: str, pid: int) -> tuple[bytes, str]:
                         f"{__version__}, which reads layout {status.LAYOUT}: use the pyinitctl that came with it"
                     )
                 end = b"\n%s\n" % head[4]
-                if last[:length].endswith(end) and content[:length] == first[:length]:
+                # (A first line that is half written may tell of more than there is.)
+                if len(last) >= length and last[:length].endswith(end) and content[:length] == first[:length]:
                     return content[head.end() : length - len(end)], version
             if time.monotonic() > until:
                 break

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,9 +90,14 @@ class Container:
         self.process.stdin.flush()
 
     def line(self) -> str:
-        """The next line of standard output."""
+        """The next line of standard output; what there is of it when all is ended, if none comes in `PATIENCE`."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline().decode("utf-8", "surrogateescape").rstrip("\n")
+        watchdog = threading.Timer(PATIENCE, self.process.kill)
+        watchdog.start()
+        try:
+            return self.process.stdout.readline().decode("utf-8", "surrogateescape").rstrip("\n")
+        finally:
+            watchdog.cancel()
 
     def expect(self, line: str) -> None:
         """The next line of standard output is this one."""

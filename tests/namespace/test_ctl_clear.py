@@ -361,7 +361,7 @@ def test_a_tracer_that_does_not_wait_is_ended(
     tracer = compiled("tracer", TRACER)
     script = f"mkfifo $TMP/go; head -c1 $TMP/go >$TMP/null & {tracer} $! & cat >$TMP/go; wait"
     if is_traced_by == "its own child":
-        script = f"(mkfifo $TMP/go; head -c1 $TMP/go >$TMP/null & exec {tracer} $!) & cat >$TMP/go; wait"
+        script = f"mkfifo $TMP/go; (head -c1 $TMP/go >$TMP/null & exec {tracer} $!) & cat >$TMP/go; wait"
     folder = Path(tracer).parent / is_traced_by.replace(" ", "-")
     folder.mkdir()
     container = start("--", "sh", "-c", script, stdin=subprocess.PIPE, env={**os.environ, "TMP": str(folder)})

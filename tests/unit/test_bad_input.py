@@ -537,6 +537,7 @@ def state(number: int, orphans: int) -> bytes:
 
 
 @given(bad_input.writings(state))
+@example(Written([state(1, 15), state(2, 16), state(3, 0)], [(0, 101), (122, 122), (122, 122)]))
 @tried(300)
 def test_a_page_that_is_read_while_it_is_written_is_of_one_state_or_of_none(writing: Written) -> None:
     """Whatever has been written of it at each look."""
