@@ -268,8 +268,9 @@ def _judge(call: str, seen: _Seen, usual: _Seen, bare: End) -> str:
     if any("carrying on after" in line for line in own):
         raise Broken(f"an error that was not provided for: {outcome}")
     if seen.end.status in _OWN_STATUSES and call in _INDISPENSABLE:
-        # That the line cannot be had as the workload's user in the termination log, too, is a second line's to say.
-        causes = [line for line in own if "the termination log" not in line]
+        # That the line cannot be had as the workload's user in the termination log, too, is a second line's to say; and
+        # what it has done until then is none of the causes.
+        causes = [line for line in own if not re.search("the termination log|whose parent died", line)]
         if len(causes) == 1:
             return f"{_ENDED}: {seen.end.status}, {causes[0]!r}"
         raise Broken(f"not one line: {outcome}")

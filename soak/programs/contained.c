@@ -60,11 +60,15 @@ static void doze(void)
 
 static void leave_orphan(void)
 {
-    if (fork() == 0) {
+    pid_t parent = fork();
+
+    if (parent == 0) {
         signal(SIGCHLD, SIG_DFL); /* or the kernel would reap the orphan that ends first */
         fork();
         _exit(0);
     }
+    if (parent > 0)
+        waitpid(parent, NULL, 0); /* before it has forked a signal for all would end it, and there be no orphan */
 }
 
 static void leave_straggler(void)
