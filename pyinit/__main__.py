@@ -9,7 +9,8 @@ import errno
 import os
 import sys
 
-from pyinit import environment, signals
+from pyinit.kernel import signals
+from pyinit.workload import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Literal, NoReturn, TypedDict, Unpack
 
-    from .settings import Options
+    from .options.settings import Options
 
     Word = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -71,8 +71,8 @@ def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
         raise ValueError("pyinit.run: a null character in argv")
     flags, _ = _read("run", options, [os.fsdecode(word) for word in words])
     _refuse_company("run")
-    from . import signals
     from .__main__ import start_over
+    from .kernel import signals
 
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -121,7 +121,8 @@ def _own_name() -> str:
 
 def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") -> "tuple[list[str], Options]":
     """The keywords as options of a command line, and what they mean there."""
-    from . import options, settings
+    from .options import settings
+    from .options import table as options
 
     known = {row.long.replace("-", "_"): row for row in options.TABLE if row.long not in ("help", "license", "version")}
     flags: list[str] = []
@@ -198,8 +199,10 @@ def _part(words: "list[str]", chosen: "Options") -> None:
     """
     from time import monotonic
 
-    from . import adopted, signals, terminal, workload  # noqa: F401 - all of them now: behind the fork it may be too late
     from .__main__ import start_over
+    from .kernel import signals
+    from .workload import adopted
+    from .workload import process as workload
 
     pipes: list[int] = []
     pid = 0
@@ -238,7 +241,7 @@ def _part(words: "list[str]", chosen: "Options") -> None:
 
 def _go_back(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None:
     """Be without child and pipes again, and have the terminal."""
-    from . import terminal
+    from .workload import job_control as terminal
 
     for fd in pipes:
         os.close(fd)
@@ -246,7 +249,7 @@ def _go_back(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None:
         os.waitpid(pid, 0)
     takes_terminal, leads_session = place
     if takes_terminal and leads_session:
-        from . import session
+        from .workload import session
 
         session.regain_terminal()
     elif takes_terminal and pid:
@@ -255,7 +258,7 @@ def _go_back(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None:
 
 def _become_application(chosen: "Options", place: "tuple[bool, bool]", pipes: "list[int]") -> None:
     """In the child: take its place, and wait for the init. Ends the process if there will be none."""
-    from . import workload
+    from .workload import process as workload
 
     failed, fail, wait, go = pipes
     is_complete = False

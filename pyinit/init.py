@@ -3,22 +3,23 @@
 import posix
 import time
 
-from . import reaper, signals
-from .log import INFO, TRACE, Log
+from . import reaper
+from .kernel import signals
+from .reporting.log import INFO, TRACE, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import struct_siginfo
 
-    from .adopted import Adopted
-    from .cgroup import Memory
-    from .deadlines import Deadlines
+    from .ending.stages import Shutdown
+    from .kernel.cgroup import Memory
+    from .options.settings import Options
     from .pause import Nothing
-    from .settings import Options
-    from .shutdown import Shutdown
-    from .status import Page
-    from .terminal import Job
-    from .workload import Workload
+    from .reporting.counters import Page
+    from .schedule import Deadlines
+    from .workload.adopted import Adopted
+    from .workload.job_control import Job
+    from .workload.process import Workload
 
 PATIENCE = 10
 """How many turns in a row may fail before that counts as not being able to go on."""
@@ -256,11 +257,11 @@ class Init:
             return
         try:
             if self.workload.leads_session:
-                from . import session
+                from .workload import session
 
                 session.regain_terminal()
             else:
-                from . import terminal
+                from .workload import job_control as terminal
 
                 terminal.take_back(self.workload.pid, is_over)
         except Exception as error:  # the files that it is loaded from have gone
@@ -270,7 +271,7 @@ class Init:
         """The workload has been stopped: so are we, if that is what a terminal or a shell will see."""
         number, self.reaper.stopped_by = self.reaper.stopped_by, 0
         if self._job is None:
-            from .terminal import Job
+            from .workload.job_control import Job
 
             self._job = Job(self.workload.pid, self._log)
         sent, self._stop_sent = self._stop_sent, None
@@ -282,22 +283,22 @@ class Init:
         (All but the report, which only some ends need.) If that fails, it is tried again and again.
         """
         try:
-            from .cgroup import Memory
-            from .deadlines import Deadlines
-            from .shutdown import Shutdown
+            from .ending.stages import Shutdown
+            from .kernel.cgroup import Memory
+            from .schedule import Deadlines
 
             deadlines = Deadlines()
             shutdown = Shutdown(self.workload.pid, self._chosen, deadlines, self._log)
             memory = Memory()
             if self.workload.takes_terminal:
-                from . import terminal  # noqa: F401
+                from .workload import job_control as terminal  # noqa: F401
             if self._chosen.orphans == "terminate":
-                from .orphans import Orphans
+                from .ending.orphans import Orphans
 
                 orphans = Orphans(self.workload.pid, self._chosen.drain_timeout, shutdown, deadlines, self._log)
                 orphans.end()
             if self._chosen.zombie_watch:
-                from .watch import Watch
+                from .reporting.zombie_watch import Watch
 
                 Watch(self._chosen.zombie_watch, shutdown, deadlines, self._log)
         except Exception as error:
@@ -314,7 +315,7 @@ class Init:
     def _publish(self) -> None:
         """Let others see the counters. That is no reason for anything else to fail."""
         try:
-            from .status import Page
+            from .reporting.counters import Page
 
             page = Page(self, self._log)
             page.update()
@@ -378,7 +379,7 @@ class Init:
         elif receivers == "group":
             posix.kill(-self.workload.pid, number)
         else:
-            from . import everyone
+            from .ending import stragglers as everyone
 
             if everyone.can_be_reached() or self.reaper.wait_status is not None:
                 everyone.send(self._log, number)
@@ -420,7 +421,7 @@ def _is_for_job(info: "struct_siginfo") -> bool:
 
 
 def _can_be_continued() -> bool:
-    from . import terminal
+    from .workload import job_control as terminal
 
     return terminal.can_be_continued()
 

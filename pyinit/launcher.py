@@ -12,13 +12,9 @@ try:
     # that folder is not ours.
     package = sys.modules["pyinit"] = type(sys)("pyinit")
     package.__path__ = [f"{FOLDER}/pyinit"]
-    from pyinit.ahead import load
-
-    load("signals")
-    from pyinit.signals import block
+    from pyinit.kernel.signals import block
 
     mask = block()  # from here on a signal waits for the workload
-    load("settings", "environment", "workload", "main")
     from pyinit.main import main
 except KeyboardInterrupt:  # Ctrl-C before that: there is no workload to hand it to
     sys.exit(130)

@@ -7,16 +7,18 @@ import errno
 import posix
 import sys
 
-from . import settings, signals, workload
+from .kernel import signals
+from .options import settings
+from .workload import process as workload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-    from .adopted import Adopted
     from .init import Init
-    from .log import Field, Log
+    from .reporting.log import Field, Log
+    from .workload.adopted import Adopted
 
 _OWN_NAMES = ("pyinit", "launcher.py")
 
@@ -32,7 +34,7 @@ def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]")
     try:
         name = words[0].rpartition("/")[2]
         if name not in _OWN_NAMES:
-            from . import peers
+            from .options import personas as peers
 
             chosen.manner = peers.MANNERS.get(name, settings.OWN)
         chosen = parse(words[1:], chosen.manner)
@@ -59,7 +61,7 @@ def parse(words: "list[str]", manner: settings.Manner) -> settings.Options:
     if plain:
         return plain
 
-    from . import options
+    from .options import table as options
 
     chosen = options.parse(words, posix.environ, manner)
     if not chosen.show:
@@ -69,7 +71,7 @@ def parse(words: "list[str]", manner: settings.Manner) -> settings.Options:
 
 def show(chosen: settings.Options, mask: "set[int]") -> int:
     """Print the help, the version or the license, as was chosen."""
-    from . import about
+    from .options import help as about
 
     signals.use_defaults()  # an ordinary command now: Ctrl-C and a reader that has gone end it
     signals.restore(mask)
@@ -84,16 +86,13 @@ def run(chosen: settings.Options, mask: "set[int]", described: str) -> int:
     warnings = prepare_orphans(chosen)
     child: "workload.Workload | Adopted"
     if described:
-        from . import adopted
+        from .workload import adopted
 
         child = adopted.Adopted(described, chosen)
     else:
         child = workload.Workload(chosen, mask, ignore_children)
     forget_encodings()
 
-    from .ahead import load
-
-    load("log", "reaper", "init")
     from .init import Init
 
     child.await_program()
@@ -126,7 +125,7 @@ def pause(chosen: settings.Options) -> int:
 
 def open_log(chosen: settings.Options, warnings: "list[tuple[str, str]]") -> "Log":
     """Where the lines go, these warnings first."""
-    from .log import Log
+    from .reporting.log import Log
 
     log = Log(chosen.verbosity, chosen.json, chosen.manner.prefixes, chosen.manner.messages)
     for event, message in warnings:
@@ -145,7 +144,7 @@ def finish(init: "Init", chosen: settings.Options, log: "Log") -> int:
 
 def tell_end(init: "Init", status: int, exit_status: int, chosen: settings.Options, log: "Log") -> None:
     """Say why the container ends, to those who want to know."""
-    from .log import INFO
+    from .reporting.log import INFO
 
     if chosen.exit_report == "never":
         return
@@ -153,7 +152,7 @@ def tell_end(init: "Init", status: int, exit_status: int, chosen: settings.Optio
         wanted = chosen.exit_report == "always" or init.is_abnormal()
         if not wanted and log.level < INFO:
             return
-        from . import report
+        from .reporting import exit_report as report
 
         line = report.compose(init, status, exit_status, log)
         log.write(line)
@@ -172,14 +171,14 @@ def prepare_orphans(chosen: settings.Options) -> "list[tuple[str, str]]":
     warnings = []
     if posix.getpid() != 1:
         try:
-            from . import libc
+            from .kernel import libc
 
             libc.become_subreaper()
         except Exception as error:
             warnings.append(("subreaper", f"cannot become the child subreaper, orphans go elsewhere: {error}"))
     if chosen.parent_death_signal:
         try:
-            from . import libc
+            from .kernel import libc
 
             libc.set_parent_death_signal(chosen.parent_death_signal)
         except Exception as error:
@@ -189,7 +188,7 @@ def prepare_orphans(chosen: settings.Options) -> "list[tuple[str, str]]":
 
 def give_up(error: Exception, chosen: settings.Options) -> int:
     """Say in one line why pyinit cannot go on; return the exit status."""
-    from .log import ERROR
+    from .reporting.log import ERROR
 
     manner = chosen.manner
     status = manner.failed
@@ -212,7 +211,7 @@ def give_up(error: Exception, chosen: settings.Options) -> int:
     # Where the options could not be read, one variable still can.
     path = chosen.termination_log or posix.environ.get(b"PYINIT_TERMINATION_LOG", b"").decode(errors="surrogateescape")
     if path and chosen.exit_report != "never":
-        from . import report
+        from .reporting import exit_report as report
 
         # Who cannot be become has put nothing there, and cannot be become for this either.
         user = None if isinstance(error, workload.CannotBecomeUser) else chosen.user

@@ -7,15 +7,16 @@ share the PID namespace.
 import posix
 import time
 
-from . import everyone, signals
+from .ending import stragglers as everyone
 from .init import Init, Received
+from .kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import struct_siginfo
 
-    from .log import Log
-    from .settings import Options
+    from .options.settings import Options
+    from .reporting.log import Log
 
 _ENDS = (signals.TERM, signals.INT)
 """What a pause ends at. All other signals mean nothing to it."""

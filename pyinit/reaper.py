@@ -3,8 +3,8 @@
 import posix
 import time
 
-from . import signals
-from .log import DEBUG, Log
+from .kernel import signals
+from .reporting.log import DEBUG, Log
 
 _ENDED_OR_STOPPED = posix.WEXITED | posix.WSTOPPED | posix.WNOHANG
 
@@ -121,7 +121,7 @@ class Reaper:
         the init that it had in mind.
         """
         try:
-            from . import libc
+            from .kernel import libc
 
             libc.stop_tracing(pid, 0 if number == signals.TRAP else number)
         except Exception as error:
@@ -143,7 +143,7 @@ def describe(status: int) -> str:
 def name_of(pid: int) -> "str | None":
     """A process's name; None if that cannot be known, for whatever reason: it is to be reaped all the same."""
     try:
-        from . import procfs
+        from .kernel import procfs
 
         return procfs.name_of(pid)
     except Exception:

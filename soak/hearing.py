@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyinit.signals import CAUGHT, CHLD, CONT, TERMINAL_STOPS, name_of, number_of
+from pyinit.kernel.signals import CAUGHT, CHLD, CONT, TERMINAL_STOPS, name_of, number_of
 from soak.fault import Broken, Setting
 from soak.namespace import PATIENCE, Namespace
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from pyinit.signals import name_of
+from pyinit.kernel.signals import name_of
 from soak.fault import Counts, Setting
 from soak.hearing import Hearing, is_real_time, sendable
 from soak.namespace import Namespace

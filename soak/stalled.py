@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from pyinit.signals import CAUGHT
+from pyinit.kernel.signals import CAUGHT
 from soak.fault import Broken, Counts, Setting
 from soak.hearing import Hearing, is_real_time
 from soak.namespace import Namespace, eventually

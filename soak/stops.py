@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pyinit.signals import CONT, TERMINAL_STOPS
+from pyinit.kernel.signals import CONT, TERMINAL_STOPS
 from soak.fault import Broken, Counts, Setting
 from soak.hearing import Hearing, is_real_time, sendable
 from soak.namespace import Namespace, stop

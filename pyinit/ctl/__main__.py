@@ -11,7 +11,7 @@ import sys
 import pyinit
 from pyinit.ctl import failure
 from pyinit.ctl.failure import CannotLook
-from pyinit.log import printable
+from pyinit.reporting.log import printable
 
 COMMANDS = ("status", "zombies", "clear", "tree", "health", "install")
 """Each a module, loaded if it is asked for."""

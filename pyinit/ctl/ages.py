@@ -20,7 +20,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pyinit import procfs, words
+from pyinit.kernel import procfs
+from pyinit.reporting import humanize as words
 
 _LAST_RUN = re.compile(rb"^se\.exec_start\s*:\s*(\d+\.\d+)", re.MULTILINE)
 

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pyinit import procfs, signals, words, zombies
 from pyinit.ctl import arguments, counters, picture
 from pyinit.ctl.failure import CannotLook
 from pyinit.ctl.picture import Kind, Picture
+from pyinit.kernel import procfs, signals
+from pyinit.reporting import humanize as words
+from pyinit.reporting import zombies
 
 _MOMENT = 1.0
 """Seconds that a parent has to wait once it is asked, and the init to reap what it inherits; a fraction should do."""

@@ -1,7 +1,7 @@
 """What a process is called: its command line, so written that it cannot pass for anything else."""
 
-from pyinit import procfs
-from pyinit.log import printable
+from pyinit.kernel import procfs
+from pyinit.reporting.log import printable
 
 ISOLATED = "-ISBXutf8"
 """The options of the interpreter in the ``#!`` line of our launchers. One word, since it has room for one argument:

@@ -3,8 +3,8 @@
 import contextlib
 import re
 
-from pyinit import procfs
-from pyinit.log import printable
+from pyinit.kernel import procfs
+from pyinit.reporting.log import printable
 
 _SECONDS = 2
 """For which Docker may keep us waiting."""

@@ -9,9 +9,11 @@ import re
 import time
 from dataclasses import dataclass
 
-from pyinit import __version__, procfs, signals, status
+from pyinit import __version__
 from pyinit.ctl.failure import CannotLook
-from pyinit.log import printable
+from pyinit.kernel import procfs, signals
+from pyinit.reporting import counters as status
+from pyinit.reporting.log import printable
 
 STAGES = ("running", "staying", "draining", "killing", "over")
 

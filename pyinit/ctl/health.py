@@ -5,13 +5,14 @@ import itertools
 import os
 import sys
 
-from pyinit import procfs, words
 from pyinit.ctl import arguments, counters, picture
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.counters import Counters
 from pyinit.ctl.failure import CannotLook
 from pyinit.ctl.picture import Kind, Picture
-from pyinit.log import printable
+from pyinit.kernel import procfs
+from pyinit.reporting import humanize as words
+from pyinit.reporting.log import printable
 
 
 class Unhealthy(Exception):

@@ -18,7 +18,7 @@ from pathlib import Path
 import pyinit
 from pyinit.ctl import arguments
 from pyinit.ctl.commands import ISOLATED
-from pyinit.log import printable
+from pyinit.reporting.log import printable
 
 PACKAGE = Path(pyinit.__file__).resolve().parent
 

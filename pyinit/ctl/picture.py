@@ -12,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pyinit import procfs, words, zombies
 from pyinit.ctl.ages import Age, ages
 from pyinit.ctl.commands import command_of
 from pyinit.ctl.failure import CannotLook
+from pyinit.kernel import procfs
+from pyinit.reporting import humanize as words
+from pyinit.reporting import zombies
 
 HIDDEN = "/proc hides the processes of other users (hidepid): root sees all"
 

@@ -3,12 +3,14 @@
 import argparse
 import json
 
-from pyinit import procfs, reaper, words
+from pyinit import reaper
 from pyinit.ctl import arguments, counters, picture
 from pyinit.ctl.ages import Ages
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.counters import Counters, Forwarded
 from pyinit.ctl.failure import CannotLook
+from pyinit.kernel import procfs
+from pyinit.reporting import humanize as words
 
 STAGES = {
     "running": "running",

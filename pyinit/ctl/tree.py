@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pyinit import procfs, words
 from pyinit.ctl import arguments, counters, picture
 from pyinit.ctl.ages import Age, Ages, ages
 from pyinit.ctl.commands import command_of, name_of
 from pyinit.ctl.failure import CannotLook
+from pyinit.kernel import procfs
+from pyinit.reporting import humanize as words
 
 _FEW = 3
 """So many siblings that are alike make one line, and so many of their pids are shown."""

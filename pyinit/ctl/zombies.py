@@ -4,10 +4,10 @@ import argparse
 import json
 import sys
 
-from pyinit import words
 from pyinit.ctl import arguments, picture
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.picture import Kind, Picture, Zombie
+from pyinit.reporting import humanize as words
 
 _WORDS = {
     Kind.UNREAPED: "waits for its parent",

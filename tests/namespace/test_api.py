@@ -319,9 +319,10 @@ NATIVE = """if True:
 """
 LOOP = "import asyncio; asyncio.set_event_loop(None); asyncio._set_running_loop(asyncio.new_event_loop())"
 PROCESSES = "import multiprocessing as m, time; m.get_context('fork').Process(target=time.sleep, args=[100]).start()"
-CANNOT_BECOME = "import os, pyinit.user as u; u.User.assume = lambda user: os.chdir('/no/such/folder')"
+CANNOT_BECOME = "import os, pyinit.workload.user as u; u.User.assume = lambda user: os.chdir('/no/such/folder')"
 NO_DESCRIPTORS = """if True:
-    import pyinit.__main__, pyinit.adopted, pyinit.options, pyinit.terminal, pyinit.workload, resource
+    import pyinit.__main__, pyinit.workload.adopted, pyinit.options.table, resource
+    import pyinit.workload.job_control, pyinit.workload.process
     resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))
 """
 TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure_running()"
@@ -483,7 +484,7 @@ def test_a_handler_that_raises_leaves_no_signal_blocked(program: StartProgram) -
     """It may run while the signals are being blocked."""
     ended = program("""
         import pyinit, signal
-        from pyinit import signals
+        from pyinit.kernel import signals
         block = signals.block
         def block_and_handle():
             block()

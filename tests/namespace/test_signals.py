@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from pyinit.signals import CAUGHT, name_of
+from pyinit.kernel.signals import CAUGHT, name_of
 
 from .conftest import INTERPRETER, Run, Start, eventually, python
 

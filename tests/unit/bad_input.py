@@ -12,11 +12,13 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pyinit import options, peers, procfs, signals
 from pyinit.ctl import commands, counters, picture
 from pyinit.ctl.failure import CannotLook
-from pyinit.options import Option
-from pyinit.settings import OWN, Manner
+from pyinit.kernel import procfs, signals
+from pyinit.options import personas as peers
+from pyinit.options import table as options
+from pyinit.options.settings import OWN, Manner
+from pyinit.options.table import Option
 
 _EXAMPLES = os.environ.get("PYINIT_FUZZ_EXAMPLES", "")
 
@@ -278,7 +280,7 @@ def shown(proc: Proc) -> Iterator[None]:
         patch.setattr(procfs, "record", proc.record)
         patch.setattr(procfs, "is_ours", lambda: True)
         patch.setattr("posix.listdir", proc.listdir)
-        patch.setattr("pyinit.zombies._entries", lambda: iter(proc.listdir("/proc")))
+        patch.setattr("pyinit.reporting.zombies._entries", lambda: iter(proc.listdir("/proc")))
         patch.setattr(commands, "open", proc.open, raising=False)
         patch.setattr(counters, "read", _no_counters)
         patch.setattr(picture, "MOMENT", 0.0)

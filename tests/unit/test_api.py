@@ -7,7 +7,7 @@ import pytest
 
 import pyinit
 from pyinit import api
-from pyinit.options import TABLE
+from pyinit.options.table import TABLE
 
 
 def declared() -> set[str]:

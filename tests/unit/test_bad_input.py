@@ -23,12 +23,17 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pyinit import about, adopted, cgroup, environment, main, options, procfs, signals, zombies
+from pyinit import main
 from pyinit.ctl import ages, clear, commands, counters, health, picture, tree
 from pyinit.ctl import zombies as zombies_command
 from pyinit.ctl.failure import CannotLook
-from pyinit.log import Log, printable, quoted
-from pyinit.settings import OWN, Manner, Options, UsageError, without_options
+from pyinit.kernel import cgroup, procfs, signals
+from pyinit.options import help as about
+from pyinit.options import table as options
+from pyinit.options.settings import OWN, Manner, Options, UsageError, without_options
+from pyinit.reporting import zombies
+from pyinit.reporting.log import Log, printable, quoted
+from pyinit.workload import adopted, environment
 from tests.unit import bad_input
 from tests.unit.bad_input import BYTES, COMMAND_LINES, COMMS, MANNERS, TEXT, Chosen, Forged, Proc, Written, tried
 from tests.unit.test_counters import TOLD, hold_shape, page_of, published

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyinit import cgroup, procfs
+from pyinit.kernel import cgroup, procfs
 
 CONTAINER_V2 = {
     "/proc/self/cgroup": "0::/\n",

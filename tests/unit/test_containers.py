@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinit import procfs
 from pyinit.ctl.containers import Containers
+from pyinit.kernel import procfs
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 import pyinit
-from pyinit import pause, settings, status
+from pyinit import pause
 from pyinit.ctl import counters
 from pyinit.ctl import status as command
 from pyinit.ctl.counters import Counters
 from pyinit.ctl.failure import CannotLook
 from pyinit.init import Init, Received
-from pyinit.log import Log
+from pyinit.options import settings
+from pyinit.reporting import counters as status
+from pyinit.reporting.log import Log
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,7 +152,9 @@ def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
     """Nobody locks: the numbers of one state are the same, and never of two."""
     program = """if True:
         import signal, sys
-        from pyinit import log, pause, settings, status
+        from pyinit.reporting import log, counters as status
+        from pyinit import pause
+        from pyinit.options import settings
         from pyinit.init import Init, Received
         lines = log.Log()
         init = Init(pause.Nothing(), settings.Options(), lines)

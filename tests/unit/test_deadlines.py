@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pyinit.deadlines import Deadlines
+from pyinit.schedule import Deadlines
 
 
 def test_with_nothing_to_do_there_is_no_deadline() -> None:

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinit import log as log_module
-from pyinit.log import DEBUG, TRACE, WARNING, Log, printable
+from pyinit.reporting import log as log_module
+from pyinit.reporting.log import DEBUG, TRACE, WARNING, Log, printable
 
 PLENTY = 20_000
 """Lines that fit into no pipe, socket or terminal."""
@@ -141,7 +141,7 @@ def test_a_terminal_that_can_only_be_reached_as_dev_tty_does_not_block() -> None
     """The terminal of another user, as after su(1)."""
     program = f"""if True:
         import sys; sys.path.insert(0, {str(Path(log_module.__file__).parents[1])!r})
-        from pyinit.log import Log
+        from pyinit.reporting.log import Log
         def reopen(self, path, original=Log._reopen):
             if path != "/dev/tty": raise PermissionError
             return original(self, path)
@@ -260,7 +260,7 @@ def test_a_level_above_the_one_chosen_is_not_logged() -> None:
 def test_opening_nothing_before_the_first_line() -> None:
     """The quiet path costs nothing, and no descriptor stands in the way of the workload's."""
     script = (
-        "import os\nfrom pyinit.log import Log\nbefore = os.listdir('/proc/self/fd')\n"
+        "import os\nfrom pyinit.reporting.log import Log\nbefore = os.listdir('/proc/self/fd')\n"
         "log = Log()\nlog.debug('x', 'y')\nassert os.listdir('/proc/self/fd') == before"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

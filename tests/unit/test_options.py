@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pyinit import about, options
-from pyinit.options import TABLE
-from pyinit.settings import Options, UsageError
+from pyinit.options import help as about
+from pyinit.options import table as options
+from pyinit.options.settings import Options, UsageError
+from pyinit.options.table import TABLE
 
 
 def parse(*words: str, **environ: str) -> Options:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinit import procfs
+from pyinit.kernel import procfs
 
 PLAIN = b"7 (%b) S 3 7 7 0 -1 4194560 5 0 0 0 1 2 0 0 20 0 1 0 12345 1000 100" + b" 0" * 28 + b"\n"
 

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from pyinit.log import Log
 from pyinit.reaper import Reaper
+from pyinit.reporting.log import Log
 
 
 def test_a_child_that_is_killed_while_its_stop_is_looked_at_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,12 @@ import time
 
 import pytest
 
-from pyinit import everyone, procfs
-from pyinit.deadlines import Deadlines
-from pyinit.log import Log
-from pyinit.settings import Options
-from pyinit.shutdown import Shutdown
+from pyinit.ending import stragglers as everyone
+from pyinit.ending.stages import Shutdown
+from pyinit.kernel import procfs
+from pyinit.options.settings import Options
+from pyinit.reporting.log import Log
+from pyinit.schedule import Deadlines
 
 
 def test_who_was_brought_in_hears_of_the_end_of_a_stay_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +40,7 @@ def test_memory_that_is_short_does_not_keep_the_end(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(everyone, "living", fail)
     monkeypatch.setattr(everyone, "send", fail)
     monkeypatch.setattr(everyone, "can_be_reached", lambda: True)
-    monkeypatch.setattr("pyinit.shutdown._AFTER_KILL", 0.2)
+    monkeypatch.setattr("pyinit.ending.stages._AFTER_KILL", 0.2)
     shutdown = Shutdown(2**22 + 1, chosen, deadlines, log)
     shutdown.workload_ended(nobody_is_left=False)
     seen = [shutdown.stage]

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from pyinit import signals
+from pyinit.kernel import signals
 
 
 @pytest.mark.parametrize("number", sorted(signals.ALL))
@@ -83,7 +83,7 @@ def test_what_we_caused_is_taken_back_and_what_others_sent_is_not() -> None:
 
 MADE_UP = """if True:
     import _signal, posix, sys
-    from pyinit import signals
+    from pyinit.kernel import signals
     signals.block()
     for number in (_signal.SIGUSR1, _signal.SIGRTMIN):
         posix.kill(posix.getpid(), number)

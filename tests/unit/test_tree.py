@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinit import procfs
 from pyinit.ctl import tree
+from pyinit.kernel import procfs
 
 
 def seen(pid: int, parent: int, started: int = 0) -> procfs.Process:

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pyinit import user
+from pyinit.workload import user
 
 WORDS = st.one_of(
     st.text(st.characters(exclude_categories=())),  # surrogates, too: bytes that are no UTF-8

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyinit import procfs, zombies
 from pyinit.ctl import ages
+from pyinit.kernel import procfs
+from pyinit.reporting import zombies
 
 NOT_WAITED = "that it has not waited for"
 

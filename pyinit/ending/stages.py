@@ -11,14 +11,15 @@ that still lives is killed, and a stay is over.
 import posix
 import time
 
-from . import everyone, procfs, signals
+from ..kernel import procfs, signals
+from . import stragglers as everyone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .deadlines import Deadlines
-    from .log import Log
-    from .procfs import Process
-    from .settings import Options
+    from ..kernel.procfs import Process
+    from ..options.settings import Options
+    from ..reporting.log import Log
+    from ..schedule import Deadlines
 
 RUNNING, STAYING, DRAINING, KILLING, OVER = "running", "staying", "draining", "killing", "over"
 

@@ -9,8 +9,8 @@ import errno
 import posix
 import time
 
-from . import procfs, signals
-from .log import Log
+from ..kernel import procfs, signals
+from ..reporting.log import Log
 
 _QUIET = 3
 """How many walks in a row must find nobody new: one may miss who is born while it goes on, and whose parent ends."""

@@ -4,7 +4,7 @@ import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .settings import Options
+    from ..options.settings import Options
 
 
 class Adopted:

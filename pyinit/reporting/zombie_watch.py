@@ -7,16 +7,18 @@ reaped. Of the parent its name is told and not its command line, which PID 1 cou
 import posix
 import time
 
-from . import procfs, words, zombies
+from ..kernel import procfs
+from . import humanize as words
+from . import zombies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .deadlines import Deadlines
+    from ..ending.stages import Shutdown
+    from ..kernel.procfs import Process
+    from ..schedule import Deadlines
     from .log import Field, Log
-    from .procfs import Process
-    from .shutdown import Shutdown
     from .zombies import Neglect
 
 _SLICE = 0.001

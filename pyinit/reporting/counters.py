@@ -18,12 +18,12 @@ of PID 1, which such a process could also trace. So a reader believes nothing, a
 import errno
 import posix
 
+from ..version import __version__
 from .log import quoted
-from .version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .init import Init, Received
+    from ..init import Init, Received
     from .log import Log
 
 NAME = "pyinit-status"

@@ -2,8 +2,8 @@
 
 import posix
 
-from .options import rows
-from .version import __version__
+from ..version import __version__
+from .table import rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ The kernel tells nobody of a re-parenting, so one has to look, again and again: 
 import posix
 import time
 
-from . import everyone, procfs, signals
+from ..kernel import procfs, signals
+from . import stragglers as everyone
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .deadlines import Deadlines
-    from .log import Log
-    from .shutdown import Shutdown
+    from ..reporting.log import Log
+    from ..schedule import Deadlines
+    from .stages import Shutdown
 
 _INTERVAL = 1.0
 """Seconds between two looks."""

@@ -6,7 +6,7 @@ source beats an earlier one: the defaults, the environment variables of tini and
 
 import posix
 
-from . import signals
+from ..kernel import signals
 from .settings import OWN, Manner, Options, UsageError
 
 TYPE_CHECKING = False
@@ -131,7 +131,7 @@ def _set_termination_log(settings: "Settings", text: str) -> None:
 
 
 def _set_user(settings: "Settings", text: str) -> None:
-    from . import user
+    from ..workload import user
 
     settings["user"] = user.find(text)
 

@@ -3,15 +3,18 @@
 import posix
 import time
 
-from . import everyone, reaper, signals, words
+from .. import reaper
+from ..ending import stragglers as everyone
+from ..kernel import signals
+from . import humanize as words
 from .log import ERROR, INFO, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .init import Init
+    from ..ending.stages import Shutdown
+    from ..init import Init
+    from ..workload.user import User
     from .log import Field
-    from .shutdown import Shutdown
-    from .user import User
 
 
 def compose(init: "Init", status: int, exit_status: int, log: Log) -> bytes:

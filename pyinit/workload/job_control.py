@@ -7,11 +7,11 @@ there is something to do about it. See setpgid(2), tcsetpgrp(3), credentials(7).
 
 import posix
 
-from . import procfs, signals
+from ..kernel import procfs, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .log import Log
+    from ..reporting.log import Log
 
 _WANTS = (signals.TTIN, signals.TTOU)
 """What stops those who use a terminal that they have not got."""

@@ -7,13 +7,14 @@ has waited, the parent cannot (ptrace(2)).
 
 import posix
 
-from . import procfs, words
+from ..kernel import procfs
+from . import humanize as words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .procfs import Process
+    from ..kernel.procfs import Process
 
 _ROUNDS = 3
 """How often to ask who the parent is, if that one cannot be found."""

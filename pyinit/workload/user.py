@@ -3,7 +3,7 @@
 import posix
 import pwd
 
-from . import procfs
+from ..kernel import procfs
 
 _NO_AMBIENT = b"CapAmb:\t0000000000000000\n"
 
@@ -26,7 +26,7 @@ class User:
         self._groups = posix.getgrouplist(name, gid)
         self._libc = None
         if _NO_AMBIENT not in (procfs.read("/proc/self/status") or b""):  # the kernel takes them from root alone
-            from . import libc
+            from ..kernel import libc
 
             self._libc = libc
 

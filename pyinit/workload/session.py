@@ -7,7 +7,7 @@ import fcntl
 import posix
 import termios
 
-from . import signals
+from ..kernel import signals
 
 
 def can_be_led() -> bool:

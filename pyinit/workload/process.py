@@ -4,11 +4,12 @@ import errno
 import posix
 import time
 
-from . import environment, signals
+from ..kernel import signals
+from . import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .settings import Options
+    from ..options.settings import Options
 
 _DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks without ``PATH``."""
@@ -123,7 +124,7 @@ class Workload:
             return
         posix.waitpid(self.pid, 0)
         if self.takes_terminal:
-            from . import terminal
+            from . import job_control as terminal
 
             terminal.take_back(self.pid, is_over=True)
         failure, step = report
@@ -184,7 +185,7 @@ def _owns_terminal() -> bool:
         return False
     if group:
         return True
-    from . import terminal  # both groups are outside our PID namespace, and may be two
+    from . import job_control as terminal  # both groups are outside our PID namespace, and may be two
 
     return terminal.owns_foreground()
 

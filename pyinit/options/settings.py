@@ -4,8 +4,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .options import Option, Settings
-    from .user import User
+    from ..workload.user import User
+    from .table import Option, Settings
 
 
 class UsageError(Exception):

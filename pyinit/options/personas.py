@@ -5,13 +5,13 @@ tini 0.19, dumb-init 1.2.5 and catatonit 0.1.7, as Debian has them. None of them
 workload has ended. Options and variables that only pyinit has are there by each name, but no variables of the others.
 """
 
-from .options import TABLE, Option, boolean, constant, if_true, set_verbosity
+from ..version import __version__
 from .settings import Manner
-from .version import __version__
+from .table import TABLE, Option, boolean, constant, if_true, set_verbosity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .options import Settings
+    from .table import Settings
 
 
 def _single_child(settings: "Settings", text: str) -> None:

@@ -1,0 +1,1 @@
+"""The end: its stages, and the processes that are left."""

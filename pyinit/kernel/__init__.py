@@ -1,0 +1,1 @@
+"""System calls and their odd corners; knows nothing of the rest."""

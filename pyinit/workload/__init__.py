@@ -1,0 +1,1 @@
+"""A running child: started, handed everything over, and let go."""
