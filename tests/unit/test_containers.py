@@ -252,7 +252,7 @@ def test_the_sdk_may_be_missing_or_broken(tmp_path: Path, source: str | None) ->
     root = Path(__file__).parents[2]
     program = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]\n"
-        "from pyinit import procfs; from pyinit.ctl.containers import Containers\n"
+        "from pyinit.kernel import procfs; from pyinit.ctl.containers import Containers\n"
         f"procfs.read = lambda path: b'0::/docker/{ID}'\n"
         "print(Containers().name_of(7))"
     )
