@@ -17,7 +17,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 test: $(READY)
-	@$(RUN) -m tools.engine -- $(RUN) -m tools.base_images -- $(RUN) -m pytest $(TESTS) $(ARGS)
+	@$(RUN) -m testing.engine -- $(RUN) -m testing.base_images -- $(RUN) -m pytest $(TESTS) $(ARGS)
 
 check: $(READY)
 	$(RUN) -m ruff check .
@@ -28,10 +28,10 @@ demo:
 	@$(PYTHON) examples/demo.py
 
 bench: $(READY)
-	@$(RUN) -m tools.engine -- $(RUN) -m tools.base_images -- $(RUN) -m bench $(ARGS)
+	@$(RUN) -m testing.engine -- $(RUN) -m testing.base_images -- $(RUN) -m bench $(ARGS)
 
 soak: $(READY)
-	@$(RUN) -m tools.engine -- $(RUN) -m tools.base_images -- $(RUN) -m soak --minutes $(MINUTES) --page $(ARGS)
+	@$(RUN) -m testing.engine -- $(RUN) -m testing.base_images -- $(RUN) -m soak --minutes $(MINUTES) --page $(ARGS)
 
 image:
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag pyinit .
@@ -39,8 +39,8 @@ image:
 clean:
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements-dev.txt tools/environment.py
-	@$(PYTHON) -m tools.environment $(VENV)
+$(READY): requirements-dev.txt testing/environment.py
+	@$(PYTHON) -m testing.environment $(VENV)
 	@touch $@
 
 .PHONY: test check demo bench soak image clean

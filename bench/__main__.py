@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from docker.errors import DockerException
+
 from bench import (
     age,
     contenders,
@@ -20,15 +22,16 @@ from bench import (
     equipment,
     idle,
     memory,
-    probes,
     reaping,
     report,
     signals,
     start,
     stop,
 )
-from bench.container import Failed
 from bench.setting import Setting
+from testing import ROOT, Unavailable
+from testing.compiler import compile_all
+from testing.waiting import Failed
 
 MET, MISSED, IMPOSSIBLE = range(3)
 """The exit statuses: all targets met, one missed, nothing to be said."""
@@ -44,7 +47,9 @@ PARTS = {
     "crowd": crowd,
     "stop": stop,
 }
-DOCS = contenders.PACKAGE.parent / "docs"
+DOCS = ROOT / "docs"
+PROBES = ROOT / "bench" / "probes"
+"""The C programs that measure, and those that are measured on: small, so that they do not drown the figures."""
 
 
 def main() -> int:
@@ -72,7 +77,7 @@ def main() -> int:
     try:
         wanted = arguments.parts or list(PARTS)
         return _run(wanted, arguments.quick, arguments.python, arguments.write or (DOCS if whole_run else None))
-    except (contenders.Unavailable, Failed) as error:
+    except (Unavailable, Failed, DockerException) as error:
         print(f"bench: {error}", file=sys.stderr)
         return IMPOSSIBLE
     except KeyboardInterrupt:
@@ -81,18 +86,16 @@ def main() -> int:
 
 def _run(parts: Sequence[str], quick: bool, python: str | None, written: Path | None) -> int:
     if os.geteuid():
-        raise contenders.Unavailable("only root may create PID namespaces: run it as root")
+        raise Unavailable("only root may create PID namespaces: run it as root")
     if not python:
-        raise contenders.Unavailable("no python3 found for pyinit: name one with --python")
+        raise Unavailable("no python3 found for pyinit: name one with --python")
     with ExitStack() as stack:
-        client = stack.enter_context(engine.connect()) if "stop" in parts else None
-        equipment.provide_tools()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pyinit-bench-"))).resolve()
         built = folder / "probes"
         built.mkdir()
-        probes.build(built)
+        compile_all(PROBES, built)
         inits = [equipment.install_pyinit(folder, python), *equipment.find_peers(folder)]
-        equipped = stack.enter_context(engine.equip(client, folder / "image")) if client else None
+        equipped = stack.enter_context(engine.equip(folder / "image")) if "stop" in parts else None
         setting = Setting({init.name: init for init in inits}, python, built, equipped, quick)
         return _measure(parts, setting, written)
 

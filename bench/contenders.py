@@ -2,7 +2,8 @@
 
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+
+from testing import ROOT
 
 PYINIT = "pyinit"
 REFERENCE = "tini"
@@ -12,11 +13,7 @@ DIRECT = "direct"
 INTERPRETER = "interpreter"
 """``python3 -I -S``: the floor for anything written in Python."""
 
-PACKAGE = Path(__file__).resolve().parent.parent / "pyinit"
-
-
-class Unavailable(Exception):
-    """What the bench needs cannot be had; the text says what in one line."""
+PACKAGE = ROOT / "pyinit"
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.container import Container, Failed, processor_time
+from bench.container import Container, processor_time
 from bench.contenders import PYINIT
 from bench.figures import Collection, Measurement, Target
 from bench.setting import Setting
+from testing.waiting import Failed
 
 PROCESSES = 10_000
 ZOMBIES = 100
@@ -24,9 +25,9 @@ def measure(setting: Setting) -> Measurement:
     with setting.contain(launcher, f"--zombie-watch={INTERVAL}", "--", *crowd) as container:
         container.hear()
         for number in range(looks):
-            before = processor_time(container.pid)
+            before = processor_time(container.init)
             time.sleep(INTERVAL)
-            watch.add(number, PYINIT, (processor_time(container.pid) - before) * 1000)
+            watch.add(number, PYINIT, (processor_time(container.init) - before) * 1000)
     with setting.contain(launcher, "--", *crowd) as container:
         container.hear()
         container.settle()
@@ -47,7 +48,7 @@ def _zombies(setting: Setting, container: Container) -> float:
     """Seconds that the command takes, started in the container."""
     ctl = Path(setting.inits[PYINIT].prefix[0]).with_name("pyinitctl")
     began = time.perf_counter()
-    command = ["nsenter", f"--target={container.pid}", "--mount", "--pid", str(ctl), "zombies"]
+    command = [*container.enter, str(ctl), "zombies"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     took = time.perf_counter() - began
     if done.returncode != 1 or f"\n{ZOMBIES} zombies\n" not in done.stdout:

@@ -1,17 +1,14 @@
-"""What the bench needs on this machine: a compiler, the peers, and a copy of pyinit."""
+"""The inits that are measured, as they are on this machine."""
 
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from bench.contenders import PACKAGE, PYINIT, SUPERVISORD, Contender, Unavailable
+from bench.contenders import PACKAGE, PYINIT, SUPERVISORD, Contender
 from bench.supervisors import S6, Supervisord
+from testing import Unavailable, packages
 
 PACKAGES = {
-    "gcc": "gcc",
     "tini": "tini",
     "dumb-init": "dumb-init",
     "catatonit": "catatonit",
@@ -19,43 +16,14 @@ PACKAGES = {
     "s6-svscan": "s6",
     SUPERVISORD: "supervisor",
 }
-"""The Debian package of each tool."""
-PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/libexec/docker"])
-"""Docker's own packages keep docker-init where no shell looks."""
-
-
-def find(tool: str) -> str | None:
-    """The path of an installed tool, or None."""
-    return shutil.which(tool, path=PATH)
-
-
-def provide_tools() -> None:
-    """Have gcc, a static libc and the peers, from Debian's packages if need be.
-
-    Raises Unavailable.
-    """
-    if not _missing_packages():
-        return
-    if shutil.which("apt-get"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", *_missing_packages()]):
-            # To stderr: stdout is the table's.
-            subprocess.run(["apt-get", "-q", *command], env=environment, stdout=sys.stderr, check=False)
-    if missing := _missing_packages():
-        raise Unavailable(f"not installed, and apt-get could not help: {', '.join(missing)}")
-
-
-def _missing_packages() -> list[str]:
-    missing = [package for tool, package in PACKAGES.items() if not find(tool)]
-    if "gcc" in missing:
-        return [*missing, "libc6-dev"]
-    asked = subprocess.run(["gcc", "-print-file-name=libc.a"], capture_output=True, text=True, check=True)
-    # gcc repeats the bare name of a file that it does not find.
-    return missing if os.path.isabs(asked.stdout.strip()) else [*missing, "libc6-dev"]
+"""The Debian package of each peer."""
 
 
 def find_peers(folder: Path) -> list[Contender]:
-    """The peers, as found on this machine; those that need files write them under `folder`."""
+    """The peers, installed where they are missing; those that need files write them under `folder`.
+
+    Raises Unavailable.
+    """
     simple = [Contender(tool, (_path(tool), "--")) for tool in ("tini", "dumb-init", "catatonit", "docker-init")]
     return [
         *simple,
@@ -65,7 +33,7 @@ def find_peers(folder: Path) -> list[Contender]:
 
 
 def _path(tool: str) -> str:
-    return find(tool) or tool
+    return packages.provide(tool, PACKAGES[tool])
 
 
 def install_pyinit(folder: Path, python: str) -> Contender:
@@ -78,10 +46,8 @@ def install_pyinit(folder: Path, python: str) -> Contender:
     launcher.parent.mkdir()
     try:
         shutil.copytree(PACKAGE, library / PYINIT, ignore=shutil.ignore_patterns("__pycache__"))
-        install: Sequence[str | Path] = [python, "-m", "pyinit.ctl", "install", launcher.parent]
-        in_place_of_sources = [python, "-X", "no_debug_ranges", "pyinit/ctl/compile_ahead.py", "pyinit", "--sourceless"]
-        for command in (install, in_place_of_sources):
-            subprocess.run(command, cwd=library, check=True, capture_output=True, text=True)
+        install: list[str | Path] = [python, "-m", "pyinit.ctl", "install", launcher.parent]
+        subprocess.run(install, cwd=library, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
         raise Unavailable(f"cannot install the launcher of pyinit: {said or error}") from error

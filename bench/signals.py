@@ -4,10 +4,10 @@ import signal
 import statistics
 import subprocess
 
-from bench.container import Failed
 from bench.contenders import DIRECT, INTERPRETER, PYINIT, REFERENCE, Contender
 from bench.figures import Collection, Measurement, Quantity, Target, in_turns
 from bench.setting import Setting
+from testing.waiting import Failed
 
 SIGNALS = 300
 WARMING_UP = 20
@@ -33,7 +33,7 @@ def measure(setting: Setting) -> Measurement:
         "signals",
         "Signal in, to the workload's answer",
         [*idle, *busy],
-        [Target(f"p50 under pyinit on an idle machine, times that under {REFERENCE}", ratio, 1.1, reason=BYTECODE)],
+        [Target(f"p50 under pyinit on an idle machine, times that under {REFERENCE}", ratio, 1.05, reason=BYTECODE)],
         f"SIGUSR1 from outside to PID 1; the workload answers with a byte through a pipe. {SIGNALS} signals to each of "
         "the *n* starts; p50 and p99 are those of a start, the worst is that of all. Under load, a loop runs on every "
         "processor meanwhile, at the same priority. s6 forwards by a script that its user has to write: "
@@ -73,7 +73,7 @@ def _ping_all(setting: Setting, circumstances: str, rounds: int) -> list[Quantit
 def _ping(setting: Setting, init: Contender) -> list[float]:
     """Microseconds from each signal to its answer; empty if the first had none."""
     with setting.contain(*init.running(setting.probe("answer"))) as container:
-        command = [setting.probe("ping"), str(container.pid), str(WARMING_UP + SIGNALS), str(PAUSE)]
+        command = [setting.probe("ping"), str(container.init), str(WARMING_UP + SIGNALS), str(PAUSE)]
         ping = subprocess.run(command, stdin=container.answers, stdout=subprocess.PIPE, text=True, check=False)
     if ping.returncode not in (0, -signal.SIGALRM):
         raise Failed(f"signals through {init.name} could not be measured")

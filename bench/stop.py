@@ -2,11 +2,11 @@
 
 import time
 
-from bench.container import Failed
 from bench.contenders import PYINIT, REFERENCE
 from bench.engine import Engine
 from bench.figures import Collection, Measurement, Target, in_turns
 from bench.setting import Setting
+from testing.waiting import Failed
 
 CONTENDERS = (PYINIT, REFERENCE)
 """Not all: the engine's own work for a stop, a tenth of a second, varies by a tenth of that from one to the next, more

@@ -15,12 +15,13 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.contenders import Unavailable
 from bench.equipment import install_pyinit
-from soak import page, programs, turns
+from soak import engine, page, turns
+from soak.fault import PROGRAMS, Setting
 from soak.namespace import GROWTH_kB
-from soak.turns import Bench, Outcome
-from tools import debian
+from soak.turns import Outcome
+from testing import Unavailable
+from testing.compiler import compile_all
 
 NAMESPACE = ("trees", "signals", "stalled", "clocks", "stops")
 """The faults that need a PID namespace and no more."""
@@ -79,39 +80,36 @@ def _run(chosen: Sequence[str], seconds: float, seed: int | None, python: str | 
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pyinit-soak-")))
-        bench = stack.enter_context(_equipped(chosen, folder, python))
+        setting = stack.enter_context(_equipped(chosen, folder, python))
         beside = [name for name in chosen if name in BESIDE]
-        await_beside = stack.enter_context(_taken_beside(beside, bench, seconds, seed, tell)) if beside else None
+        await_beside = stack.enter_context(_taken_beside(beside, setting, seconds, seed, tell)) if beside else None
         if others := [name for name in chosen if name not in BESIDE]:
-            turns.take(others, bench, seconds, seed, tell)
+            turns.take(others, setting, seconds, seed, tell)
         if await_beside:
             await_beside()
     return sorted(outcomes, key=lambda outcome: EVERY.index(outcome.fault))
 
 
 @contextmanager
-def _equipped(chosen: Sequence[str], folder: Path, python: str) -> Iterator[Bench]:
-    debian.provide("gcc", "gcc")
+def _equipped(chosen: Sequence[str], folder: Path, python: str) -> Iterator[Setting]:
     built = folder / "programs"
     built.mkdir()
-    programs.build(built)
+    compile_all(PROGRAMS, built)
     launcher = Path(install_pyinit(folder, python).prefix[0])
     if not set(chosen) & {*ENGINE}:
-        yield Bench(launcher, None, "", python, built)
+        yield Setting(launcher, python, built)
         return
-    from soak import engine  # the package docker is needed for no other fault
-
     with engine.equip(folder / "image") as (client, image):
-        yield Bench(launcher, client, image, python, built)
+        yield Setting(launcher, python, built, client, image)
 
 
 @contextmanager
 def _taken_beside(
-    names: Sequence[str], bench: Bench, seconds: float, seed: int | None, tell: Callable[[Outcome], None]
+    names: Sequence[str], setting: Setting, seconds: float, seed: int | None, tell: Callable[[Outcome], None]
 ) -> Iterator[Callable[[], None]]:
     """Do these in a process of their own, and tell how each went; yields what waits until all is done."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    shared = replace(bench, client=None)
+    shared = replace(setting, client=None)
     process = multiprocessing.Process(target=_take_beside, args=(names, shared, seconds, seed, sender))
     process.start()
     sender.close()
@@ -131,10 +129,10 @@ def _taken_beside(
         listener.join()
 
 
-def _take_beside(names: Sequence[str], bench: Bench, seconds: float, seed: int | None, sender: Connection) -> None:
+def _take_beside(names: Sequence[str], setting: Setting, seconds: float, seed: int | None, sender: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has started us
-    turns.take(names, bench, seconds, seed, sender.send)
+    turns.take(names, setting, seconds, seed, sender.send)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from soak.fault import Broken, Counts, Setting
-from soak.namespace import Namespace, eventually
-from tools import debian
+from soak.namespace import Namespace
+from testing import packages
+from testing.waiting import eventually
 
 NAME = "clocks that jump"
 
@@ -102,7 +103,7 @@ def _jumping(setting: Setting) -> Iterator[tuple[dict[str, str], list[int]]]:
 
 
 def _library() -> str:
-    debian.provide("faketime", "faketime")  # with the library
+    packages.provide("faketime", "faketime")  # with the library
     return str(next(Path("/").glob(LIBRARY.lstrip("/"))))
 
 
@@ -116,7 +117,7 @@ def _await_deadlines(setting: Setting, unshare: Sequence[str], environment: Mapp
     ) as namespace:
         namespace.hear()
         started = time.monotonic()
-        eventually(lambda: "zombies" in _events(namespace), "the watch has told of the zombie", 2 * WATCH + SLACK)
+        eventually(lambda: "zombies" in _events(namespace), "the watch tells of the zombie", patience=2 * WATCH + SLACK)
         told = _events(namespace)["zombies"]["oldest_seconds"]
         _check("age of the zombie in the log", told, 0, time.monotonic() - began)
         inside = ["--time"] if unshare else []
@@ -134,7 +135,7 @@ def _await_deadlines(setting: Setting, unshare: Sequence[str], environment: Mapp
         namespace.await_rest()
         namespace.signal(15)
         asked = time.monotonic()
-        eventually(lambda: "stop-timeout" in _events(namespace), "the workload was killed", STOP + SLACK)
+        eventually(lambda: "stop-timeout" in _events(namespace), "the workload was killed", patience=STOP + SLACK)
         _check("stop timeout", time.monotonic() - asked, STOP, STOP + SLACK)
         namespace.await_end(128 + 9)
         _check("end of the drain timeout", time.monotonic() - asked, STOP + DRAIN, STOP + DRAIN + 2 * SLACK)

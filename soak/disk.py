@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from soak.engine import Contained
+from soak.engine import contained
 from soak.fault import Broken, Counts, Setting
 
 NAME = "a termination log on a full disk, and where else it cannot be written"
@@ -65,7 +65,7 @@ def run(setting: Setting) -> Counts:
 def _end(setting: Setting, case: _Case, status: int) -> None:
     # Nobody is ended before the line is written: a FIFO keeps its reader, who reads nothing.
     words = ("--exit-report=always", "--drain-timeout=0", f"--termination-log={case.path}", "--", "sh", "-c")
-    with Contained(setting, *words, f"{case.before}\nexit {status}", **case.options) as container:
+    with contained(setting, *words, f"{case.before}\nexit {status}", **case.options) as container:
         end = container.end(_SECONDS)
     report, *others = end.errors.splitlines() or [""]
     lines = [f"pyinit: cannot write to the termination log '{case.path}': {case.reason}"] if case.reason else []

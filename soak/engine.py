@@ -2,23 +2,23 @@
 
 import json
 import os
-import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import Any, TypeVar
 
-from bench.contenders import PACKAGE
-from bench.engine import BASE_IMAGE, connect
-from soak.fault import Broken, Setting
-from soak.programs import SOURCES
-from tools.compiler import compile_c
+import docker
+from docker.models.containers import Container
 
-if TYPE_CHECKING:
-    import docker
-    from docker.models.containers import Container
+from soak.fault import PROGRAMS, Broken, Setting
+from testing.base_images import DEBIAN
+from testing.compiler import compile_c
+from testing.containers import Ended, created, ended
+from testing.engine import connect
+from testing.images import pyinit_on
+from testing.processes import memory
+from testing.waiting import Failed, eventually
 
 WORKLOAD = "contained"
 """The program in C, in the PATH of the image."""
@@ -37,64 +37,38 @@ T = TypeVar("T")
 
 
 @contextmanager
-def equip(folder: Path) -> Iterator[tuple["docker.DockerClient", str]]:
-    """The engine, and the tag of pyinit's image there, as long as the context lasts; `folder` is to build in.
+def equip(folder: Path) -> Iterator[tuple[docker.DockerClient, str]]:
+    """The engine, and the tag of pyinit's image there, as long as the context lasts; `folder` is for its files.
 
     It is the image of the project's Dockerfile, and the workload. Raises Unavailable.
     """
     folder.mkdir()
-    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-    compile_c((SOURCES / f"{WORKLOAD}.c").read_text(), folder / WORKLOAD)
+    compile_c((PROGRAMS / f"{WORKLOAD}.c").read_text(), folder / WORKLOAD)
     (folder / Path(NOTHING).name).touch()
-    dockerfile = (PACKAGE.parent / "Dockerfile").read_text()
-    (folder / "Dockerfile").write_text(f"{dockerfile}COPY {WORKLOAD} {Path(NOTHING).name} /usr/local/bin/\n")
-    tag = f"pyinit-soak-{os.getpid()}"
-    with connect() as client:
-        client.images.build(path=str(folder), buildargs={"BASE_IMAGE": BASE_IMAGE}, tag=tag, rm=True, forcerm=True)
-        try:
-            yield client, tag
-        finally:
-            client.images.remove(tag, force=True)
+    with connect() as client, pyinit_on(client, DEBIAN, folder) as image:
+        yield client, image.tags[0]
 
 
-class End(NamedTuple):
-    """How a container ended, and what was said in it."""
-
-    status: int
-    output: str
-    errors: str
+@contextmanager
+def contained(setting: Setting, *command: str, **options: Any) -> Iterator["Contained"]:
+    """A container for `pyinit` with the words of `command`; `options` are those of the SDK's ``containers.create``."""
+    assert setting.client
+    # No init of the engine's own before ours, which it may be set up to put there; and no network: it takes time.
+    defaults = {"entrypoint": ["pyinit"], "init": False, "network_mode": "none"}
+    with created(setting.client, setting.image, *command, **{**defaults, **options}) as container:
+        container.start()
+        container.reload()
+        yield Contained(setting.client, container)
 
 
 class Contained:
-    """A container from the beginning of a ``with`` to its end at the latest, and its PID 1 as seen from outside."""
+    """A container that runs, and its PID 1 as seen from outside."""
 
-    def __init__(self, setting: Setting, *command: str, **options: Any) -> None:
-        """Create it, for `pyinit` with the words of `command`; `options` are those of the SDK's
-        ``containers.create``."""
-        assert setting.client
-        # No init of the engine's own before ours, which it may be set up to put there; and no network: it takes time.
-        self._api = setting.client.api
-        self.container: Container = setting.client.containers.create(
-            setting.image, list(command), **{"entrypoint": ["pyinit"], "init": False, "network_mode": "none", **options}
-        )
-        self.pid = 0
+    def __init__(self, client: docker.DockerClient, container: Container) -> None:
+        self._api = client.api
+        self.container = container
+        self.pid: int = container.attrs["State"]["Pid"]
         """That of PID 1 outside; 0 if it has ended already."""
-
-    def __enter__(self) -> Self:
-        try:
-            self.container.start()
-            self.container.reload()
-        except BaseException:
-            self._remove()
-            raise
-        self.pid = self.container.attrs["State"]["Pid"]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._remove()
-
-    def _remove(self) -> None:
-        self.container.remove(force=True, v=True)
 
     @property
     def is_there(self) -> bool:
@@ -118,16 +92,17 @@ class Contained:
         Raises:
             Broken: it does not, for so long, or the container has ended.
         """
-        deadline = time.monotonic() + seconds
-        while True:
+
+        def look_while_it_is_there() -> T:
             was_there = self.is_there
-            if holds(seen := look()):
-                return seen
-            if not was_there:
+            if not holds(seen := look()) and not was_there:
                 raise Broken(f"the container has ended: {self.end()}, seen before: {seen!r}")
-            if time.monotonic() > deadline:
-                raise Broken(f"after {seconds:.0f} s still {seen!r}; said: {self.output[-500:]!r}, {self.errors!r}")
-            time.sleep(0.02)
+            return seen
+
+        try:
+            return eventually(look_while_it_is_there, holds=holds, patience=seconds)
+        except Failed as error:
+            raise Broken(f"{error}; said: {self.output[-500:]!r}, {self.errors!r}") from None
 
     def send(self, number: int) -> None:
         """Send PID 1 a signal from outside, as the engine does, but also while it is paused."""
@@ -162,13 +137,6 @@ class Contained:
         """How many PID 1 has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
-    def memory(self) -> int:
-        """What PID 1 has of its own, in kB."""
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Private_Dirty:"):
-                return int(line.split()[1])
-        raise Broken(f"no Private_Dirty of pid {self.pid}")
-
     def status(self) -> dict[str, Any]:
         """What pyinitctl tells."""
         code, text = self.execute("pyinitctl", "status", "--json")
@@ -177,18 +145,17 @@ class Contained:
         found: dict[str, Any] = json.loads(text)
         return found
 
-    def end(self, seconds: float = SECONDS_TO_WAIT) -> End:
+    def end(self, seconds: float = SECONDS_TO_WAIT) -> Ended:
         """Wait for the end of the container.
 
         Raises:
             Broken: it does not come.
         """
-        deadline = time.monotonic() + seconds
-        while self.is_there:
-            if time.monotonic() > deadline:
-                raise Broken(f"after {seconds:.0f} s PID 1 is still there; said: {self.output!r}, {self.errors!r}")
-            time.sleep(0.02)
-        return End(self.container.wait()["StatusCode"], self.output, self.errors)
+        try:
+            eventually(lambda: not self.is_there, "PID 1 has ended", patience=seconds)
+        except Failed as error:
+            raise Broken(f"{error}; said: {self.output!r}, {self.errors!r}") from None
+        return ended(self.container)
 
 
 class Growth:
@@ -197,7 +164,7 @@ class Growth:
     def __init__(self, container: Contained) -> None:
         self._container = container
         self._descriptors = container.descriptors()
-        self._memory = container.memory()
+        self._memory = memory(container.pid)
 
     def check(self) -> None:
         """See that it holds no more.
@@ -207,9 +174,9 @@ class Growth:
         """
         # It may be looking into /proc just now.
         self._container.until(self._container.descriptors, lambda now: now <= self._descriptors)
-        memory = self._container.memory()
-        if memory > self._memory + _GROWTH:
-            raise Broken(f"PID 1 has {memory} kB of its own, after {self._memory} kB")
+        now = memory(self._container.pid)
+        if now > self._memory + _GROWTH:
+            raise Broken(f"PID 1 has {now} kB of its own, after {self._memory} kB")
 
 
 def state(pid: int) -> str:
@@ -238,7 +205,7 @@ def expect(seen: object, expected: object, what: str) -> None:
         raise Broken(f"{what}: {seen!r}, where {expected!r} should be")
 
 
-def expect_end(end: End, status: int, lines: int) -> None:
+def expect_end(end: Ended, status: int, lines: int) -> None:
     """See that a container has ended with this status, and with so many lines of pyinit's.
 
     Raises:

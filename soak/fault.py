@@ -7,18 +7,23 @@ seed makes the same run again, as far as a machine does.
 
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import docker
+import docker
+
+from testing import ROOT
+from testing.waiting import Failed
+
+PROGRAMS = ROOT / "soak" / "programs"
+"""The C programs that pyinit runs here: small and fast, so that there is a lot of what they do."""
 
 Counts = Counter[str]
 """What a run has done: "orphans" that were reaped, "signals" that arrived, "faults" that were survived, and others."""
 
 
-class Broken(Exception):
+class Broken(Failed):
     """A promise was not kept; the text says what was seen."""
 
 
@@ -26,19 +31,19 @@ class Broken(Exception):
 class Setting:
     """What a run works with."""
 
-    chance: random.Random
     launcher: Path
     """An installed copy of pyinit; pyinitctl lies beside it."""
-    folder: Path
-    """For this run alone, and empty."""
-    client: "docker.DockerClient | None"
-    """None where no fault was chosen that needs an engine."""
-    image: str
-    """The tag of pyinit's image; empty without an engine."""
     python: str
     """The interpreter of the launcher."""
     programs: Path
-    """A folder with the programs of `soak.programs`, built."""
+    """A folder with the programs of `PROGRAMS`, built."""
+    client: docker.DockerClient | None = None
+    """None where no fault was chosen that needs an engine."""
+    image: str = ""
+    """The tag of pyinit's image; empty without an engine."""
+    chance: random.Random = field(default_factory=random.Random)
+    folder: Path = Path()
+    """For this run alone, and empty."""
 
 
 class Fault(Protocol):

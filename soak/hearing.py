@@ -3,7 +3,6 @@
 import random
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from pyinit.kernel.signals import CAUGHT, CHLD, CONT, TERMINAL_STOPS, name_of, number_of
 from soak.fault import Broken, Setting
 from soak.namespace import PATIENCE, Namespace
+from testing.waiting import eventually
 
 
 def sendable(chance: random.Random) -> list[int]:
@@ -80,10 +80,10 @@ class Hearing:
         """Begin to send `count` signals, drawn from `numbers`, up to `pause` microseconds apart."""
         words = [str(word) for word in (self._setting.chance.getrandbits(31), count, pause, *numbers)]
         if is_inside:
-            self._namespace.tell(f"send {' '.join(words)}")
+            self._namespace.say(f"send {' '.join(words)}")
             self._inside += 1
         else:
-            command: list[str | Path] = [self._setting.programs / "send", str(self._namespace.pid), *words]
+            command: list[str | Path] = [self._setting.programs / "send", str(self._namespace.init), *words]
             self._outside.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
 
     def await_senders(self) -> None:
@@ -110,14 +110,17 @@ class Hearing:
         Raises:
             Broken: a signal was lost, or came too often.
         """
-        deadline = time.monotonic() + PATIENCE
-        while missing := self._missing(listeners := self._listen()):
-            if time.monotonic() > deadline:
-                raise Broken(missing)
+        listeners: list[Tally] = []
+
+        def look() -> str:
+            listeners[:] = self._listen()
+            return self._missing(listeners)
+
+        eventually(look, "all signals have arrived", holds=lambda missing: not missing, patience=PATIENCE)
         return sum(listener.counts.total() for listener in listeners)
 
     def _listen(self) -> list[Tally]:
-        self._namespace.tell("report")
+        self._namespace.say("report")
         found = [Tally(self._namespace.hear().split()) for _ in range(self._members + 1)]
         self.descents = int(self._namespace.hear().split()[1])
         return found

@@ -3,7 +3,7 @@
 import re
 import signal
 
-from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Contained, Growth, expect, expect_end
+from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Growth, contained, expect, expect_end
 from soak.fault import Broken, Counts, Setting
 
 NAME = "memory up to the cgroup's limit, and the kernel's killer at work"
@@ -21,7 +21,7 @@ def run(setting: Setting) -> Counts:
     """
     counts = Counts()
     _beside(setting, counts)
-    with Contained(setting, WORKLOAD, "eat", **_LIMIT) as container:
+    with contained(setting, WORKLOAD, "eat", **_LIMIT) as container:
         end = container.end()
         expect_end(end, _KILLED, 1)
         expect(f": out of memory ({_BOUND}, 1 kill)" in end.errors, True, end.errors)
@@ -30,7 +30,7 @@ def run(setting: Setting) -> Counts:
 
 
 def _beside(setting: Setting, counts: Counts) -> None:
-    with Contained(setting, "--zombie-watch=0.05", BRIEF, "--", WORKLOAD, "serve", **_LIMIT) as container:
+    with contained(setting, "--zombie-watch=0.05", BRIEF, "--", WORKLOAD, "serve", **_LIMIT) as container:
         container.hear("ready 0")
         container.begin(WORKLOAD, "orphans")
         container.until(lambda: container.status()["orphans_reaped"], bool)
@@ -46,7 +46,7 @@ def _beside(setting: Setting, counts: Counts) -> None:
         container.send(signal.SIGTERM)
         end = container.end()
         expect_end(end, ASKED_TO_STOP, 1)
-        told = re.search(rf"; (\d+) process(?:es)? beside it killed: out of memory \({_BOUND}\)", end.errors)
+        told = re.search(rf"; (\d+) other process(?:es)? killed: out of memory \({_BOUND}\)", end.errors)
         if not told or int(told[1]) < kills:
             raise Broken(f"{kills} were killed for want of memory, and the report is {end.errors!r}")
         counts.update(faults=kills, signals=kills + 1, orphans=orphans)

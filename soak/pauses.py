@@ -5,7 +5,7 @@ import signal
 import time
 from collections import Counter
 
-from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Contained, Growth, expect, expect_end
+from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Contained, Growth, contained, expect, expect_end
 from soak.fault import Broken, Counts, Setting
 
 NAME = "docker pause under load, with signals on their way, and across deadlines"
@@ -34,7 +34,7 @@ def run(setting: Setting) -> Counts:
 def _storm(setting: Setting, counts: Counts) -> None:
     chance = setting.chance
     # The watch has a deadline pending at all times: each pause goes across some of them.
-    with Contained(setting, "--zombie-watch=0.05", BRIEF, "--", WORKLOAD, "serve", user=_USER) as container:
+    with contained(setting, "--zombie-watch=0.05", BRIEF, "--", WORKLOAD, "serve", user=_USER) as container:
         container.hear("ready 0")
         for _ in range(3):  # with nobody about who could have sent anything
             time.sleep(chance.uniform(0.1, 0.2))
@@ -67,7 +67,7 @@ def _storm(setting: Setting, counts: Counts) -> None:
 
 
 def _stop_timeout(setting: Setting, counts: Counts) -> None:
-    with Contained(setting, f"--stop-timeout={_TIMEOUT}", "--", WORKLOAD, "defy") as container:
+    with contained(setting, f"--stop-timeout={_TIMEOUT}", "--", WORKLOAD, "defy") as container:
         container.hear("ready 0")
         container.send(signal.SIGTERM)
         container.hear(f"signal {int(signal.SIGTERM)}")
@@ -77,7 +77,7 @@ def _stop_timeout(setting: Setting, counts: Counts) -> None:
 
 
 def _drain(setting: Setting, counts: Counts) -> None:
-    with Contained(setting, f"--drain-timeout={_TIMEOUT}", "--", WORKLOAD, "serve") as container:
+    with contained(setting, f"--drain-timeout={_TIMEOUT}", "--", WORKLOAD, "serve") as container:
         container.hear("ready 0")
         container.send(signal.SIGTERM)
         container.hear(f"signal {int(signal.SIGTERM)}")

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 
-from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Contained, Growth, expect, expect_end
+from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Contained, Growth, contained, expect, expect_end
 from soak.fault import Counts, Setting
 
 NAME = "the limit on pids reached by forks, and released"
@@ -20,7 +20,7 @@ def run(setting: Setting) -> Counts:
     PID 1 forwards signals while it is full, and reaps everybody afterwards. Without room to start: one line, and 125.
     """
     counts = Counts()
-    with Contained(setting, BRIEF, "--", WORKLOAD, "serve", pids_limit=_LIMIT) as container:
+    with contained(setting, BRIEF, "--", WORKLOAD, "serve", pids_limit=_LIMIT) as container:
         container.hear("ready 0")
         growth = None
         for number in range(1, setting.chance.randint(4, 8)):
@@ -40,7 +40,7 @@ def run(setting: Setting) -> Counts:
         container.send(signal.SIGTERM)
         expect_end(container.end(), ASKED_TO_STOP, 1)
         counts.update(orphans=sum(_forks(container)), signals=1)
-    with Contained(setting, "fill", "pyinit", WORKLOAD, "serve", entrypoint=[WORKLOAD], pids_limit=_LIMIT) as full:
+    with contained(setting, "fill", "pyinit", WORKLOAD, "serve", entrypoint=[WORKLOAD], pids_limit=_LIMIT) as full:
         end = full.end()
         expect_end(end, 125, 1)
         expect("cannot start a process" in end.errors, True, end.errors)

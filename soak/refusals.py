@@ -6,19 +6,20 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from docker.errors import APIError
 
-from soak.engine import ASKED_TO_STOP, BRIEF, NOTHING, WORKLOAD, Contained, End, children, state
+from soak.engine import ASKED_TO_STOP, BRIEF, NOTHING, WORKLOAD, Contained, children, contained, state
 from soak.fault import Broken, Counts, Setting
-from tools import debian
+from testing import packages
+from testing.containers import Ended
+from testing.waiting import Failed, eventually
 
 NAME = "each system call that the core uses, refused with ENOSYS and with EPERM"
 
@@ -80,29 +81,29 @@ class _Refusal:
     def __str__(self) -> str:
         return f"{self.call} refused with {errno.errorcode[self.code]}"
 
-    def contained(self, setting: Setting, *command: str) -> Contained:
+    def contained(self, setting: Setting, *command: str) -> AbstractContextManager[Contained]:
         """A container where it is."""
         options = {}
         if self.call in _NEEDED_BY_ENGINE:
             command = (WORKLOAD, "refuse", self.call, str(self.code), *command)
         elif self.call:
             options["security_opt"] = _profile(self.call, self.code)
-        return Contained(setting, *command[1:], entrypoint=[command[0]], **options)
+        return contained(setting, *command[1:], entrypoint=[command[0]], **options)
 
-    def end_of(self, setting: Setting, *command: str) -> End:
+    def end_of(self, setting: Setting, *command: str) -> Ended:
         """How a command ends there that does nothing; with -1 where no container starts."""
         try:
             with self.contained(setting, *command) as container:
                 return container.end(_SECONDS_TO_END)
         except APIError as error:
-            return End(-1, "", str(error))
+            return Ended(-1, "", str(error))
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What was seen of a container in which there was pyinit."""
 
-    end: End
+    end: Ended
     has_zombies: bool
 
     @property
@@ -159,7 +160,7 @@ def outcomes(setting: Setting) -> list[str]:
             if refusal.call in used:
                 try:
                     outcome = _judge(refusal.call, _visit(setting, refusal, manner), usual[manner], bare)
-                except Broken as error:
+                except Failed as error:
                     outcome = f"{_BROKEN}: {error}"
                 told.append(f"{refusal} ({manner}): {outcome}")
         return told
@@ -173,10 +174,10 @@ def outcomes(setting: Setting) -> list[str]:
 
 def calls(setting: Setting, manner: str) -> set[str]:
     """The system calls that the core makes: from the first look at its launcher, and in its child up to execve(2)."""
-    strace = debian.provide("strace", "strace")
+    strace = packages.provide("strace", "strace")
     folder = setting.folder / manner.replace(" ", "-")
     folder.mkdir()
-    with Contained(setting, "gate", *_command(manner), entrypoint=[WORKLOAD]) as container:
+    with contained(setting, "gate", *_command(manner), entrypoint=[WORKLOAD]) as container:
         container.hear("gate 0")
         # From outside, so that it is PID 1 that is traced, and nobody else is in its PID namespace.
         with subprocess.Popen([strace, "-ff", "-qq", "-o", folder / "trace", f"--attach={container.pid}"]) as tracer:
@@ -242,19 +243,16 @@ def _converse(container: Contained, manner: str) -> bool:
 
 def _wait(container: Contained, holds: Callable[[], bool]) -> bool:
     """Wait until it holds, or the container has ended; False if neither comes."""
-    deadline = time.monotonic() + _SECONDS
-    while container.is_there and not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.03)
-    return True
+    with suppress(Failed):
+        eventually(lambda: holds() or not container.is_there, patience=_SECONDS)
+    return container.is_there and holds()
 
 
 def _arrived(output: str) -> list[int]:
     return [int(number) for number in re.findall(r"^signal (\d+)$", output, re.MULTILINE)]
 
 
-def _judge(call: str, seen: _Seen, usual: _Seen, bare: End) -> str:
+def _judge(call: str, seen: _Seen, usual: _Seen, bare: Ended) -> str:
     """How pyinit does without the call.
 
     Raises:

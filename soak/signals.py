@@ -44,7 +44,7 @@ def run(setting: Setting) -> Counts:
                 before = namespace.measure()
         namespace.await_status(hearing.is_told, f"real-time signals: {dict(hearing.sent.counts)}")
         namespace.check_growth(before)
-        namespace.end(9)
+        namespace.finish(9)
     return Counts(signals=heard, faults=WARM_UP + ROUNDS)
 
 

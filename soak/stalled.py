@@ -13,7 +13,8 @@ from dataclasses import replace
 from pyinit.kernel.signals import CAUGHT
 from soak.fault import Broken, Counts, Setting
 from soak.hearing import Hearing, is_real_time
-from soak.namespace import Namespace, eventually
+from soak.namespace import Namespace
+from testing.waiting import eventually
 
 NAME = "readers of the log that stall"
 
@@ -115,7 +116,7 @@ def _stall(setting: Setting, pair: Callable[[], Ends]) -> Counts:
         if not dropped:
             raise Broken("no line was dropped, so nothing has stalled")
         namespace.check_growth(before)
-        namespace.end(9)
+        namespace.finish(9)
     return Counts(signals=heard, faults=2, **{"lines dropped": dropped, "lines read": written})
 
 
@@ -136,7 +137,7 @@ def _go_away(setting: Setting, pair: Callable[[], Ends]) -> Counts:
         if seen["log_lines_dropped"] < LINES * FLOOD:
             raise Broken(f"with nobody to read {LINES * FLOOD} lines, {seen['log_lines_dropped']} were dropped")
         namespace.check_growth(before)
-        namespace.end(9)
+        namespace.finish(9)
     return Counts(signals=heard, faults=1, **{"lines dropped": seen["log_lines_dropped"]})
 
 
@@ -150,7 +151,7 @@ def _fill_device(setting: Setting) -> Counts:
         if seen["log_lines_dropped"] != 1 + LINES * heard:
             raise Broken(f"of {1 + LINES * heard} lines {seen['log_lines_dropped']} were dropped on a full device")
         namespace.check_growth(before)
-        namespace.end(9)
+        namespace.finish(9)
     return Counts(signals=heard, faults=1, **{"lines dropped": seen["log_lines_dropped"]})
 
 

@@ -76,11 +76,11 @@ def _trees(setting: Setting) -> Counts:
     chance = setting.chance
     with Namespace(setting, [WATCH], [str(setting.programs / "tree")]) as namespace:
         namespace.hear()
-        with _stopping(namespace.pid, chance.getrandbits(32)):
+        with _stopping(namespace.init, chance.getrandbits(32)):
             for _ in range(WARM_UP):
                 grow(namespace, chance.getrandbits(31), PROCESSES)
         before = namespace.measure()
-        with _stopping(namespace.pid, chance.getrandbits(32)) as stops:
+        with _stopping(namespace.init, chance.getrandbits(32)) as stops:
             for _ in range(ROUNDS):
                 orphans = grow(namespace, chance.getrandbits(31), PROCESSES)
         namespace.await_rest()
@@ -88,7 +88,7 @@ def _trees(setting: Setting) -> Counts:
         if seen["orphans_reaped"] != orphans:
             raise Broken(f"there were {orphans} orphans, pyinitctl status tells of {seen['orphans_reaped']}")
         namespace.check_growth(before)
-        namespace.end(7)
+        namespace.finish(7)
         return Counts(faults=stops(), orphans=orphans)
 
 
@@ -100,19 +100,19 @@ def _signals(setting: Setting) -> Counts:
     with Namespace(setting, [WATCH], Hearing.command(setting, 0)) as namespace:
         namespace.hear()
         hearing = Hearing(setting, namespace, ignored=[CONT])
-        with _stopping(namespace.pid, chance.getrandbits(32)):
+        with _stopping(namespace.init, chance.getrandbits(32)):
             hearing.send(False, MOST, 100, numbers)
             hearing.await_senders()
         hearing.await_arrival()
         before = namespace.measure()
-        with _stopping(namespace.pid, chance.getrandbits(32)) as stops:
+        with _stopping(namespace.init, chance.getrandbits(32)) as stops:
             for is_inside in (True, False) * ROUNDS:
                 hearing.send(is_inside, chance.randint(1, MOST), 200, numbers)
                 hearing.await_senders()
         hearing.await_arrival()
         descents = hearing.descents
         for _ in range(ROUNDS):
-            stop(namespace.pid)
+            stop(namespace.init)
             hearing.send(True, MOST, 0, real_time)
             hearing.send(False, MOST, 0, real_time)
             hearing.await_senders()
@@ -124,7 +124,7 @@ def _signals(setting: Setting) -> Counts:
             descents = hearing.descents
         namespace.await_status(hearing.is_told, f"real-time signals: {dict(hearing.sent.counts)}")
         namespace.check_growth(before)
-        namespace.end(9)
+        namespace.finish(9)
         return Counts(faults=stops() + ROUNDS, signals=heard)
 
 
@@ -137,9 +137,9 @@ def _deadline(setting: Setting) -> Counts:
         namespace.await_rest()
         namespace.signal(signal.SIGTERM)
         time.sleep(setting.chance.uniform(0, STOP_TIMEOUT / 2))
-        stop(namespace.pid)
+        stop(namespace.init)
         time.sleep(STOP_TIMEOUT + OVERDUE)
-        namespace.tell("report")
+        namespace.say("report")
         namespace.hear()
         namespace.signal(signal.SIGCONT)
         continued = time.monotonic()

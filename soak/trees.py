@@ -39,13 +39,13 @@ def run(setting: Setting) -> Counts:
         if seen["orphans_reaped"] != orphans or seen["stage"] != "running":
             raise Broken(f"there were {orphans} orphans, pyinitctl status has {seen}")
         namespace.check_growth(before)
-        namespace.end(7)
+        namespace.finish(7)
         counts["orphans"] += orphans
     return counts
 
 
 def grow(namespace: Namespace, seed: int, count: int) -> int:
     """Grow a tree, wait until all in it have ended, and return how many orphans there have been since the start."""
-    namespace.tell(f"{seed} {count}")
+    namespace.say(f"{seed} {count}")
     forked, waited = map(int, namespace.hear().split())
     return forked - waited

@@ -8,14 +8,12 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from soak.fault import Broken, Counts, Fault, Setting
-
-if TYPE_CHECKING:
-    import docker
+from soak.fault import Counts, Fault, Setting
+from testing.waiting import Failed
 
 
 @dataclass(frozen=True)
@@ -43,23 +41,14 @@ class Outcome:
         return f'make soak ARGS="--only {self.fault} --seed {self.seed}"'
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What all runs share: see `Setting`."""
-
-    launcher: Path
-    client: "docker.DockerClient | None"
-    image: str
-    python: str
-    programs: Path
-
-
 def fault_of(name: str) -> Fault:
     """The fault that the module of that name does."""
     return cast(Fault, importlib.import_module(f"soak.{name}"))
 
 
-def take(names: Sequence[str], bench: Bench, seconds: float, seed: int | None, tell: Callable[[Outcome], None]) -> None:
+def take(
+    names: Sequence[str], setting: Setting, seconds: float, seed: int | None, tell: Callable[[Outcome], None]
+) -> None:
     """Do one fault after the other, again and again for so many seconds, but each once at the least.
 
     With a `seed`, each once with that.
@@ -69,20 +58,17 @@ def take(names: Sequence[str], bench: Bench, seconds: float, seed: int | None, t
     while is_first_turn or (seed is None and time.monotonic() < until):
         for name in names:
             if is_first_turn or time.monotonic() < until:
-                tell(_run(name, bench, random.getrandbits(32) if seed is None else seed))
+                tell(_run(name, setting, random.getrandbits(32) if seed is None else seed))
         is_first_turn = False
 
 
-def _run(name: str, bench: Bench, seed: int) -> Outcome:
+def _run(name: str, setting: Setting, seed: int) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="pyinit-soak-"))
     began = time.monotonic()
     counts, broken = Counts(), ""
     try:
-        setting = Setting(
-            random.Random(seed), bench.launcher, folder, bench.client, bench.image, bench.python, bench.programs
-        )
-        counts = fault_of(name).run(setting)
-    except Broken as error:
+        counts = fault_of(name).run(replace(setting, chance=random.Random(seed), folder=folder))
+    except Failed as error:
         broken = str(error)
     except Exception as error:  # the soak itself failed, which is told as a failure, too, and the others go on
         traceback.print_exc(file=sys.stderr)

@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 
-from tools import say
+from testing import Unavailable, say
 
-# dockerd and unshare live where an ordinary user's PATH does not look.
-PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+# dockerd, unshare and docker-init live where an ordinary user's PATH does not look.
+FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec/docker")
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), *FOLDERS])
 
 
 def find(command: str) -> str | None:
@@ -26,15 +27,15 @@ def provide(command: str, *packages: str) -> str:
         install(package)
     if path := find(command):
         return path
-    raise SystemExit(f"set-up: there is no {command!r} after installing {', '.join(packages)}")
+    raise Unavailable(f"there is no {command!r} after installing {', '.join(packages)}")
 
 
 def install(package: str) -> None:
     """Install one package, or end the program with one line that says why not."""
     if find("apt-get") is None:
-        raise SystemExit(f"set-up: {package} is needed, and there is no apt-get to install it with")
+        raise Unavailable(f"{package} is needed, and there is no apt-get to install it with")
     if os.geteuid() != 0:
-        raise SystemExit(f"set-up: {package} is needed: run 'apt-get install {package}' as root, or this as root")
+        raise Unavailable(f"{package} is needed: run 'apt-get install {package}' as root, or this as root")
     say(f"installing {package}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "--yes", package]):
@@ -48,4 +49,4 @@ def install(package: str) -> None:
         )
         # A list that cannot be renewed may do all the same; a package that cannot be installed does not.
         if done.returncode != 0 and arguments[0] == "install":
-            raise SystemExit(f"{done.stdout}\nset-up: {package} could not be installed")
+            raise Unavailable(f"{done.stdout}\n{package} could not be installed")

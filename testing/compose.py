@@ -2,18 +2,18 @@
 
 import subprocess
 
-from tools import debian
+from testing import packages
 
 
 def command() -> list[str] | None:
     """The words that start compose, or None where there is none."""
-    docker = debian.find("docker")
+    docker = packages.find("docker")
     if docker and subprocess.run([docker, "compose", "version"], capture_output=True).returncode == 0:
         return [docker, "compose"]
-    program = debian.find("docker-compose")
+    program = packages.find("docker-compose")
     return [program] if program else None
 
 
 def provide() -> list[str]:
     """The words that start compose, which is installed where there is none."""
-    return command() or [debian.provide("docker-compose", "docker-compose")]
+    return command() or [packages.provide("docker-compose", "docker-compose")]

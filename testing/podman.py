@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tools import debian
+from testing import Unavailable, packages
 
 # The limits are low enough for a machine where not even root may raise its own. The rest makes podman ask neither
 # systemd nor the journal for anything, and keep its locks in files, not in the shared memory that all podmans have.
@@ -73,11 +73,11 @@ def private_podman() -> Iterator[Podman]:
     Ends the program with one line if it cannot be had.
     """
     if os.geteuid() != 0:
-        raise SystemExit("set-up: only root may start a podman of its own")
-    podman = debian.provide("podman", "podman")
+        raise Unavailable("only root may start a podman of its own")
+    podman = packages.provide("podman", "podman")
     for command in ("runc", "catatonit"):  # the package does with others
-        debian.provide(command, command)
-    unshare, nsenter = (debian.provide(command, "util-linux") for command in ("unshare", "nsenter"))
+        packages.provide(command, command)
+    unshare, nsenter = (packages.provide(command, "util-linux") for command in ("unshare", "nsenter"))
     folder = Path(tempfile.mkdtemp(prefix="pyinit-podman-"))
     (folder / "cache").mkdir()
     Path("/var/lib/containers").mkdir(exist_ok=True)
@@ -87,7 +87,7 @@ def private_podman() -> Iterator[Podman]:
     )
     try:
         if not holder.stdout or holder.stdout.readline() != b"held\n":
-            raise SystemExit("set-up: podman cannot have a mount namespace of its own")
+            raise Unavailable("podman cannot have a mount namespace of its own")
         private = settled([nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", podman, "--log-level=error"], folder)
         try:
             yield private
@@ -120,7 +120,7 @@ def settled(command: list[str], folder: Path) -> Podman:
         if known.returncode == 0:
             return podman
         shutil.rmtree(folder / "root", ignore_errors=True)
-    raise SystemExit(f"set-up: podman does not run: {(known.stdout.strip().splitlines() or ['(it said nothing)'])[-1]}")
+    raise Unavailable(f"podman does not run: {(known.stdout.strip().splitlines() or ['(it said nothing)'])[-1]}")
 
 
 def cgroups() -> set[Path]:

@@ -1,4 +1,4 @@
-"""The virtual environment with the pinned tools: `python3 -m tools.environment FOLDER`.
+"""The virtual environment with the pinned tools: `python3 -m testing.environment FOLDER`.
 
 Runs before anything is installed, so it uses the standard library only.
 """
@@ -6,17 +6,16 @@ Runs before anything is installed, so it uses the standard library only.
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
-from tools import debian, say
+from testing import ROOT, packages, say
 
-REQUIREMENTS = Path(__file__).parent.parent / "requirements-dev.txt"
+REQUIREMENTS = ROOT / "requirements-dev.txt"
 
 
 def main(folder: str) -> None:
     """Make the environment in `folder` anew, with what requirements-dev.txt names."""
     if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
-        debian.install("python3-venv")
+        packages.install("python3-venv")
     say(f"installing {REQUIREMENTS.name} into {folder}")
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
     pip = [f"{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]

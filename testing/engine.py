@@ -1,4 +1,4 @@
-"""Runs a command with a Docker engine at hand: `python -m tools.engine -- COMMAND [ARG]...`.
+"""Runs a command with a Docker engine at hand: `python -m testing.engine -- COMMAND [ARG]...`.
 
 An engine that answers is used as it is. Where none does, one is installed and started for this command
 alone: its files are in a temporary folder, its mounts in a mount namespace of its own, it has its own bridge and
@@ -11,15 +11,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import docker
 from docker.errors import DockerException
 
-from tools import compose, debian, say
+from testing import Unavailable, compose, packages, say
+from testing.waiting import Failed, eventually
 
 SECONDS_TO_START = 60
 SECONDS_TO_STOP = 30
@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     host = os.environ.get("DOCKER_HOST")
     if host and not answers():
-        raise SystemExit(f"set-up: no Docker engine answers at DOCKER_HOST, {host}")
+        raise Unavailable(f"no Docker engine answers at DOCKER_HOST, {host}")
     with nullcontext() if answers() else private_engine() as private:
-        debian.provide("docker", "docker.io", "docker-cli")
+        packages.provide("docker", "docker.io", "docker-cli")
         compose.provide()
         environment = {**os.environ, "DOCKER_HOST": private} if private else dict(os.environ)
         return run(arguments[arguments.index("--") + 1 :], environment)
@@ -50,15 +50,28 @@ def answers(host: str | None = None) -> bool:
 
 
 @contextmanager
+def connect() -> Iterator[docker.DockerClient]:
+    """The engine of DOCKER_HOST, which the Makefile sees to.
+
+    Raises Unavailable: there is none.
+    """
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(closing(docker.from_env()))
+            client.ping()
+        except (DockerException, OSError) as error:
+            raise Unavailable("no Docker engine answers: 'make' has one started") from error
+        yield client
+
+
+@contextmanager
 def private_engine(*arguments: str) -> Iterator[str]:
     """An engine that nobody else sees, given `arguments` besides, as long as the context lasts; yields its address."""
     if os.geteuid() != 0:
-        raise SystemExit(
-            "set-up: no Docker engine answers, and only root may start one: start Docker or set DOCKER_HOST"
-        )
-    dockerd = debian.provide("dockerd", "docker.io")
-    ip = debian.provide("ip", "iproute2")
-    unshare = debian.provide("unshare", "util-linux")
+        raise Unavailable("no Docker engine answers, and only root may start one: start Docker or set DOCKER_HOST")
+    dockerd = packages.provide("dockerd", "docker.io")
+    ip = packages.provide("ip", "iproute2")
+    unshare = packages.provide("unshare", "util-linux")
     folder = Path(tempfile.mkdtemp(prefix="pyinit-engine-"))
     log = folder / "log"
     host = f"unix://{folder}/socket"
@@ -91,12 +104,11 @@ def private_engine(*arguments: str) -> Iterator[str]:
 
 def await_answer(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
     """Return when the engine answers; end the program when it has ended or takes too long."""
-    deadline = time.monotonic() + SECONDS_TO_START
-    while not answers(host):
-        if engine.poll() is not None or time.monotonic() > deadline:
-            last = (log.read_text(errors="replace").splitlines() or ["(it said nothing)"])[-1]
-            raise SystemExit(f"set-up: no Docker engine answers, and a private one does not start: {last}")
-        time.sleep(0.1)
+    with suppress(Failed):
+        eventually(lambda: answers(host) or engine.poll() is not None, patience=SECONDS_TO_START)
+    if not answers(host):
+        last = (log.read_text(errors="replace").splitlines() or ["(it said nothing)"])[-1]
+        raise Unavailable(f"no Docker engine answers, and a private one does not start: {last}")
 
 
 def stop(engine: subprocess.Popen[bytes]) -> None:
@@ -121,7 +133,7 @@ def run(command: list[str], environment: dict[str, str]) -> int:
     try:
         child = subprocess.Popen(command, env=environment)
     except OSError as error:
-        raise SystemExit(f"set-up: cannot run {command[0]}: {error.strerror}") from None
+        raise Unavailable(f"cannot run {command[0]}: {error.strerror}") from None
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: child.send_signal(signal.SIGINT))
     status = child.wait()

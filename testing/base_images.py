@@ -1,4 +1,4 @@
-"""Puts the images to build on into the engine: `python -m tools.base_images -- COMMAND [ARG]...`.
+"""Puts the images to build on into the engine: `python -m testing.base_images -- COMMAND [ARG]...`.
 
 Two of them are what people use: Python's own slim image, and a Debian with Debian's Python. Where the Hub cannot be
 reached, both are put together from Debian packages and kept in .cache/ for the next run. COMMAND is then
@@ -17,9 +17,9 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, ImageNotFound
 
-from tools import debian, say
+from testing import ROOT, Unavailable, packages, say
 
-CACHE = Path(__file__).parent.parent / ".cache"
+CACHE = ROOT / ".cache"
 LABEL = "pyinit.made-of"
 
 
@@ -43,9 +43,11 @@ class BaseImage:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
+SLIM, DEBIAN = "pyinit-base:slim", "pyinit-base:debian"
+
 BASE_IMAGES = (
     BaseImage(
-        "pyinit-base:slim",
+        SLIM,
         "FROM python:3.13-slim\n",
         suite="trixie",
         packages="python3,python3-pip,python3-venv,ca-certificates",
@@ -56,7 +58,7 @@ BASE_IMAGES = (
         ),
     ),
     BaseImage(
-        "pyinit-base:debian",
+        DEBIAN,
         "FROM debian:bookworm-slim\n"
         "RUN apt-get update && apt-get install --yes --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*\n",
         suite="bookworm",
@@ -88,7 +90,7 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
 
 def put_together(image: BaseImage, target: Path) -> None:
     """Make a tar of a minimal Debian with the image's packages at `target`, whole or not at all."""
-    mmdebstrap = debian.provide("mmdebstrap", "mmdebstrap")
+    mmdebstrap = packages.provide("mmdebstrap", "mmdebstrap")
     target.parent.mkdir(exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}.tar")
     command = [mmdebstrap, "--quiet", "--variant=minbase", f"--include={image.packages}"]
@@ -98,7 +100,7 @@ def put_together(image: BaseImage, target: Path) -> None:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         if done.returncode != 0:
-            raise SystemExit(f"{done.stderr}\nset-up: mmdebstrap could not make a Debian {image.suite}")
+            raise Unavailable(f"{done.stderr}\nmmdebstrap could not make a Debian {image.suite}")
         unfinished.rename(target)
     finally:
         unfinished.unlink(missing_ok=True)

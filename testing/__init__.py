@@ -1,0 +1,22 @@
+"""What tests, bench and soak share, and the steps of set-up that the Makefile runs first.
+
+This module is loaded before anything is installed: it uses the standard library only.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+class Unavailable(SystemExit):
+    """Something that is needed cannot be had. Uncaught, it ends the program with its one line."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(f"set-up: {line}")
+
+
+def say(line: str) -> None:
+    """Tell the person at the terminal what takes time now."""
+    print(f"set-up: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,128 @@
+"""Containers of a Docker engine, and what can be seen of them."""
+
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import docker
+from docker.models.containers import Container
+from docker.models.images import Image
+
+from testing import ROOT
+from testing.waiting import PATIENCE, eventually
+
+LISTER = (ROOT / "examples" / "ps.py").read_text()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended and what it said."""
+
+    status: int
+    output: str
+    errors: str
+
+
+class Process(NamedTuple):
+    """A process as its container sees it."""
+
+    pid: int
+    parent: int
+    state: str
+    command: str
+
+
+@contextmanager
+def created(client: docker.DockerClient, image: Image | str, *command: str, **options: Any) -> Iterator[Container]:
+    """A container that is not started yet, and is removed with the context, whatever it does by then.
+
+    `options` are those of the SDK's `containers.create`.
+    """
+    container = client.containers.create(image, list(command), **options)
+    try:
+        yield container
+    finally:
+        container.remove(force=True, v=True)
+
+
+class Containers(ExitStack):
+    """Makes containers of one image, and removes them at the end of the context."""
+
+    def __init__(self, engine: docker.DockerClient, image: Image) -> None:
+        super().__init__()
+        self._engine = engine
+        self._image = image
+
+    def create(self, *command: str, image: Image | None = None, **options: Any) -> Container:
+        """A container that is not started yet; `options` are those of the SDK's `containers.create`."""
+        return self.enter_context(created(self._engine, image or self._image, *command, **options))
+
+    def start(self, *command: str, **options: Any) -> Container:
+        """A container that runs."""
+        container = self.create(*command, **options)
+        container.start()
+        return container
+
+    def start_sleeper(self, **options: Any) -> Container:
+        """A container whose workload sleeps, and has begun to: what comes next cannot be too early for it."""
+        container = self.start("sh", "-c", "echo asleep; exec sleep 100", **options)
+        await_output(container, "asleep")
+        return container
+
+    def run(self, *command: str, **options: Any) -> Ended:
+        """Run a container to its end."""
+        return ended(self.start(*command, **options))
+
+
+def ended(container: Container) -> Ended:
+    """Wait for the end of a container."""
+    status = container.wait(timeout=PATIENCE)["StatusCode"]
+    output, errors = (
+        container.logs(stdout=out, stderr=not out).decode(errors="backslashreplace") for out in (True, False)
+    )
+    return Ended(status, output, errors)
+
+
+def stopped(container: Container, **options: Any) -> Ended:
+    """Stop a container as `docker stop` does, and wait for its end; `options` are those of the SDK's `stop`."""
+    container.stop(**options)
+    return ended(container)
+
+
+def execute(container: Container, *command: str) -> str:
+    """What a command says that is run beside the workload; fails if it does."""
+    status, output = container.exec_run(list(command))
+    assert isinstance(output, bytes)
+    assert status == 0, output.decode()
+    return output.decode()
+
+
+def read_file(container: Container, path: str) -> str:
+    """What a file of the container holds, also when that has ended."""
+    parts, _ = container.get_archive(path)
+    with tarfile.open(fileobj=BytesIO(b"".join(parts))) as archive:
+        [member] = archive.getmembers()
+        file = archive.extractfile(member)
+        assert file is not None, member
+        return file.read().decode()
+
+
+def listed(text: str) -> list[Process]:
+    """The processes that `LISTER` prints."""
+    rows = [line.split(maxsplit=3) for line in text.splitlines()[1:]]
+    return [Process(int(pid), int(parent), state, command) for pid, parent, state, command in rows]
+
+
+def processes(container: Container) -> list[Process]:
+    """What runs in the container, without the lister itself."""
+    found = listed(execute(container, "python3", "-B", "-c", LISTER))
+    # What `docker exec` brings in has its parent outside, number 0; so has PID 1.
+    return [process for process in found if process.parent != 0 or process.pid == 1]
+
+
+def await_output(container: Container, text: str, patience: float = PATIENCE) -> str:
+    """Everything that the container has said, once that holds `text`."""
+    return eventually(lambda: container.logs().decode(), holds=lambda said: text in said, patience=patience)

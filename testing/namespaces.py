@@ -1,0 +1,177 @@
+"""A program as the real PID 1 of a PID namespace of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+import psutil
+
+from testing.processes import descriptors, zombies
+from testing.waiting import PATIENCE, Failed, eventually
+
+INTERPRETER = os.path.realpath(sys.executable)
+"""The interpreter itself, not the virtual environment's link to it."""
+
+UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+"""What a container engine sets."""
+
+
+def python(program: str, *arguments: str) -> list[str]:
+    """A workload in Python: the words that run `program` with the interpreter, quickly."""
+    return [INTERPRETER, "-ISc", program, *arguments]
+
+
+def clean_environment(**variables: str) -> Mapping[str, str]:
+    """A small environment: PATH, and what is asked for."""
+    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **variables}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Container:
+    """A command that makes a PID namespace and has one child, its PID 1: `UNSHARE` with a program; text in and out.
+
+    As a context manager it is ended with the context.
+    """
+
+    KILL: ClassVar[signal.Signals] = signal.SIGKILL  # --kill-child takes PID 1, and the kernel all others, with it
+    """What ends the command and all that is in the namespace."""
+    patience: ClassVar[float] = PATIENCE
+    """Seconds that anything may take."""
+
+    def __init__(self, command: Sequence[str | bytes | Path], **popen: object) -> None:
+        """Start it; `popen` are arguments of `subprocess.Popen`."""
+        settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **popen}
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **settings)  # type: ignore[call-overload]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End all that is in it, and return when it has ended."""
+        self.process.send_signal(self.KILL)
+        with suppress(BrokenPipeError), self.process:  # what was never sent
+            for pipe in (self.process.stdout, self.process.stderr):
+                if pipe and not pipe.closed:
+                    pipe.read()
+
+    @cached_property
+    def init(self) -> int:
+        """The pid of PID 1, as it is seen from outside."""
+
+        def look() -> list[int]:
+            found = [child.pid for child in psutil.Process(self.process.pid).children()]
+            if not found and self.process.poll() is not None:
+                raise Failed(f"it has ended at once: {self.how_it_ended()}")
+            return found
+
+        return eventually(look, "PID 1 is started", patience=self.patience)[0]
+
+    @property
+    def enter(self) -> list[str]:
+        """The words that run a program in the container, as a container engine does."""
+        return ["nsenter", f"--target={self.init}", "--mount", "--pid", "--"]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to PID 1 from outside the namespace."""
+        os.kill(self.init, number)
+
+    def await_rest(self) -> None:
+        """Wait until PID 1 sleeps and has its counters: what it loads a moment after the start is loaded."""
+        process = Path(f"/proc/{self.init}")
+
+        def sleeps() -> bool:
+            words = (process / "syscall").read_text().split()
+            # rt_sigtimedwait(2): the fourth argument is the size of a set of signals.
+            is_asleep = len(words) == 9 and words[4] == "0x8"
+            return is_asleep and any("pyinit-status" in target for target in descriptors(self.init, least=0).values())
+
+        eventually(sleeps, "PID 1 sleeps and has its counters", patience=self.patience)
+
+    def zombies(self) -> list[int]:
+        """The zombies that there are, seen from outside."""
+        return zombies(self.init, recursive=True)
+
+    def await_zombies(self, count: int) -> None:
+        """Wait until there are so many zombies."""
+        eventually(self.zombies, f"{count} zombies", holds=lambda found: len(found) == count)
+
+    def say(self, line: str = "") -> None:
+        """Write a line to standard input.
+
+        Raises:
+            Failed: nobody can read it any more.
+        """
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(f"{line}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(f"the workload has ended: {self.how_it_ended()}") from None
+
+    def hear(self) -> str:
+        """The next line of standard output, without white space around it.
+
+        Raises:
+            Failed: there is none.
+        """
+        line = self._read()
+        if not line:
+            raise Failed(f"no line within {self.patience:g} s, or the workload has ended: {self.how_it_ended()}")
+        return line.decode().strip()
+
+    def line(self) -> str:
+        """The next line of standard output; what there is of it when all is ended, if none comes in `patience`."""
+        return self._read().decode("utf-8", "surrogateescape").rstrip("\n")
+
+    def _read(self) -> bytes:
+        assert self.process.stdout is not None
+        watchdog = threading.Timer(self.patience, self.process.kill)
+        watchdog.start()
+        try:
+            return self.process.stdout.readline()
+        finally:
+            watchdog.cancel()
+
+    def expect(self, line: str) -> None:
+        """The next line of standard output is this one."""
+        seen = self.line()
+        assert seen == line, (seen, self.process.poll())
+
+    def error_line(self, text: str = "") -> str:
+        """Read standard error up to the next line with this text, and return that."""
+        assert self.process.stderr is not None
+        while text not in (line := self.process.stderr.readline().decode()):
+            assert line, f"it has ended without {text!r}"
+        return line
+
+    def end(self, patience: float = PATIENCE) -> Ended:
+        """Wait for the end, `patience` seconds at most, and tell how it was."""
+        out, err = self.process.communicate(timeout=patience)
+        return Ended(self.process.returncode, (out or b"").decode(errors="surrogateescape"), (err or b"").decode())
+
+    def how_it_ended(self) -> str:
+        """For a message."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        return f"status {self.process.returncode}"

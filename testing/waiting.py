@@ -1,0 +1,31 @@
+"""Waiting for a condition."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+PATIENCE = 30.0
+"""Seconds that anything may take before a test fails; a good run never waits for them."""
+
+T = TypeVar("T")
+
+
+class Failed(AssertionError):
+    """Something that was started did not do what was expected; the text says what was seen."""
+
+
+def eventually(
+    look: Callable[[], T], what: str = "", *, holds: Callable[[T], object] = bool, patience: float = PATIENCE
+) -> T:
+    """Look until what is seen holds, and return it.
+
+    Raises:
+        Failed: it does not within `patience` seconds; with `what` was waited for, and what was seen last.
+    """
+    began = time.monotonic()
+    while not holds(seen := look()):
+        waited = time.monotonic() - began
+        if waited > patience:
+            raise Failed(f"not within {patience:g} s: {what or 'what was waited for'}; last seen:\n{seen}")
+        time.sleep(max(0.01, waited / 50))  # at most 2 % late
+    return seen
