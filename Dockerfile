@@ -6,13 +6,12 @@ FROM ${BASE_IMAGE} AS build
 USER root
 COPY pyinit /usr/local/lib/pyinit/pyinit
 # Readable for every user, whatever the umask of the checkout; and of the base's environment only PATH, since a
-# PYTHON* variable must not decide what is compiled, or whether. The sources, for another Python, are an archive; so is
-# pyinitctl, which can wait some milliseconds for that.
+# PYTHON* variable must not decide what is compiled, or whether. The sources are kept as an archive, for another Python:
+# everything in this image runs from the compiled file.
 RUN cd /usr/local/lib/pyinit && chmod -R u=rwX,go=rX . \
-    && env -i PATH="$PATH" python3 -m tarfile -c sources.tar.xz pyinit \
-    && env -i PATH="$PATH" python3 -m pyinit.ctl install /usr/local/bin \
-    && env -i PATH="$PATH" python3 -X no_debug_ranges pyinit/ctl/compile_ahead.py pyinit --sourceless \
-    && env -i PATH="$PATH" python3 -m zipfile -c ctl.zip pyinit/ctl && rm pyinit/ctl/*.pyc
+    && env -i PATH="$PATH" python3 -m tarfile -c sources.tar.bz2 pyinit \
+    && env -i PATH="$PATH" python3 -B -m pyinit.ctl install /usr/local/bin \
+    && mkdir kept && mv pyinit/__init__.py pyinit/launcher.py pyinit/packed.py pyinit/compiled.*.zip kept && rm -r pyinit && mv kept pyinit
 
 # A second stage, so that what building left behind stays out of the layers.
 FROM ${BASE_IMAGE}

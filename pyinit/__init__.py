@@ -4,6 +4,13 @@ From inside of Python: `run` turns the calling process into the init, `relaunch_
 PID 1 itself.
 """
 
+import posix
+
+if not posix.access(f"{__path__[0]}/api.py", posix.F_OK):
+    from . import packed
+
+    packed.import_from(__path__[0], __path__)
+
 from .version import __version__
 
 __all__ = ["__version__", "relaunch_if_pid1", "run"]

@@ -1,7 +1,7 @@
 """``python -m pyinit`` and the installed command: start over in isolation, and become the init.
 
 The interpreter that gets here has already listened to the image: PYTHON* variables, ``.pth`` files,
-``sitecustomize``. So it makes way for one that does not, which runs ``launcher.py``. The launcher that
+``sitecustomize``. So it is replaced by one that has not, which runs ``launcher.py``. The launcher that
 ``pyinitctl install`` writes is started in isolation at once.
 """
 
@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 
+import pyinit
 from pyinit.kernel import signals
 from pyinit.workload import environment
 
@@ -38,7 +39,7 @@ def start_over(
     Raises:
         OSError: no interpreter can be started.
     """
-    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launcher.py")
+    launcher = os.path.join(os.path.dirname(os.path.abspath(pyinit.__file__)), "launcher.py")
     left = [f"-Xname={name}", f"-Xmask={','.join([str(int(number)) for number in mask])}"]
     if workload:
         left.append(f"-Xworkload={workload}")
@@ -47,7 +48,7 @@ def start_over(
     except OSError as error:  # it is not there in an archive
         raise OSError(error.errno, f"cannot start {launcher}: {error.strerror}") from None
     if sys.orig_argv[2:3] and sys.orig_argv[2].startswith("-Xname="):  # it has started us in the place of that
-        raise OSError(errno.ENOEXEC, f"{sys.executable!r} is no interpreter")
+        raise OSError(errno.ENOEXEC, f"{sys.executable!r} is not an interpreter")
     environment.restore()  # or the next interpreter would take our changes for the original
     try:
         os.execv(sys.executable, [sys.executable, "-ISBXutf8", *left, launcher, *words])

@@ -1,7 +1,7 @@
-"""The init from inside of Python: `run` and `relaunch_if_pid1`, the names that ``import pyinit`` gives.
+"""The Python API: `run` and `relaunch_if_pid1`, the functions of ``import pyinit``.
 
-Both leave PID 1 to a new interpreter, isolated and small, that is what the installed command is. No part of the core;
-what is above the functions is on everyone's path, so it imports nothing that an interpreter has not loaded anyway.
+Both replace PID 1 with a new, isolated interpreter, as the installed command would. Not part of the core. Every
+application that imports pyinit pays for the imports of this module, so it imports only what any interpreter has loaded.
 """
 
 import os
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Literal, NoReturn, TypedDict, Unpack
 
-    from .options.settings import Options
+    from .options.settings import Settings
 
     Word = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
     class Keywords(TypedDict, total=False):
-        """The long options. Durations are in seconds; signals are names or numbers; what may be repeated is a list."""
+        """The long options. Durations are in seconds; signals are names or numbers; repeatable options take lists."""
 
         process_group: bool
         single_child: bool
@@ -42,27 +42,24 @@ if TYPE_CHECKING:
         termination_log: str | os.PathLike[str]
 
 
-_REPEATABLE = ("rewrite", "remap-exit")
-
-
 def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
     """Turn the calling process into the init of the workload `argv`, PROGRAM and its arguments. Never returns.
 
     `options` are the long options, with ``_`` for ``-``: ``run(["gunicorn", "app:app"], drain_timeout=10)``. Durations
-    are in seconds; an option without a value is given as True; ``verbose`` may be a number; what may be repeated may be
-    a list. None and False are as good as not given, and then the environment variables count.
+    are in seconds; True sets an option that takes no value; ``verbose`` takes a number, too; a repeatable option takes
+    a list, too. None and False leave an option unset, and its environment variable is honoured.
 
-    What the process has, it keeps: its pid; environment, working directory, umask, limits, inheritable descriptors,
-    signal mask and ignored signals, which the workload gets; and children, which it reaps. What it ran is over: no
-    ``finally``, no ``atexit``; of the open files standard output and standard error are flushed. From there on it is as
-    if the installed command had been run, and the exit statuses are those: 127 if PROGRAM is not found, for one.
+    The process keeps its pid and its children, which it reaps. The workload gets its environment, working directory,
+    umask, limits, inheritable descriptors, signal mask and ignored signals. No ``finally`` clause or ``atexit`` handler
+    runs; of the open files only standard output and standard error are flushed. The exit statuses are those of the
+    installed command: 127 if PROGRAM is not found, for example.
 
     Raises:
-        TypeError: there is no such option, or `argv` is no list of words.
-        ValueError: the value of an option, or of an environment variable, is malformed.
-        RuntimeError: other threads or an event loop are running, whose work would be lost.
-        OSError: no new interpreter can be started. The process is as it was (but for what an interpreter adds to the
-            environment in the C locale).
+        TypeError: there is no such option, or `argv` is not a list of words.
+        ValueError: the value of an option or of an environment variable is malformed.
+        RuntimeError: other threads or an event loop are running; their work would be lost.
+        OSError: no new interpreter can be started. The process is unchanged, except for what an interpreter adds to the
+            environment in the C locale.
     """
     if isinstance(argv, str | bytes):
         raise TypeError("pyinit.run: argv is a list of words, not one string")
@@ -77,54 +74,55 @@ def run(argv: "Sequence[Word]", **options: "Unpack[Keywords]") -> "NoReturn":
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # closed, or nobody reads it
+        except (AttributeError, OSError, ValueError):  # it is closed, or its reader has exited
             pass
     mask = signals.blocked()
     try:
-        signals.block()  # may raise: what waited for a handler is handled now
+        signals.block()  # may raise: Python runs the handlers of pending signals now
         start_over("pyinit", [*flags, "--", *words], mask)
     finally:
         signals.restore(mask)
 
 
 def relaunch_if_pid1(**options: "Unpack[Keywords]") -> None:
-    """Where the caller is PID 1, part from it: PID 1 stays behind as the init, and the caller goes on as its child.
+    """If the caller is PID 1, fork: PID 1 becomes the init, and the caller continues as its child.
 
-    For the first line of an application. `options` are those of `run`. In the application nothing has changed but what
-    a fork changes (its pid and parent; record locks stay behind), and that it leads a process group of its own, which
-    has the terminal if PID 1 had it; with ``session`` and ``user`` also what these say. PID 1 is a new interpreter with
-    nothing of the application in it, and the application goes on when that is ready, as soon as a bare interpreter
-    starts. Elsewhere this returns at once.
+    Call it first in an application. `options` are those of `run`. The application sees only what a fork changes (its
+    pid and parent; record locks stay with PID 1). It leads a process group of its own, which is in the foreground of
+    the terminal if PID 1 was; ``session`` and ``user`` change what they say. PID 1 becomes a new interpreter without
+    any of the application's memory. The application continues when the init is ready, after about the time in which a
+    bare interpreter starts. If the caller is not PID 1, this does nothing.
 
     Raises:
         TypeError: there is no such option.
-        ValueError: the value of an option, or of an environment variable, is malformed.
-        RuntimeError: other threads, an event loop or processes of `multiprocessing` are running, which cannot be taken
-            along (fork(2)).
-        OSError: there can be no process, no new interpreter, or the user cannot be had. The caller is still PID 1.
+        ValueError: the value of an option or of an environment variable is malformed.
+        RuntimeError: other threads, an event loop or processes of `multiprocessing` are running; a fork would not take
+            them along (fork(2)).
+        OSError: no process or no new interpreter can be started, or the user cannot be assumed. The caller is still
+            PID 1.
     """
     if os.getpid() == 1:
         name = _own_name()
-        flags, chosen = _read("relaunch_if_pid1", options, [name])
+        flags, settings = _read("relaunch_if_pid1", options, [name])
         _refuse_company("relaunch_if_pid1")
         _refuse_processes()
-        _part([*flags, "--", name], chosen)
+        _fork_application([*flags, "--", name], settings)
 
 
 def _own_name() -> str:
-    """What people call this program: ``app.py``, ``gunicorn``; of ``python -m package`` the package."""
+    """The usual name of this program: ``app.py``, ``gunicorn``; for ``python -m package``, the package."""
     folder, name = os.path.split(sys.argv[0] if sys.argv else "")
     if name == "__main__.py":
         name = os.path.basename(folder)
     return name if name[:1] not in ("", "-") else os.path.basename(sys.executable or "python")
 
 
-def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") -> "tuple[list[str], Options]":
-    """The keywords as options of a command line, and what they mean there."""
-    from .options import settings
-    from .options import table as options
+def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") -> "tuple[list[str], Settings]":
+    """The keywords as flags of a command line, and the settings of that command line."""
+    from .options import table
+    from .options.table import UsageError
 
-    known = {row.long.replace("-", "_"): row for row in options.TABLE if row.long not in ("help", "license", "version")}
+    known = {row.long.replace("-", "_"): row for row in table.TABLE if row.field != "show"}
     flags: list[str] = []
     for keyword, value in keywords.items():
         row = known.get(keyword)
@@ -132,7 +130,7 @@ def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") ->
             raise TypeError(f"pyinit.{function}: there is no option {keyword!r}")
         if value is None or value is False:
             continue
-        values = value if isinstance(value, list | tuple) and row.long in _REPEATABLE else [value]
+        values = value if isinstance(value, list | tuple) and row.add else [value]
         if row.metavar and all(isinstance(one, str | bytes | int | float | os.PathLike) for one in values):
             flags += [f"--{row.long}={_text(one)}" for one in values]
         elif value is True or (keyword == "verbose" and isinstance(value, int) and value >= 0):
@@ -140,13 +138,13 @@ def _read(function: str, keywords: "Mapping[str, object]", argv: "list[str]") ->
         else:
             raise TypeError(f"pyinit.{function}: {keyword} cannot be {value!r}")
     try:
-        return flags, options.parse([*flags, "--", *argv], os.environb)
-    except settings.UsageError as error:
+        return flags, table.parse([*flags, "--", *argv], os.environb)
+    except UsageError as error:
         raise ValueError(f"pyinit.{function}: {error}") from None
 
 
 def _text(value: object) -> str:
-    """A value as the command line has it: a number without exponent, a signal as its number."""
+    """A value as text for the command line: a number without an exponent, a signal as its number."""
     if isinstance(value, float):
         return f"{value:.9f}"
     if isinstance(value, bytes | os.PathLike):
@@ -155,15 +153,15 @@ def _text(value: object) -> str:
 
 
 def _refuse_company(function: str) -> None:
-    """Refuse to go on where something else is running in this process."""
+    """Raise RuntimeError if an event loop or another thread is running in this process."""
     running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
     if running_loop and running_loop():
-        raise RuntimeError(f"pyinit.{function}: an event loop is running; call it before that is started")
+        raise RuntimeError(f"pyinit.{function}: an event loop is running; call it before the loop is started")
     from time import monotonic, sleep
 
     until = monotonic() + 0.1
     while (count := _count_threads() - 1) and monotonic() < until:
-        sleep(0.001)  # one that has been joined may take a moment to be gone
+        sleep(0.001)  # the kernel may still show a thread that has just been joined
     if count:
         threading = sys.modules.get("threading")
         known = [one.name for one in threading.enumerate() if one.ident != threading.get_ident()] if threading else []
@@ -173,7 +171,7 @@ def _refuse_company(function: str) -> None:
 
 
 def _count_threads() -> int:
-    """How many threads the kernel sees in this process: also those that Python knows nothing of."""
+    """The number of threads of this process, including those that Python does not know of."""
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:
@@ -182,7 +180,7 @@ def _count_threads() -> int:
 
 
 def _refuse_processes() -> None:
-    """Refuse to go on where `multiprocessing` has processes that it expects to be its children."""
+    """Raise RuntimeError if `multiprocessing` has processes that it expects to be its children."""
     children = getattr(sys.modules.get("multiprocessing.process"), "active_children", list)
     tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
     server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
@@ -192,28 +190,27 @@ def _refuse_processes() -> None:
         )
 
 
-def _part(words: "list[str]", chosen: "Options") -> None:
-    """Fork: the child returns, once the parent is the init of this command line.
+def _fork_application(words: "list[str]", settings: "Settings") -> None:
+    """Fork: the child returns once the parent has become the init with this command line.
 
-    All signals are blocked meanwhile. What comes to PID 1 stays pending through its exec (execve(2)), and is forwarded.
+    All signals are blocked meanwhile. A signal to PID 1 stays pending through its exec (execve(2)), and is forwarded.
     """
     from time import monotonic
 
     from .__main__ import start_over
     from .kernel import signals
-    from .workload import adopted
-    from .workload import process as workload
+    from .workload import adopted, process
 
     pipes: list[int] = []
     pid = 0
     mask = signals.blocked()
     try:
-        signals.block()  # may raise: what waited for a handler is handled now
-        timers = signals.stop_timers()  # a fork does not take them along, and an exec does
+        signals.block()  # may raise: Python runs the handlers of pending signals now
+        timers = signals.stop_timers()  # a child does not inherit them; exec preserves them (setitimer(2))
         ignores_children = signals.is_ignored(signals.CHLD)
         if ignores_children:
-            signals.hear_of_children()  # or the kernel would reap the application in our place (wait(2))
-        takes_terminal, leads_session = place = workload.make_room(chosen.session)
+            signals.hear_of_children()  # or the kernel would reap the application for us (wait(2))
+        takes_terminal, leads_session = place = process.make_room(settings.session)
         try:
             pipes += os.pipe()
             pipes += os.pipe()
@@ -221,17 +218,17 @@ def _part(words: "list[str]", chosen: "Options") -> None:
             started = monotonic()
             pid = os.fork()
             if pid == 0:
-                _become_application(chosen, place, pipes)
+                _become_application(settings, place, pipes)
                 return
             os.close(pipes.pop(1))
             if code := os.read(failed, 1):
-                raise OSError(code[0], f"the application cannot be put in its place: {os.strerror(code[0])}")
+                raise OSError(code[0], f"cannot set up the application: {os.strerror(code[0])}")
             os.set_inheritable(go, True)
             start_over("pyinit", words, (), adopted.describe(pid, started, takes_terminal, leads_session, go))
         except BaseException:
-            _go_back(pid, pipes, place)
+            _undo_fork(pid, pipes, place)
             raise
-        finally:  # in the application, and where there is none
+        finally:  # in the application, and if the fork failed
             if ignores_children:
                 signals.ignore_children()
             signals.start_timers(timers)
@@ -239,9 +236,9 @@ def _part(words: "list[str]", chosen: "Options") -> None:
         signals.restore(mask)
 
 
-def _go_back(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None:
-    """Be without child and pipes again, and have the terminal."""
-    from .workload import job_control as terminal
+def _undo_fork(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None:
+    """Close the pipes, reap the child, and take the terminal back."""
+    from .workload import job_control
 
     for fd in pipes:
         os.close(fd)
@@ -253,12 +250,12 @@ def _go_back(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None:
 
         session.regain_terminal()
     elif takes_terminal and pid:
-        terminal.take_back(pid, is_over=True)
+        job_control.take_back(pid, is_over=True)
 
 
-def _become_application(chosen: "Options", place: "tuple[bool, bool]", pipes: "list[int]") -> None:
-    """In the child: take its place, and wait for the init. Ends the process if there will be none."""
-    from .workload import process as workload
+def _become_application(settings: "Settings", place: "tuple[bool, bool]", pipes: "list[int]") -> None:
+    """In the child: set up its group, session and user, and wait for the init. Exits if PID 1 failed to become it."""
+    from .workload import process
 
     failed, fail, wait, go = pipes
     is_complete = False
@@ -266,18 +263,18 @@ def _become_application(chosen: "Options", place: "tuple[bool, bool]", pipes: "l
         os.close(failed)
         os.close(go)
         try:
-            workload.lead(*place)
-            if chosen.user:
-                chosen.user.assume()
-                os.environ.update(chosen.user.variables)
+            process.lead(*place)
+            if settings.user:
+                settings.user.assume()
+                os.environ.update(settings.user.variables)
         except OSError as error:
             os.write(fail, bytes([error.errno or 255]))
             raise
-        if os.environ.get("LISTEN_PID") == "1":  # PID 1 was to be the application (sd_listen_fds(3))
+        if os.environ.get("LISTEN_PID") == "1":  # the application was PID 1 (sd_listen_fds(3))
             os.environ["LISTEN_PID"] = str(os.getpid())
             os.environ.pop("LISTEN_PIDFDID", None)
         os.close(fail)
-        is_complete = os.read(wait, 1) != b""  # nothing: PID 1 has ended before it was the init, and so do we
+        is_complete = os.read(wait, 1) != b""  # end of file: PID 1 exited before it was the init
         os.close(wait)
     finally:
         if not is_complete:

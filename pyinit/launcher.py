@@ -1,28 +1,42 @@
-"""Start the init. A script, run by an isolated interpreter (-I -S -B -X utf8), never imported.
+"""Start the init. A script for an isolated interpreter (-I -S -B -X utf8), never imported.
 
-``pyinitctl install`` writes a copy with a ``#!`` line and the folder filled in.
+``pyinitctl install`` writes a copy with a ``#!`` line and with the constants filled in. The core comes from the
+compiled file (`ctl.compiled`), or by the ordinary import system from the sources if that does not fit. The interpreter
+compiles this script at each start, half a millisecond for what `loader` does: so only the way to that is here.
 """
 
+import marshal
+import posix
 import sys
 
 FOLDER = __file__.rpartition("/")[0].rpartition("/")[0]
+COMPILED = f"{FOLDER}/pyinit/compiled.{sys.implementation.cache_tag}.zip"
+VERSION = ""
 
+# The package without its own code, which is for programs (`api`), and without a search for it: what else lies in that
+# folder is not ours.
+package = sys.modules["pyinit"] = type(sys)("pyinit")
+package.__path__ = []
+file = -1
 try:
-    # The package without its own code, which is for programs (`api`), and without a search for it: what else lies in
-    # that folder is not ours.
-    package = sys.modules["pyinit"] = type(sys)("pyinit")
-    package.__path__ = [f"{FOLDER}/pyinit"]
-    from pyinit.kernel.signals import block
-
-    mask = block()  # from here on a signal waits for the workload
-    from pyinit.main import main
-except KeyboardInterrupt:  # Ctrl-C before that: there is no workload to hand it to
+    try:
+        file = posix.open(COMPILED, posix.O_CLOEXEC)
+        end = posix.pread(file, 4096, max(0, posix.fstat(file).st_size - 4096))
+        made_for = f"{VERSION}\n".encode() + sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+        index = marshal.loads(end.partition(made_for)[2])
+        start, length, _ = index["pyinit.loader"]
+        loader = type(sys)("pyinit.loader")
+        exec(marshal.loads(posix.pread(file, length, start)), loader.__dict__)
+    except Exception as error:
+        index = error
+        package.__path__ = [FOLDER + "/pyinit"]
+        import pyinit.loader as loader
+    loader.start(FOLDER, VERSION, file, index)
+except KeyboardInterrupt:  # Ctrl-C before signals are blocked: there is no workload to hand it to
     sys.exit(130)
 except Exception as error:  # not there, not to be read: one line, and the status that says who failed
+    why = getattr(index, "strerror", "cut short, or for another Python or pyinit")
     try:
-        sys.stderr.write(f"pyinit: cannot start: {error}\n")
+        sys.stderr.write(f"pyinit: cannot start: {error} ({COMPILED}: {why})\n")
     finally:
-        import posix
-
         posix._exit(125)
-main([sys._xoptions.get("name", sys.argv[0]), *sys.argv[1:]], mask, sys._xoptions)

@@ -1,84 +1,74 @@
-"""No workload: reap for others, until we are asked to stop. Loaded only for ``--pause``.
+"""No workload: reap for others, until we are asked to stop (``--pause``).
 
-As the pause container of a pod, which is there to own the namespaces, and whose PID 1 is everybody's init where they
+As the pause container of a pod, which owns the namespaces, and whose PID 1 is the init of all containers where they
 share the PID namespace.
 """
 
-import posix
-import time
-
-from .ending import stragglers as everyone
-from .init import Init, Received
+from .account import Account
+from .forwarder import look_up
+from .init import Init
 from .kernel import signals
+from .workload.nothing import Nothing
+from .workload.process import let_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import struct_siginfo
 
-    from .options.settings import Options
+    from .options.settings import Settings
     from .reporting.log import Log
 
 _ENDS = (signals.TERM, signals.INT)
-"""What a pause ends at. All other signals mean nothing to it."""
-
+"""What ends a pause. All other signals are ignored."""
 
 _LOOK = 0.05
-"""Seconds between two looks whether all have gone."""
-
-
-class Nothing:
-    """In place of a workload: ourselves."""
-
-    name = "pause"
-    leads_session = takes_terminal = False
-
-    def __init__(self) -> None:
-        self.pid = posix.getpid()
-        self.started = time.monotonic()
+"""Seconds between two checks whether all processes have ended."""
 
 
 class Pause(Init):
-    """An init whose workload is over once we are asked to stop; what follows is as ever."""
+    """An init whose workload ends when we are asked to stop; the rest is unchanged."""
 
-    __slots__ = ("_is_ending",)
+    __slots__ = ()
 
-    def __init__(self, chosen: "Options", log: "Log") -> None:
-        super().__init__(Nothing(), chosen, log)
-        self._is_ending = False
-        self.reaper.wait_status = 0  # whoever ends is an orphan
+    def __init__(self, settings: "Settings", counters: int, log: "Log") -> None:
+        let_go()
+        workload = Nothing()
+        account = Account(workload.pid, workload.name, workload.started, False, settings.exit_remap)
+        super().__init__(workload, settings, account, counters, log)
 
-    def _advance(self, more: bool) -> bool:
-        return self._is_ending and super()._advance(more)
+    def _advance(self, more: bool) -> None:
+        if self.account.ending is not None:
+            super()._advance(more)
 
-    def _nobody_is_left(self) -> bool:
-        """Those of other containers are waited for, too: we are there for them. Nothing tells of their end."""
-        if not self.reaper.is_childless or self._pid != 1:
-            return self.reaper.is_childless
-        if self._deadlines:
-            self._deadlines.set(self._look_again, _LOOK)
-        return everyone.is_alone()
+    def _none_is_left(self) -> bool:
+        """Wait for the processes of other containers, too: this init serves them. Nothing announces their end."""
+        if not self._reaper.is_childless or self._pid != 1:
+            return self._reaper.is_childless
+        from .ending import stragglers
+
+        self._schedule.set(self._look_again, _LOOK)
+        return stragglers.is_alone()
 
     def _look_again(self) -> None:
-        """A turn of the loop looks."""
+        """Nothing to do: the turn of the loop that follows looks."""
 
     def _forward(self, info: "struct_siginfo") -> None:
         if info.si_signo not in _ENDS:
             return
-        if self._is_ending:
+        if self.account.ending is not None:
             super()._forward(info)
             return
-        self._is_ending = True
-        self.reaper.ended = time.monotonic()
-        self.first_stop = received = Received(info)
-        name = received.name
+        received = look_up(info)
+        self.account.end_workload(0)
+        self.account.first_stop = received
+        name = signals.name_of(received.number)
         self._log.info(
             "signal",
-            f"{name} {received.origin()}, and the pause is over",
+            f"{name} {received.origin}, and the pause is over",
             signal=name,
             sender_pid=received.pid,
             sender_uid=received.uid,
             delivered=None,
             to=None,
         )
-        if self.shutdown:
-            self.shutdown.stop()
+        self._shutdown.stop()

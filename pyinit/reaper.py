@@ -1,159 +1,135 @@
-"""The waitpid loop; how a process ended."""
+"""The waitpid loop."""
 
 import posix
-import time
 
-from .kernel import signals
+from .kernel import signals, wait_status
 from .reporting.log import DEBUG, Log
 
-_ENDED_OR_STOPPED = posix.WEXITED | posix.WSTOPPED | posix.WNOHANG
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .account import Account
+
+_OPTIONS = posix.WNOHANG | posix.WUNTRACED
+
+_ENDED = (posix.CLD_EXITED, posix.CLD_KILLED, posix.CLD_DUMPED)
+"""The codes of a child that has ended. The stop of one that we trace is reported as well, unasked (ptrace(2))."""
 
 BATCH = 1000
-"""How many are reaped before pending signals get their turn: a storm of either must not hold up the other."""
+"""How many children are reaped before pending signals get their turn: neither may hold up the other."""
 
 
 class Reaper:
-    """Waits for every child there is: the workload, and the orphans that the kernel gives us."""
+    """Waits for every child: the workload, and the orphans that the kernel gives us."""
 
-    __slots__ = (
-        "_log",
-        "_tells",
-        "_warn",
-        "_workload",
-        "accounts",
-        "ended",
-        "is_childless",
-        "orphans",
-        "stopped_by",
-        "usage",
-        "wait_status",
-    )
+    __slots__ = ("_account", "_log", "_logs_orphans", "_measures_usage", "_names_orphans", "is_childless", "stopped_by")
 
-    def __init__(self, workload: int, log: Log, warn: bool, accounts: bool) -> None:
-        self._workload = workload
+    def __init__(self, account: "Account", log: Log, names_orphans: bool) -> None:
+        self._account = account
         self._log = log
-        self._warn = warn
+        self._names_orphans = names_orphans
         """Whether each orphan is worth a warning."""
-        self._tells = warn or log.level >= DEBUG
-        self.accounts = accounts
-        """Whether to find out what the workload took if it exits. (If it is killed, that is found out anyway.)"""
-        self.wait_status: "int | None" = None
-        """The workload's, once it has ended."""
-        self.ended = 0.0
-        """When that was seen, on the monotonic clock."""
-        self.usage: "tuple[float, int] | None" = None
-        """What the workload and the children that it waited for took: CPU seconds, and the most memory that one
-        of them had resident, in bytes. None if it was not found out."""
-        self.orphans = 0
-        """How many orphans have been reaped."""
+        self._logs_orphans = names_orphans or log.level >= DEBUG
+        self._measures_usage = False
         self.stopped_by = 0
-        """The signal that has stopped the workload, until somebody sets this to 0."""
+        """The signal that has stopped the workload, until the loop has dealt with it and sets this to 0."""
         self.is_childless = False
-        """Whether nobody was left to wait for when we last looked."""
+        """Whether there was no child at all when we last looked."""
+
+    def measure_usage(self) -> None:
+        """From now on, find out what the workload used.
+
+        That takes an extension module, which loads in 0.4 ms. wait4 would import it after it has taken the status, and
+        lose that if it cannot.
+        """
+        if self._measures_usage:
+            return
+        try:
+            import resource  # noqa: F401
+        except Exception:  # an interpreter without it, no descriptor, no memory
+            return
+        self._measures_usage = True
 
     def reap(self) -> bool:
         """Reap the children that have ended, `BATCH` at most; True if there may be more.
 
-        A SIGCHLD stands for any number of children, since a pending one swallows the next (signal(7)): so wait
-        until there is nobody left to wait for. Look first, and then take the one that was looked at: only a zombie
-        still has its name, and only a costlier call tells what the workload took.
-
-        Raises:
-            ChildProcessError: there is no child at all: the workload has gone, and its status went elsewhere.
+        One SIGCHLD stands for any number of children, since a pending one absorbs the next (signal(7)): so wait until
+        none is left.
         """
         self.is_childless = False
-        look, take = posix.waitid, posix.waitpid  # a name is found faster here, and many orphans may have come at once
+        account = self._account
         try:
             for _ in range(BATCH):
-                found = look(posix.P_ALL, 0, _ENDED_OR_STOPPED | posix.WNOWAIT)
-                if found is None:
+                if account.ending is None and self._take_workload():
+                    continue
+                child, name = self._peek() if self._names_orphans else (-1, None)
+                pid, status = posix.waitpid(child, _OPTIONS) if child else (0, 0)
+                if pid == 0:
                     return False
-                pid = found.si_pid
-                if found.si_code > posix.CLD_DUMPED:
-                    self._pass_over(pid, found.si_code, found.si_status)
-                elif pid == self._workload and self.wait_status is None:
-                    self._take_workload(self.accounts or found.si_code != posix.CLD_EXITED)
+                if posix.WIFSTOPPED(status):
+                    self._pass_over(pid, posix.WSTOPSIG(status))
+                elif pid == account.pid and account.ending is None:  # since we looked: what it used is lost
+                    account.end_workload(status)
                 else:
-                    name = name_of(pid) if self._warn else None
-                    _, status = take(pid, posix.WNOHANG)
-                    self.orphans += 1
-                    if self._tells:
-                        self._tell(pid, name, status)
+                    account.orphans += 1
+                    if self._logs_orphans:
+                        self._log_orphan(pid, name, status)
         except ChildProcessError:
-            if self.wait_status is None:
-                raise
             self.is_childless = True
             return False
         return True
 
-    def _take_workload(self, account: bool) -> None:
-        self.ended = time.monotonic()
-        if account and _can_import_resource():
-            _, self.wait_status, usage = posix.wait4(self._workload, posix.WNOHANG)
-            self.usage = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-            return
-        _, self.wait_status = posix.waitpid(self._workload, posix.WNOHANG)
-
-    def _pass_over(self, pid: int, code: int, number: int) -> None:
-        """A child has only stopped. Take the report, or it would come again and again."""
+    def _take_workload(self) -> bool:
+        """Reap the workload, if it has ended: by itself, since only wait4, which takes longer, says what it used."""
+        pid = self._account.pid
         try:
-            taken = posix.waitid(posix.P_PID, pid, _ENDED_OR_STOPPED & ~posix.WEXITED)
-        except ChildProcessError:  # killed meanwhile: it is a zombie, and the next look finds it
-            return
-        if taken is None:  # continued meanwhile
-            return
-        if pid == self._workload and code == posix.CLD_STOPPED:
-            self.stopped_by = number
-        elif code == posix.CLD_TRAPPED:
-            self._stop_tracing(pid, number)
+            found = posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+        except ChildProcessError:  # there is none (`pause`), or another has reaped it
+            return False
+        if found is None or found.si_code not in _ENDED:
+            return False
+        if found.si_code != posix.CLD_EXITED:  # worth the module, however early that is
+            self.measure_usage()
+        if self._measures_usage:
+            _, status, usage = posix.wait4(pid, posix.WNOHANG)
+            self._account.usage = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+        else:
+            _, status = posix.waitpid(pid, posix.WNOHANG)
+        self._account.end_workload(status)
+        return True
 
-    def _tell(self, pid: int, name: "str | None", status: int) -> None:
-        if self._warn:
-            who = f"pid {pid} ({name})" if name else f"pid {pid}"
-            self._log.warning("reaped", f"reaped {who}, which {describe(status)}", pid=pid, name=name)
-        elif self._log.level >= DEBUG:
-            self._log.debug("reaped", f"reaped pid {pid}, which {describe(status)}", pid=pid)
+    def _peek(self) -> "tuple[int, str | None]":
+        """The next child that has ended or stopped, and its name, which it has only before it is reaped; 0 if there is
+        none.
 
-    def _stop_tracing(self, pid: int, number: int) -> None:
-        """Let a child go on that asked to be traced by its parent (``PTRACE_TRACEME``), which is us.
-
-        It is reported when it stops, though we did not ask for that, and would stay stopped for ever: it is not
-        the init that it had in mind.
+        Raises:
+            ChildProcessError: there is no child at all.
         """
-        try:
-            from .kernel import libc
-
-            libc.stop_tracing(pid, 0 if number == signals.TRAP else number)
-        except Exception as error:
-            self._log.warning("ptrace", f"pid {pid} stopped to be traced, and cannot be let go: {error}", pid=pid)
-
-
-def exit_status(status: int) -> int:
-    """What a shell would tell of a wait status: the exit code, or 128 and the signal."""
-    code = posix.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
-
-
-def describe(status: int) -> str:
-    """How a process ended, as the end of a sentence that starts with it."""
-    code = posix.waitstatus_to_exitcode(status)
-    return f"exited with {code}" if code >= 0 else f"was killed by {signals.name_of(-code)}"
-
-
-def name_of(pid: int) -> "str | None":
-    """A process's name; None if that cannot be known, for whatever reason: it is to be reaped all the same."""
-    try:
         from .kernel import procfs
 
-        return procfs.name_of(pid)
-    except Exception:
-        return None
+        found = posix.waitid(posix.P_ALL, 0, posix.WEXITED | posix.WSTOPPED | posix.WNOHANG | posix.WNOWAIT)
+        return (found.si_pid, procfs.name_of(found.si_pid)) if found else (0, None)
 
+    def _log_orphan(self, pid: int, name: "str | None", status: int) -> None:
+        which = f"pid {pid} ({name})" if name else f"pid {pid}"
+        message = f"reaped {which}, which {wait_status.describe(status)}"
+        if self._names_orphans:
+            self._log.warning("reaped", message, pid=pid, name=name)
+        else:
+            self._log.debug("reaped", message, pid=pid)
 
-def _can_import_resource() -> bool:
-    """Whether wait4 will do: it imports this extension module, and fails when the child is taken already."""
-    try:
-        import resource  # noqa: F401
-    except Exception:  # an interpreter without it, no descriptor, no memory
-        return False
-    return True
+    def _pass_over(self, pid: int, number: int) -> None:
+        """A child has only stopped: the workload, or a child that asked to be traced by its parent
+        (``PTRACE_TRACEME``). We are not the tracer that it expected: let it continue, or it would stay stopped forever.
+        """
+        from .kernel import procfs
+
+        tracer = procfs.field(procfs.record(f"/proc/{pid}/status") or b"", b"TracerPid")
+        if tracer == str(posix.getpid()).encode():
+            try:
+                from .kernel import libc
+
+                libc.stop_tracing(pid, 0 if number == signals.TRAP else number)
+            except Exception as error:
+                self._log.warn_once("ptrace", f"pid {pid} stopped to be traced, and cannot be let go: {error}", pid=pid)
+        elif pid == self._account.pid:
+            self.stopped_by = number

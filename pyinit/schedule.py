@@ -1,4 +1,4 @@
-"""What is to be done later, and when: the loop sleeps until a signal comes or the nearest of these."""
+"""Deadlines: the loop sleeps until a signal comes or the nearest of these."""
 
 import time
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     Action = Callable[[], None]
 
 
-class Deadlines:
-    """Actions, each with its time on the monotonic clock. With none, nothing wakes pyinit but a signal."""
+class Schedule:
+    """Actions, each with its time on the monotonic clock. While there are none, only a signal wakes pyinit."""
 
     __slots__ = ("_times",)
 
@@ -18,19 +18,24 @@ class Deadlines:
         self._times: "dict[Action, float]" = {}
 
     def set(self, action: "Action", seconds: float) -> None:
-        """Have `action` done in so many seconds; its earlier time no longer counts."""
+        """Run `action` in `seconds`; its earlier time no longer counts."""
         self._times[action] = time.monotonic() + seconds
 
+    def set_unless_set(self, action: "Action", seconds: float) -> None:
+        """The same, but an earlier time stays."""
+        if action not in self._times:
+            self.set(action, seconds)
+
     def cancel(self, action: "Action") -> None:
-        """Have `action` not done, if it was to be."""
+        """Do not run `action`, if it was to be run."""
         self._times.pop(action, None)
 
     def remaining(self) -> "float | None":
-        """Seconds until the nearest one, 0 if it has passed; None if there is none."""
+        """Seconds until the nearest deadline, 0 if it has passed; None if there is none."""
         return max(0.0, min(self._times.values()) - time.monotonic()) if self._times else None
 
-    def meet(self) -> None:
-        """Do what is due. An action that fails stays due, one that sets itself anew comes again."""
+    def run_due(self) -> None:
+        """Run what is due. An action that fails stays due; one that sets itself again comes again."""
         if not self._times:
             return
         now = time.monotonic()

@@ -14,21 +14,21 @@ from pyinit.ctl.failure import CannotLook
 from pyinit.reporting.log import printable
 
 COMMANDS = ("status", "zombies", "clear", "tree", "health", "install")
-"""Each a module, loaded if it is asked for."""
+"""Each is the name of a module, which is loaded when the command is used."""
 
 
 def main() -> None:
-    """Run the command that the arguments name and exit with its status; 2 if they are wrong."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader of a long list may have seen enough
+    """Run the command that the arguments name and exit with its status; 2 if the arguments are wrong."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader of a long list may stop reading
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parser = argparse.ArgumentParser(prog="pyinitctl", description="Look into a running container.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="pyinitctl", description="Inspect a running container.", allow_abbrev=False)
     parser.add_argument("-V", "--version", action="version", version=f"pyinitctl version {pyinit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
         importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it was closed
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal has no character for
+        sys.stdout.reconfigure(errors="backslashreplace")  # the encoding of the terminal may lack a character
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(_run(parser))
 
@@ -36,16 +36,16 @@ def main() -> None:
 def _run(parser: argparse.ArgumentParser) -> int:
     try:
         try:
-            chosen = parser.parse_args()
-            found = int(chosen.run(chosen))
+            settings = parser.parse_args()
+            status = int(settings.run(settings))
         finally:
             sys.stdout.flush()
     except (CannotLook, OSError) as error:
         text = f"cannot go on: {error.strerror}" if isinstance(error, OSError) else str(error)
         with contextlib.suppress(OSError):
             print(f"pyinitctl: {printable(text)}", file=sys.stderr)
-        os._exit(failure.STATUS)  # and not the usual way, on which what could not be written would be tried again
-    return found
+        os._exit(failure.STATUS)  # a normal exit would try again to write what could not be written
+    return status
 
 
 if __name__ == "__main__":

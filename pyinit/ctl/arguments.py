@@ -1,8 +1,10 @@
-"""The command lines of the commands: what they have in common."""
+"""What the command lines of the commands have in common."""
 
 import argparse
 import textwrap
 from collections.abc import Callable
+
+from pyinit.kernel.numbers import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,13 +12,15 @@ if TYPE_CHECKING:
 else:
     Commands = argparse._SubParsersAction
 Run = Callable[[argparse.Namespace], int]
-"""What does it; the exit status."""
+"""Runs a command with its arguments; returns the exit status."""
+
+_MOST = 999_999_999
 
 
 def add_command(
     commands: Commands, name: str, run: Run, summary: str, description: str, example: str, status: str
 ) -> argparse.ArgumentParser:
-    """A command of its own, with a help that has an example and says what the exit status means."""
+    """Add a command; its help shows the example and what the exit status means."""
     parser = commands.add_parser(
         name,
         help=summary,
@@ -29,32 +33,32 @@ def add_command(
     return parser
 
 
-def add_pid(parser: argparse._ActionsContainer, text: str = "look at this process and those below it only") -> None:
-    """``-p PID``."""
+def add_pid(parser: argparse._ActionsContainer, text: str = "look only at this process and its descendants") -> None:
+    """Add ``-p PID``."""
     parser.add_argument("-p", "--pid", type=_pid, metavar="PID", help=text)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``."""
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def _pid(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
-        raise argparse.ArgumentTypeError(f"'{text}' is no pid")
-    return int(text)
+    if pid := whole(text, _MOST):
+        return pid
+    raise argparse.ArgumentTypeError(f"'{text}' is not a pid")
 
 
 def number(text: str) -> int:
-    """A number of processes, 0 or more."""
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number")
-    return int(text)
+    """A whole number, 0 or more."""
+    value = whole(text, _MOST)
+    if value is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number")
+    return value
 
 
 def seconds(text: str) -> float:
     """A number of seconds, 0 or more, perhaps with a fraction."""
-    digits = text.replace(".", "", 1)
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds")
+    if whole(text.replace(".", "", 1), 10**15) is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
     return float(text)

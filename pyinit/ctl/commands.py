@@ -1,20 +1,20 @@
-"""What a process is called: its command line, so written that it cannot pass for anything else."""
+"""The command line of a process as text that cannot pass for anything else."""
 
 from pyinit.kernel import procfs
 from pyinit.reporting.log import printable
 
 ISOLATED = "-ISBXutf8"
-"""The options of the interpreter in the ``#!`` line of our launchers. One word, since it has room for one argument:
-isolated, no site, no bytecode written, UTF-8 mode (arguments come back as the bytes that they were)."""
+"""The options of the interpreter in the ``#!`` line of our launchers, which has room for one word: isolated, without
+site, no bytecode written, UTF-8 mode (arguments come back as the bytes that they were)."""
 
 _LONGEST = 60
 
 _READ = 8192
-"""Bytes of a command line that are read: the whole can be of many megabytes."""
+"""Bytes of a command line that are read: all of it can be many megabytes."""
 
 
 def command_of(process: procfs.Process, longest: int = _LONGEST) -> str:
-    """The command line without the folder of the program; the name where there is none (a zombie has none left).
+    """The command line without the folder of the program; the name if there is none (a zombie has lost it).
 
     Reading it takes the memory lock of the process, and may have to wait for that.
     """
@@ -26,9 +26,9 @@ def command_of(process: procfs.Process, longest: int = _LONGEST) -> str:
     words = line.decode("utf-8", "surrogateescape").split("\0")
     while words and not words[-1]:
         words.pop()
-    if len(words) > 2 and words[1] == ISOLATED:  # one of our launchers, behind its interpreter
+    if len(words) > 2 and words[1] == ISOLATED:  # the interpreter, its options, one of our launchers
         words = words[2:]
-        if words[0].startswith("-Xname="):  # started over (`__main__`)
+        if words[0].startswith("-Xname="):  # `__main__` has executed the interpreter again
             name = words[0].partition("=")[2]
             while words and words[0].startswith("-X"):
                 del words[0]
@@ -40,7 +40,7 @@ def command_of(process: procfs.Process, longest: int = _LONGEST) -> str:
 
 
 def name_of(process: procfs.Process) -> str:
-    """The name (``comm``), which is all that the kernel keeps of a zombie."""
+    """The name (``comm``): all that the kernel keeps of a zombie."""
     return printable(process.name)
 
 

@@ -1,4 +1,4 @@
-"""Which container a process is in, as its cgroups tell (cgroups(7)): what ``zombies --host`` names."""
+"""The container that a process is in, found from its cgroups (cgroups(7)). ``zombies --host`` names it."""
 
 import contextlib
 import re
@@ -7,7 +7,7 @@ from pyinit.kernel import procfs
 from pyinit.reporting.log import printable
 
 _SECONDS = 2
-"""For which Docker may keep us waiting."""
+"""How long to wait for Docker."""
 
 _CONTAINER = re.compile(
     r"/(?:"
@@ -17,29 +17,29 @@ _CONTAINER = re.compile(
     r"|(?:machine-([^/]+)\.scope|systemd-nspawn@([^/]+)\.service)"
     r")(?![^/])"
 )
-"""One container in the path of a cgroup: pod, engine and id; the name that LXC has for it; systemd's, two ways.
+"""One container in the path of a cgroup: pod, engine and id; the name in LXC; the name in systemd, in two forms.
 
-With systemd an engine has ``engine-ID.scope``, without ``/engine/ID`` or ``/ID``, as runc and crun are told. What an
-engine runs beside it (``libpod-conmon-ID.scope``, ``lxc.monitor.NAME``) is none.
+With systemd, engines have runc and crun use ``engine-ID.scope``, without it ``/engine/ID`` or ``/ID``. The helper that
+an engine runs beside a container (``libpod-conmon-ID.scope``, ``lxc.monitor.NAME``) is not a container.
 """
 
 _ENGINES = {"": "container", "libpod": "podman", "libpod-payload": "podman", "cri-containerd": "containerd"}
 
 
 class Containers:
-    """Tells the containers of processes. Docker is asked once, and only if there is a container that could be its."""
+    """Finds the containers of processes. Asks Docker once, and only about a container that may be one of Docker's."""
 
     def __init__(self) -> None:
         self._names: dict[str, str | None] = {}
-        """By what /proc/PID/cgroup says."""
+        """The names by the content of /proc/PID/cgroup."""
         self._docker: dict[str, str] | None = None
 
     def of_zombie(self, zombie: procfs.Process) -> str | None:
-        """As `name_of`. Version 1 shows every zombie in the root (version 2 where it was): its parent's, then."""
+        """As `name_of`. Version 1 shows every zombie in the root (version 2 where it was), so try its parent, too."""
         return self.name_of(zombie.pid) or self.name_of(zombie.parent)
 
     def name_of(self, pid: int) -> str | None:
-        """What people call the container of a process; None if it is in none, or that cannot be seen.
+        """The name of the container of a process; None if it is not in a container, or that is not visible.
 
         ``docker web``, ``podman 0123456789ab``, ``containerd 0123456789ab (pod UID)``, ``lxc web``, ``machine web``.
         """
@@ -50,7 +50,7 @@ class Containers:
         return self._names[text]
 
     def _name(self, lines: list[str]) -> str | None:
-        # A hierarchy may know nothing of it, and the innermost of nested ones is what counts.
+        # Not every hierarchy shows the container. If containers are nested, the innermost counts.
         found = max([_CONTAINER.findall(line.removesuffix(" (deleted)")) for line in lines], key=len)
         if not found:
             return None
@@ -66,13 +66,13 @@ class Containers:
 
 
 def _docker_names() -> dict[str, str]:
-    """What Docker calls its running containers, by id; nothing if its SDK is not there, or does not get at it."""
+    """The names of Docker's running containers by id; empty without Docker's SDK or access to Docker."""
     try:
         import docker
 
         with contextlib.closing(docker.from_env(timeout=_SECONDS)) as client:
             seen = [(one["Id"], one["Names"]) for one in client.api.containers()]
-            # A link is a name, too: /other/alias.
+            # The alias of a link is listed, too: /other/alias.
             return {number: min(names, key=lambda name: name.count("/"))[1:] for number, names in seen if names}
-    except Exception:  # whatever is the matter with it: there are the ids
+    except Exception:  # whatever is wrong with the SDK or Docker, the ids remain
         return {}

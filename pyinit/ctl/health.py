@@ -1,17 +1,16 @@
 """``pyinitctl health``: one line, for HEALTHCHECK."""
 
 import argparse
-import itertools
 import os
 import sys
 
-from pyinit.ctl import arguments, counters, picture
+from pyinit.ctl import arguments, picture, published
 from pyinit.ctl.commands import name_of
-from pyinit.ctl.counters import Counters
 from pyinit.ctl.failure import CannotLook
 from pyinit.ctl.picture import Kind, Picture
+from pyinit.ctl.published import Counters
 from pyinit.kernel import procfs
-from pyinit.reporting import humanize as words
+from pyinit.reporting import humanize
 from pyinit.reporting.log import printable
 
 
@@ -26,30 +25,30 @@ def add_to(commands: arguments.Commands) -> None:
         "health",
         run,
         "exit with 0 or 1 and say why in one line, for HEALTHCHECK",
-        "Tell in one line whether pyinit and the workload are there and neither stopped nor being shut down, "
-        "and which zombies there are.",
+        "Report in one line whether pyinit and the workload are alive, not stopped and not shutting down, and which "
+        "zombies there are.",
         'HEALTHCHECK CMD ["pyinitctl", "health", "--max-zombies=100"]',
         "0 if healthy; 1 if not, or if that cannot be seen",
     )
-    arguments.add_pid(parser, "the pyinit to look at (that of this container), and the processes below it")
-    parser.add_argument("--max-zombies", type=arguments.number, metavar="N", help="more zombies are unhealthy")
+    arguments.add_pid(parser, "the pyinit to check, with its descendants (default: that of this container)")
+    parser.add_argument("--max-zombies", type=arguments.number, metavar="N", help="unhealthy above N zombies")
     parser.add_argument(
         "--max-age",
         type=arguments.seconds,
         metavar="SECONDS",
-        help="a zombie for longer is unhealthy; where the kernel does not tell (/proc/PID/sched) since when it is one, "
-        "the time since its start counts",
+        help="unhealthy if a process has been a zombie for longer; if the kernel does not report when it ended "
+        "(/proc/PID/sched), the time since its start counts",
     )
 
 
-def run(chosen: argparse.Namespace) -> int:
-    """Say how it is; 1 if it is not well."""
+def run(settings: argparse.Namespace) -> int:
+    """Print the line; 1 if it says unhealthy."""
     status = 0
     try:
-        pid = chosen.pid or counters.pid_of_init()
-        what = _alive(counters.read(pid), pid)
-        root = chosen.pid or (pid if pid != 1 else None)
-        line = f"healthy: {what}{_zombies(picture.take(root, name_of), chosen.max_zombies, chosen.max_age)}"
+        pid = settings.pid or published.pid_of_init()
+        alive = _alive(published.read(pid), pid)
+        root = settings.pid or (pid if pid != 1 else None)
+        line = f"healthy: {alive}{_zombies(picture.take(root, name_of), settings.max_zombies, settings.max_age)}"
     except (Unhealthy, CannotLook, OSError) as error:
         status, line = 1, f"unhealthy: {error}"
     try:
@@ -59,60 +58,45 @@ def run(chosen: argparse.Namespace) -> int:
     return status
 
 
-def _alive(seen: Counters, pid: int) -> str:
-    """What runs.
+def _alive(counters: Counters, pid: int) -> str:
+    """A clause on what runs.
 
     Raises:
-        Unhealthy: it does not.
+        Unhealthy: pyinit or the workload does not run.
     """
     init = procfs.process(pid)
     if init is None or init.is_dead:
         raise Unhealthy(f"pyinit (pid {pid}) has ended")
-    if init.state in "Tt":
+    if init.is_stopped:
         raise Unhealthy(f"pyinit (pid {pid}) is stopped")
-    if seen.stage not in ("running", "staying"):
-        raise Unhealthy(f"pyinit is shutting down ({seen.stage})")
-    since = words.duration(seen.seconds)
-    if seen.is_pause:
+    if counters.stage not in ("running", "staying"):
+        raise Unhealthy(f"pyinit is shutting down ({counters.stage})")
+    since = humanize.duration(counters.seconds)
+    if counters.is_pause:
         return f"pausing for {since}"
-    who = f"{seen.name} (pid {seen.workload})"
-    if seen.stage == "staying":
-        return f"{who} has ended, and pyinit stays until the last process has"
-    found = _workload(seen, pid)
-    if found and found.is_dead:
-        raise Unhealthy(f"{who} has ended")
-    if found and found.state in "Tt":
-        raise Unhealthy(f"{who} is stopped")
-    return f"{who} has been running for {since}"
-
-
-def _workload(seen: Counters, pid: int) -> procfs.Process | None:
-    """The workload, which has another number here if pyinit is in another PID namespace; None if that is not known.
-
-    Raises:
-        Unhealthy: it is not there.
-    """
-    own = procfs.pids(pid)
-    if own[-1:] != [seen.pid]:
-        return None
-    guess = procfs.process(seen.workload)
-    for one in itertools.chain([guess] if guess else [], procfs.processes()):
-        if one.parent == pid and procfs.pids(one.pid)[len(own) - 1 : len(own)] == [seen.workload]:
-            return one
-    raise Unhealthy(f"{seen.name} (pid {seen.workload}) has ended, or cannot be seen")
+    if counters.stage == "staying":
+        return f"{counters.workload_name} has ended, and pyinit stays until the last process has ended"
+    workload = counters.find_workload(pid, procfs.processes())
+    if workload is None and procfs.pids(pid)[-1:] == [counters.pid]:  # otherwise a sandbox may have other pids
+        raise Unhealthy(f"{counters.workload_name} has ended or is not visible")
+    if workload and workload.is_dead:
+        raise Unhealthy(f"{counters.workload_name} has ended")
+    if workload and workload.is_stopped:
+        raise Unhealthy(f"{counters.workload_name} is stopped")
+    return f"{counters.workload_name} has been running for {since}"
 
 
 def _zombies(seen: Picture, most: int | None, longest: float | None) -> str:
-    """What is to be said of zombies.
+    """A clause on the zombies.
 
     Raises:
-        Unhealthy: there are too many, or they are too old.
+        Unhealthy: there are too many, or one is too old.
     """
     waiting = seen.waiting
     if not waiting:
         return ""
     verdicts = [verdict for verdict in seen.verdicts if verdict.kind != Kind.REAPING]
-    count = words.count(len(waiting), "zombie")
+    count = humanize.count(len(waiting), "zombie")
     if most is not None and len(waiting) > most:
         raise Unhealthy(f"{count}: {verdicts[0].text}")
     old = [zombie for zombie in waiting if longest is not None and zombie.age.seconds > longest]

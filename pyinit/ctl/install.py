@@ -1,26 +1,17 @@
 """``pyinitctl install``: write the launcher script for this interpreter."""
 
 import argparse
-import compileall
+import contextlib
 import errno
-import io
 import os
-import py_compile
-import re
-import shutil
-import stat
-import subprocess
 import sys
 import tempfile
-import zipapp
 from pathlib import Path
 
-import pyinit
-from pyinit.ctl import arguments
+from pyinit.ctl import arguments, compiled
 from pyinit.ctl.commands import ISOLATED
+from pyinit.ctl.compiled import PACKAGE
 from pyinit.reporting.log import printable
-
-PACKAGE = Path(pyinit.__file__).resolve().parent
 
 CTL = '''"""Start pyinitctl."""
 
@@ -30,7 +21,6 @@ sys.path.insert(0, FOLDER)
 import pyinit
 
 sys.path.append(sys.path.pop(0))  # what else lies in that folder is not to be taken for the standard library
-pyinit.__path__.append(FOLDER + "/ctl.zip")  # where our image has it
 from pyinit.ctl.__main__ import main
 
 main()
@@ -47,7 +37,7 @@ def add_to(commands: arguments.Commands) -> None:
         "install",
         run,
         "write the launcher script for this interpreter",
-        "Write the launcher script for this interpreter, and compile pyinit ahead so that it starts fast.",
+        "Write the launcher script for this interpreter, and the compiled file that PID 1 runs from.",
         "python3 -m pyinit.ctl install /usr/local/bin",
         "0; 1 if that failed",
     )
@@ -85,7 +75,7 @@ def run(chosen: argparse.Namespace) -> int:
         print(f"pyinitctl: {printable(complaint)}", file=sys.stderr)
         return 1
     if not chosen.single_file:
-        _compile_ahead()
+        _compile()
     return 0
 
 
@@ -99,47 +89,53 @@ def _launchers(path: Path) -> dict[Path, bytes]:
 
 
 def _single_file(path: Path) -> dict[Path, bytes]:
-    """An archive that the interpreter can run: the core, as source for any version, compiled for this one."""
-    line = _first_line()
-    with tempfile.TemporaryDirectory() as top:
-        leave_out = shutil.ignore_patterns("__pycache__", "ctl", "__main__.py", "launcher.py", "py.typed")
-        shutil.copytree(PACKAGE, Path(top, "pyinit"), ignore=leave_out)
-        Path(top, "__main__.py").write_text(_launcher('__file__.rpartition("/")[0]'), "utf-8")
-        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        compileall.compile_dir(top, quiet=2, optimize=0, legacy=True, stripdir=top, invalidation_mode=unchecked)
-        archive = io.BytesIO()
-        zipapp.create_archive(top, archive, line.removeprefix("#!"))
-    return {path / "pyinit" if path.is_dir() else path: archive.getvalue()}
+    """An archive that the interpreter can run: the core, compiled for this one, and as source for any other."""
+    modules = compiled.modules()
+    core = {path: code for path, code in modules.items() if compiled.is_core(path)}
+    files = {"__main__.py": _launcher(FOLDER='__file__.rpartition("/")[0]', COMPILED="FOLDER").encode()}
+    if compiled.has_sources():
+        files |= {str(module): (PACKAGE.parent / module).read_bytes() for module in core}
+    content = compiled.archive(core, f"{_first_line()}\n".encode(), files)
+    return {path / "pyinit" if path.is_dir() else path: content}
 
 
-def _compile_ahead() -> None:
-    """Compile pyinit where an isolated interpreter looks, as PID 1 will, whatever a variable tells this one.
-
-    A launcher works without, which is why that comes last, and is no failure where only root may write.
-    """
-    if not (PACKAGE / "main.py").exists():  # our image has it compiled, in the place of the sources
+def _compile() -> None:
+    """Write the compiled file, which a launcher works without: no failure where only root may write."""
+    if not compiled.has_sources():
         return
-    program = PACKAGE / "ctl" / "compile_ahead.py"
-    command = [sys.executable, "-ISX", "no_debug_ranges", str(program), str(PACKAGE)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        error = done.stderr.strip().rpartition("\n")[2]
-        why = re.sub(r"^\w+: \[Errno \d+\] ([^:]+): .*", r"\1", error) or f"status {done.returncode}"
-        warning = f"could not compile {PACKAGE} ahead: {why}: each start takes longer"
+    target = PACKAGE / compiled.NAME
+    try:
+        _write(target, compiled.archive(compiled.modules()), mode=0o644)
+        _record(target)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        warning = f"cannot write {target}: {why}: each start takes longer"
         print(f"pyinitctl: warning: {printable(warning)}", file=sys.stderr)
     else:
-        version = ".".join(map(str, sys.version_info[:2]))
-        print(printable(f"compiled {PACKAGE} ahead for Python {version}"))
+        print(printable(f"compiled {PACKAGE} into {compiled.NAME}"))
+
+
+def _record(file: Path) -> None:
+    """Have pip remove the file together with the package."""
+    line = f"{file.relative_to(PACKAGE.parent)},,\n"
+    for record in PACKAGE.parent.glob("pyinit_pid1-*.dist-info/RECORD"):
+        with contextlib.suppress(OSError):  # then pip leaves the file
+            if line not in record.read_text("utf-8"):
+                with record.open("a", encoding="utf-8") as end:
+                    end.write(line)
 
 
 def _init_script() -> str:
-    return _launcher(repr(str(PACKAGE.parent)))
+    return _launcher(FOLDER=repr(str(PACKAGE.parent)))
 
 
-def _launcher(folder: str) -> str:
-    """The source of the launcher, where the package is in what the expression `folder` gives."""
+def _launcher(**constants: str) -> str:
+    """The source of the launcher, with the values of its constants filled in: expressions."""
     source = (PACKAGE / "launcher.py").read_text("utf-8")
-    return re.sub("^FOLDER = .*$", lambda _: f"FOLDER = {folder}", source, flags=re.MULTILINE)
+    for name, value in {**constants, "VERSION": repr(compiled.VERSION)}.items():
+        before, _, rest = source.partition(f"\n{name} = ")
+        source = f"{before}\n{name} = {value}\n{rest.partition(chr(10))[2]}"
+    return source
 
 
 def _ctl_script() -> str:
@@ -155,14 +151,14 @@ def _first_line() -> str:
     return line
 
 
-def _write(target: Path, content: bytes) -> None:
+def _write(target: Path, content: bytes, mode: int = 0o755) -> None:
     """Replace `target` in one step: a container may be starting from it just now."""
     if target.exists() and not target.is_file():
-        raise ValueError(f"{target} exists and is no regular file")
+        raise ValueError(f"{target} exists and is not a regular file")
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
         try:
             file.write(content)
-            os.fchmod(file.fileno(), stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
+            os.fchmod(file.fileno(), mode)
             os.rename(file.name, target)
         except BaseException:
             os.unlink(file.name)

@@ -7,21 +7,18 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pyinit.ctl import arguments, counters, picture
-from pyinit.ctl.ages import Age, Ages, ages
+from pyinit.ctl import arguments, picture, published
+from pyinit.ctl.ages import Age, Ages, ages, oldest
 from pyinit.ctl.commands import command_of, name_of
 from pyinit.ctl.failure import CannotLook
 from pyinit.kernel import procfs
-from pyinit.reporting import humanize as words
+from pyinit.reporting import humanize
 
 _FEW = 3
-"""So many siblings that are alike make one line, and so many of their pids are shown."""
-
-_MOST_AGES = 1000
-"""Of so many zombies, those who were started first, it is found out when they ended."""
+"""This many siblings that look alike share a line, which shows this many of their pids."""
 
 _DEEPEST = 30
-"""So many generations are indented; those below have a number."""
+"""Deeper generations are not indented further; their lines have the number of the generation."""
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -30,33 +27,33 @@ _ASCII = str.maketrans({"├": "|", "└": "`", "│": "|", "─": "-", _TIMES: 
 RED, YELLOW, MAGENTA, CYAN = "1;31", "33", "35", "36"
 
 _ALIKE = 1000
-"""So many characters of the commands of those who are alike are the same."""
+"""Commands look alike if this many characters are the same."""
 
 _LONGEST, _SHORT = 60, 10
-"""So many columns of a command are shown where there is no terminal; and on one, however little room there is."""
+"""Columns for a command: the most without a terminal, and the least on one, however narrow it is."""
 
 Mark = tuple[str, str]
-"""A colour, and what stands out."""
+"""A colour, and the text that it draws attention to."""
 
 Row = tuple[str, str, str, str, str, str, str]
-"""A line, but for its layout: pid, state, age, drawing, command, what is said of it, colour."""
+"""The parts of a line: pid, state, age, drawing, command, details, colour."""
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A process in its place."""
+    """A process in its place in the tree."""
 
     process: procfs.Process
     generation: int = 0
     children: "list[Node]" = field(default_factory=list)
     below: int = 0
-    """How many descendants it has, ..."""
+    """How many descendants it has."""
     zombies: int = 0
-    """... and how many of them are zombies."""
+    """How many of those are zombies."""
     command: str = ""
     marks: tuple[Mark, ...] = ()
     kind: int = 0
-    """The same for those who look alike, with all that is shown below them."""
+    """Equal for nodes that look alike, with everything that is shown below them."""
 
 
 def add_to(commands: arguments.Commands) -> None:
@@ -66,26 +63,28 @@ def add_to(commands: arguments.Commands) -> None:
         "tree",
         run,
         "the process tree",
-        "Show the processes as a tree: pid, state, time since the start, command. Those that are alike share a line.",
+        "Show the processes as a tree: pid, state, time since the start, command. Processes that look alike share "
+        "a line.",
         "docker exec app pyinitctl tree --depth 2",
-        "0; 3 if that cannot be seen",
+        "0; 3 if the processes cannot be seen",
     )
     arguments.add_pid(parser)
     parser.add_argument(
         "--depth",
         type=arguments.number,
         metavar="N",
-        help="show so many generations below the first, and of the rest how many they are",
+        help="show N generations below the first, and count the rest",
     )
 
 
-def run(chosen: argparse.Namespace) -> int:
+def run(settings: argparse.Namespace) -> int:
     """Print the tree."""
-    told = _told(chosen.pid or 1)  # before the others: a workload that ends meanwhile is no orphan
-    seen = picture.processes(chosen.pid)
+    init = settings.pid or 1
+    counters = _counters_of(init)  # first: a workload that ends meanwhile must not look like an orphan
+    seen = picture.processes(settings.pid)
     family = forest(seen)
-    depth = len(family) if chosen.depth is None else chosen.depth
-    _look_at(family, depth, chosen.pid, _orphans(told, chosen.pid or 1, seen) if told else set())
+    depth = len(family) if settings.depth is None else settings.depth
+    _look_at(family, depth, settings.pid, _orphans(counters, init, seen) if counters else set())
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     deepest = min(_DEEPEST, max(1, columns // 2 // 3)) if columns else _DEEPEST
     with ages() as clock:
@@ -93,24 +92,24 @@ def run(chosen: argparse.Namespace) -> int:
     encoding = sys.stdout.encoding
     text = "\n".join(_lines(rows, columns, _is_drawable(encoding)))
     print(text.encode(encoding, "backslashreplace").decode(encoding))
-    picture.tell_if_hidden()
+    picture.warn_if_hidden()
     return 0
 
 
 def forest(seen: Iterable[procfs.Process]) -> list[Node]:
-    """Everybody, parents first. Who has no parent among them has generation 0."""
+    """The nodes of all processes, parents first. Generation 0 has no parent among them."""
     nodes = {one.pid: Node(one) for one in sorted(seen, key=_order)}
     by_parent: dict[int, list[Node]] = {}
     for node in nodes.values():
         parent = nodes.get(node.process.parent)
-        # Nobody is older than its parent: that is another process, which has got the number since.
+        # A process is never older than its parent: another process has the pid of a parent that has exited.
         is_there = parent is not None and parent.process.started <= node.process.started
         by_parent.setdefault(node.process.parent if is_there else 0, []).append(node)
     placed: dict[int, Node] = {}
-    # Parents that changed while we looked can lead round in a circle, which nobody without a parent leads into.
+    # Parents that changed while we looked can form a circle, which cannot be reached from generation 0.
     for top in [*by_parent.get(0, ()), *nodes.values()]:
         found = [] if top.process.pid in placed else [top]
-        for node in found:  # grows while it is walked
+        for node in found:  # grows during the loop
             placed[node.process.pid] = node
             node.children = [one for one in by_parent.get(node.process.pid, ()) if one.process.pid not in placed]
             for child in node.children:
@@ -120,7 +119,7 @@ def forest(seen: Iterable[procfs.Process]) -> list[Node]:
 
 
 def folded(siblings: Iterable[Node]) -> list[list[Node]]:
-    """Those who are alike together where they are more than a few, and everybody else alone."""
+    """Groups of siblings: those that look alike together if there are enough of them, each other one alone."""
     alike: dict[int, list[Node]] = {}
     for node in siblings:
         alike.setdefault(node.kind, []).append(node)
@@ -134,35 +133,27 @@ def _order(process: procfs.Process) -> tuple[int, int]:
     return process.started, process.pid
 
 
-def _told(init: int) -> counters.Counters | None:
-    """What the init tells of itself; None if it does not."""
+def _counters_of(init: int) -> published.Counters | None:
+    """The counters of the init; None if there are none, or we may not read them."""
     try:
-        return counters.read(init)
+        return published.read(init)
     except CannotLook as error:
         if procfs.name_of(init) == "pyinit":
             print(f"pyinitctl: orphans are not marked: {error}", file=sys.stderr)
         return None
 
 
-def _orphans(told: counters.Counters, init: int, seen: Iterable[procfs.Process]) -> set[int]:
+def _orphans(counters: published.Counters, init: int, seen: Iterable[procfs.Process]) -> set[int]:
     """The pids of the live children of a pyinit that are not its workload."""
-    if told.is_pause:
+    if counters.is_pause:
         return set()
     children = [one for one in seen if one.parent == init and not one.is_dead]
-    workload = None if told.wait_status is not None else _workload(told, init, children)
-    return {one.pid for one in children if one.pid != workload}
-
-
-def _workload(told: counters.Counters, init: int, children: Iterable[procfs.Process]) -> int | None:
-    """The pid that the workload of a pyinit has in our PID namespace, which may be one that its own is nested in."""
-    level = len(procfs.pids(init))
-    if level < 2:
-        return told.workload
-    return next((one.pid for one in children if procfs.pids(one.pid)[level - 1 : level] == [told.workload]), None)
+    workload = None if counters.wait_status is not None else counters.find_workload(init, children)
+    return {one.pid for one in children if one is not workload}
 
 
 def _look_at(family: list[Node], depth: int, root: int | None, orphans: set[int]) -> None:
-    """Find out, children first, what is below each, what those to be shown are called, and who of them are alike."""
+    """Fill the nodes in, children first: what is below each; of those to be shown, command, marks and kind."""
     kinds: dict[object, int] = {}
     has_outside = root is None and picture.has_outside()
     for node in reversed(family):
@@ -178,7 +169,7 @@ def _look_at(family: list[Node], depth: int, root: int | None, orphans: set[int]
             marks.append((YELLOW, "orphan"))
         if node.generation == 0 and one.pid not in (root, 1):
             if one.parent:
-                marks.append((CYAN, f"its parent (pid {one.parent}) was not to be seen"))
+                marks.append((CYAN, f"its parent (pid {one.parent}) is not visible"))
             elif has_outside:
                 marks.append((CYAN, "from outside (docker exec)"))
         node.marks = tuple(marks)
@@ -187,19 +178,19 @@ def _look_at(family: list[Node], depth: int, root: int | None, orphans: set[int]
 
 
 def _marks(process: procfs.Process) -> list[Mark]:
-    """What stands out in the state of a process."""
+    """What is unusual about the state of a process."""
     if process.is_dead:
         return [(RED, "zombie")]
     if process.state == "Z":
-        threads = words.count(process.threads - 1, "thread lives", "threads live")
-        return [(MAGENTA, f"no zombie: its main thread has ended, {threads} on")]
+        threads = humanize.count(process.threads - 1, "thread is", "threads are")
+        return [(MAGENTA, f"not a zombie: its main thread has ended, {threads} running")]
     stops = {"T": "stopped", "t": "stopped by its tracer"}
     return [(MAGENTA, stops[process.state])] if process.state in stops else []
 
 
 def _rows(family: list[Node], depth: int, deepest: int, clock: Ages) -> list[Row]:
     dead = [node.process for node in family if node.process.is_dead and node.generation <= depth]
-    ended = {one.pid: clock.since_end(one) for one in sorted(dead, key=_order)[:_MOST_AGES]}
+    ended = clock.of_zombies(dead)
     tops = folded(node for node in family if node.generation == 0)
     rows, stack = [], [(top, "", "") for top in reversed(tops)]
     while stack:
@@ -219,20 +210,18 @@ def _rows(family: list[Node], depth: int, deepest: int, clock: Ages) -> list[Row
 def _row(group: list[Node], drawing: str, is_cut: bool, clock: Ages, ended: dict[int, Age]) -> Row:
     first = group[0]
     since = sorted(clock.since_start(node.process) for node in group)
-    age, most = words.duration(since[0]), words.duration(since[-1])
+    age, most = humanize.duration(since[0]), humanize.duration(since[-1])
     name = first.command if len(group) == 1 else f"{len(group)} {_TIMES} {first.command}"
     details = [text for _, text in first.marks]
     if first.process.is_dead:
-        most_since = [Age(clock.since_start(node.process), is_exact=False) for node in group]
-        known = [ended[node.process.pid] for node in group if node.process.pid in ended]
-        oldest = max([one for one in known if one.is_exact] or most_since)
-        details[0] = f"zombie for {oldest}" if len(group) == 1 else f"zombies, the oldest for {oldest}"
+        longest = oldest(ended[node.process.pid] for node in group)
+        details[0] = f"zombie for {longest}" if len(group) == 1 else f"zombies, the oldest for {longest}"
     if len(group) > 1:
         more = ", …" if len(group) > _FEW else ""
         details.append(f"(pids {', '.join(str(node.process.pid) for node in group[:_FEW])}{more})")
     below, zombies = sum([node.below for node in group]), sum([node.zombies for node in group])
     if is_cut and below:
-        details.append(f"… {below} more below" + (f", {words.count(zombies, 'zombie')}" if zombies else ""))
+        details.append(f"… {below} more below" + (f", {humanize.count(zombies, 'zombie')}" if zombies else ""))
     tail = "".join([f"  {one}" for one in details])
     colour = first.marks[0][0] if first.marks else ""
     ages_of_all = age if age == most else f"{age}-{most}"
@@ -240,7 +229,7 @@ def _row(group: list[Node], drawing: str, is_cut: bool, clock: Ages, ended: dict
 
 
 def _lines(rows: list[Row], columns: int, is_drawable: bool) -> list[str]:
-    """The rows as they are printed; none is longer than so many `columns`, if that is not 0."""
+    """The rows as text, none longer than `columns`, unless that is 0."""
     rows = [("PID", "S", "AGE", "", "COMMAND", "", ""), *rows]
     pid_width, _, age_width = (max(map(len, column)) for column in list(zip(*rows, strict=True))[:3])
     is_coloured = columns and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -248,7 +237,7 @@ def _lines(rows: list[Row], columns: int, is_drawable: bool) -> list[str]:
     for pid, state, age, drawing, command, tail, colour in rows:
         before = f"{pid:>{pid_width}} {state} {age:>{age_width}}  {drawing}"[: columns or None]
         room = columns - len(before)
-        space = max(room - len(tail), _SHORT) if columns else _LONGEST  # the tail is what stands out
+        space = max(room - len(tail), _SHORT) if columns else _LONGEST  # the tail has what is unusual
         name = _cut(command, space)
         text = (name if name == command else f"{_cut(name, space - 1)}…") + tail
         if not is_drawable:
@@ -259,7 +248,7 @@ def _lines(rows: list[Row], columns: int, is_drawable: bool) -> list[str]:
 
 
 def _cut(text: str, room: int) -> str:
-    """As much of a text as takes so many columns; a character that may be two wide counts as two."""
+    """The beginning of a text, at most `room` columns wide; a character that may be two columns wide counts as two."""
     for position, character in enumerate(text):
         room -= 1 if character < "\u1100" or character == "…" else 2
         if room < 0:

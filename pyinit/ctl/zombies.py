@@ -1,4 +1,4 @@
-"""``pyinitctl zombies``: each zombie, and whose it is."""
+"""``pyinitctl zombies``: each zombie, and the process that should wait for it."""
 
 import argparse
 import json
@@ -7,13 +7,13 @@ import sys
 from pyinit.ctl import arguments, picture
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.picture import Kind, Picture, Zombie
-from pyinit.reporting import humanize as words
+from pyinit.reporting import humanize
 
-_WORDS = {
+_STATES = {
     Kind.UNREAPED: "waits for its parent",
     Kind.TRACED: "waits for its tracer",
     Kind.REAPING: "about to be reaped",
-    Kind.THREADS: "no zombie: other threads of it live on",
+    Kind.THREADS: "not a zombie: other threads of it are running",
 }
 
 
@@ -23,30 +23,30 @@ def add_to(commands: arguments.Commands) -> None:
         commands,
         "zombies",
         run,
-        "each zombie, and whose it is",
-        "Show each zombie, and who has not waited for it.",
+        "each zombie, and the process that should wait for it",
+        "Show each zombie, and the process that has not waited for it.",
         "docker exec app pyinitctl zombies\n  sudo python3 -m pyinit.ctl zombies --host",
-        "0 if there are none, 1 if there are, 3 if that cannot be seen",
+        "0 if there are no zombies, 1 if there are, 3 if that cannot be seen",
     )
-    whom = parser.add_mutually_exclusive_group()
-    arguments.add_pid(whom)
-    whom.add_argument("--host", action="store_true", help="of a whole machine: name the container of each, too")
+    scope = parser.add_mutually_exclusive_group()
+    arguments.add_pid(scope)
+    scope.add_argument("--host", action="store_true", help="look at a whole machine, and name the container of each")
     arguments.add_json(parser)
 
 
-def run(chosen: argparse.Namespace) -> int:
-    """Print what is there; 1 if zombies are."""
-    seen = picture.take(chosen.pid)
-    places = _places(seen) if chosen.host else {}
-    print(_as_json(seen, places) if chosen.json else _as_text(seen, places))
-    picture.tell_if_hidden()
-    if chosen.host and picture.has_outside():
-        print("pyinitctl: this is a PID namespace of its own, and no host: others are not seen", file=sys.stderr)
+def run(settings: argparse.Namespace) -> int:
+    """Print the zombies; 1 if there are any."""
+    seen = picture.take(settings.pid)
+    places = _places(seen) if settings.host else {}
+    print(_as_json(seen, places) if settings.json else _as_text(seen, places))
+    picture.warn_if_hidden()
+    if settings.host and picture.has_outside():
+        print("pyinitctl: this is not the PID namespace of a host: other containers are not visible", file=sys.stderr)
     return 1 if seen.waiting else 0
 
 
 def _places(seen: Picture) -> dict[int, str | None]:
-    """The container of each zombie and of each who is to wait for some, by pid; None for the host."""
+    """The container of each zombie and of each process that should wait for one, by pid; None for the host."""
     from pyinit.ctl.containers import Containers
 
     containers = Containers()
@@ -68,25 +68,24 @@ def _as_text(seen: Picture, places: dict[int, str | None]) -> str:
     ]
     verdicts = [(where.get(verdict.neglect.pid, ""), verdict.text) for verdict in seen.verdicts]
     verdicts.sort(key=lambda verdict: verdict[0])
-    told = [f"{place}: {text}" if place else text for place, text in verdicts]
-    return "\n".join([*map(str.rstrip, lines), "", _total(seen, places), *told])
+    sentences = [f"{place}: {text}" if place else text for place, text in verdicts]
+    return "\n".join([*map(str.rstrip, lines), "", _total(seen, places), *sentences])
 
 
 def _row(zombie: Zombie, place: str) -> tuple[str, str, str, str, str, str]:
     process = zombie.process
-    state = _WORDS[zombie.kind]
-    return str(process.pid), str(process.parent), str(zombie.age), place, name_of(process), state
+    return str(process.pid), str(process.parent), str(zombie.age), place, name_of(process), _STATES[zombie.kind]
 
 
 def _total(seen: Picture, places: dict[int, str | None]) -> str:
-    """How many there are; with --host also where, which a login message leaves open."""
+    """The number of zombies; with --host also where they are, which a login message does not say."""
     if not places:
-        return words.count(len(seen.waiting), "zombie")
+        return humanize.count(len(seen.waiting), "zombie")
     found = {places[zombie.process.pid] for zombie in seen.waiting}
     where = ["on the host"] if None in found else []
     if found := found - {None}:
-        where.insert(0, f"in {words.count(len(found), 'container')}")
-    return f"{words.count(len(seen.waiting), 'zombie process', 'zombie processes')} {' and '.join(where)}".rstrip()
+        where.insert(0, f"in {humanize.count(len(found), 'container')}")
+    return f"{humanize.count(len(seen.waiting), 'zombie process', 'zombie processes')} {' and '.join(where)}".rstrip()
 
 
 def _as_json(seen: Picture, places: dict[int, str | None]) -> str:

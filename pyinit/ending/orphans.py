@@ -1,50 +1,50 @@
 """Live orphans, ended (``--orphans=terminate``): processes that became our children because their parent died.
 
-The kernel tells nobody of a re-parenting, so one has to look, again and again: at the list of our children.
+The kernel does not announce a re-parenting: one has to look at the list of our children, again and again.
 """
 
 import posix
 import time
 
 from ..kernel import procfs, signals
-from . import stragglers as everyone
+from . import stragglers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..account import Account
     from ..reporting.log import Log
-    from ..schedule import Deadlines
-    from .stages import Shutdown
+    from ..schedule import Schedule
 
 _INTERVAL = 1.0
 """Seconds between two looks."""
 
 
 class Orphans:
-    """The live orphans that have been asked to go."""
+    """The live orphans that have been asked to end."""
 
-    __slots__ = ("_deadlines", "_grace", "_log", "_shutdown", "_since", "_until", "_workload")
+    __slots__ = ("_account", "_grace", "_log", "_schedule", "_since", "_until")
 
-    def __init__(self, workload: int, grace: float, shutdown: "Shutdown", deadlines: "Deadlines", log: "Log") -> None:
-        """`grace` is the time between SIGTERM and SIGKILL, in seconds."""
-        self._workload = workload
+    def __init__(self, account: "Account", grace: float, schedule: "Schedule", log: "Log") -> None:
+        """`grace` is the time between SIGTERM and SIGKILL, in seconds. The first look is due at once."""
+        self._account = account
         self._grace = grace
-        self._shutdown = shutdown
-        self._deadlines = deadlines
+        self._schedule = schedule
         self._log = log
-        found = procfs.process(workload)
-        # Who is older was a child of the program that has executed pyinit, and has lost no parent.
+        found = procfs.process(account.pid)
+        # An older process was a child of the program that executed pyinit, and has lost no parent.
         self._since = found.started if found else 0
         self._until: "dict[tuple[int, int], float]" = {}
+        schedule.set(self.end, 0)
 
     def end(self) -> None:
-        """Look for live orphans, now and every second: SIGTERM to each new one, SIGKILL to each whose time is over."""
-        if self._shutdown.is_draining:  # and so are they
+        """Look for live orphans, now and every second: SIGTERM to each new one, SIGKILL when its time is over."""
+        if self._account.is_draining:  # they are asked with the rest
             return
-        self._deadlines.set(self.end, _INTERVAL)
+        self._schedule.set(self.end, _INTERVAL)
         now = time.monotonic()
         seen = {}
         for pid in procfs.children() if procfs.is_ours() else ():
-            found = procfs.process(pid) if pid != self._workload else None
+            found = procfs.process(pid) if pid != self._account.pid else None
             if found is None or found.is_dead or found.started < self._since:
                 continue
             until = self._until.get(found.identity)
@@ -53,17 +53,17 @@ class Orphans:
                 self._send(found, signals.TERM, signals.CONT)
             elif until <= now:
                 self._send(found, signals.KILL)
-                until = float("inf")  # once: it hangs in the kernel, or is not ours to kill
+                until = float("inf")  # once: it hangs in the kernel, or we may not kill it
             seen[found.identity] = until
         self._until = seen
 
     def _send(self, orphan: procfs.Process, *numbers: int) -> None:
-        """No handle is needed: the number of a child of ours is its own until we have waited for it."""
+        """No pidfd is needed: the pid of our child is not reused before we have waited for it."""
         try:
             for number in numbers:
                 posix.kill(orphan.pid, number)
         except OSError as error:
-            everyone.warn(self._log, orphan, numbers[0], error)
+            stragglers.warn(self._log, orphan, numbers[0], error)
             return
         name = signals.name_of(numbers[0])
         message = f"{name} to {orphan.name} (pid {orphan.pid}), whose parent died"

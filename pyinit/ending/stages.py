@@ -1,225 +1,203 @@
-"""The end, in stages: who is asked to go, how long each may take, who is killed.
+"""The end, in stages.
 
     running -> draining -> killing -> over      the workload has ended, or hangs; --drain-timeout; a second
-    running -> staying -> draining ...          --wait-for=all: the workload has ended, others live on
-    any of them -> over                         nobody is left, or --drain-timeout=0
+    running -> staying -> draining ...          --wait-for=all: the workload has ended, other processes have not
+    any of them -> over                         no process is left, or --drain-timeout=0
 
-A stop signal is forwarded like any other and changes no stage: it starts the stop timeout, after which a workload
-that still lives is killed, and a stay is over.
+A stop signal is forwarded like any other and changes no stage: it starts the stop timeout, which kills a workload that
+is still alive, and ends a stay.
 """
 
 import posix
 import time
 
-from ..kernel import procfs, signals
-from . import stragglers as everyone
+from ..account import DRAINING, KILLING, OVER, STAYING
+from ..kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..account import Account
     from ..kernel.procfs import Process
-    from ..options.settings import Options
+    from ..options.settings import Settings
     from ..reporting.log import Log
-    from ..schedule import Deadlines
-
-RUNNING, STAYING, DRAINING, KILLING, OVER = "running", "staying", "draining", "killing", "over"
+    from ..schedule import Schedule
 
 _AFTER_KILL = 1.0
-"""Seconds that are left to those who have got SIGKILL: who hangs in the kernel does not hang us."""
+"""Seconds that processes have after SIGKILL: one that hangs in the kernel does not hang us."""
 
 _KILL_AGAIN = 0.05
-"""Seconds between two walks that kill: one finds who was born during the one before."""
+"""Seconds between two walks that kill: each finds what was born during the one before."""
 
 
 class Shutdown:
-    """Knows the stage, and what the end of the stage brings."""
+    """Moves from stage to stage, and takes the first steps of each."""
 
-    __slots__ = (
-        "_chosen",
-        "_deadlines",
-        "_hangs",
-        "_log",
-        "_ran_out",
-        "_stopped",
-        "_workload",
-        "has_killed",
-        "killed",
-        "killed_after",
-        "left",
-        "stage",
-        "stragglers",
-    )
+    __slots__ = ("_account", "_hangs", "_has_run_out", "_log", "_schedule", "_settings", "_stopped")
 
-    def __init__(self, workload: int, chosen: "Options", deadlines: "Deadlines", log: "Log") -> None:
-        self._workload = workload
-        self._chosen = chosen
-        self._deadlines = deadlines
+    def __init__(self, account: "Account", settings: "Settings", schedule: "Schedule", log: "Log") -> None:
+        self._account = account
+        self._settings = settings
+        self._schedule = schedule
         self._log = log
         self._stopped: "float | None" = None
         """When the first stop signal came."""
-        self._ran_out = False
+        self._has_run_out = False
         """Whether the stop timeout has passed."""
         self._hangs = False
-        """Whether the workload is there a second after SIGKILL."""
-        self.stage = RUNNING
-        self.killed_after: "float | None" = None
-        """Seconds from the first stop signal until we killed the workload; None if we did not."""
-        self.stragglers: "list[Process]" = []
-        """Who was left when the draining began, and got SIGTERM."""
-        self.has_killed = False
-        """Whether the drain timeout has passed, and those who were left have got SIGKILL."""
-        self.killed: "list[Process]" = []
-        """Who they were, as far as that is known."""
-        self.left: "list[Process]" = []
-        """Who is there all the same when we go, though not with us: PID 1 takes everybody along."""
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the workload is waited for."""
-        return self.stage == RUNNING
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether all that are left have been asked to go."""
-        return self.stage not in (RUNNING, STAYING)
-
-    @property
-    def is_over(self) -> bool:
-        return self.stage == OVER
+        """Whether the workload is still there a second after SIGKILL."""
 
     def stop(self) -> None:
         """A stop signal has come."""
         if self._stopped is None:
             self._stopped = time.monotonic()
-            if self._chosen.stop_timeout is not None and self.stage in (RUNNING, STAYING):
-                self._deadlines.set(self._run_out, self._chosen.stop_timeout)
+            if self._settings.stop_timeout is not None and not self._account.is_draining:
+                self._schedule.set(self._run_out, self._settings.stop_timeout)
 
-    def workload_ended(self, nobody_is_left: bool) -> None:
+    def workload_ended(self, none_is_left: bool) -> None:
         """The workload has ended, and we were waiting for that."""
-        if self._chosen.wait_for == "all" and not self._ran_out and not nobody_is_left:
-            self.stage = STAYING
-            self._log.info("staying", "the workload has ended, others live on: staying until they have ended, too")
+        if self._settings.wait_for == "all" and not self._has_run_out and not none_is_left:
+            self._account.stage = STAYING
+            self._log.info("staying", "the workload has ended; staying until the other processes have ended, too")
             if self._stopped is not None:  # it was asked to stop, and so are they
                 self._send(signals.TERM, signals.CONT)
             return
-        self._deadlines.cancel(self._run_out)
-        self._drain(nobody_is_left)
+        self._schedule.cancel(self._run_out)
+        self._drain(none_is_left)
 
     def all_ended(self) -> None:
-        """Nobody is left whom we were waiting for."""
-        if self.stage == STAYING:
-            self._drain(nobody_is_left=True)
-        self.stage = OVER
+        """No process is left that we were waiting for."""
+        if self._account.stage == STAYING:
+            self._drain(none_is_left=True)
+        self._account.stage = OVER
 
     def _run_out(self) -> None:
         """The stop timeout has passed."""
-        self._ran_out = True
-        if self.stage != RUNNING:
+        self._has_run_out = True
+        if not self._account.is_running:
             self._drain()
             return
-        assert self._stopped is not None
-        self._deadlines.set(self._give_up_workload, _AFTER_KILL)
-        after = time.monotonic() - self._stopped
-        pid = self._workload
+        self._schedule.set(self._give_up_workload, _AFTER_KILL)
+        pid = self._account.pid
+        after = time.monotonic() - (self._stopped or 0)
         try:
             posix.kill(pid, signals.KILL)
-        except OSError as error:  # EPERM: somebody else's by now, and we lack CAP_KILL
+        except OSError as error:  # EPERM: it has become another user's, and we lack CAP_KILL
             self._log.error("undeliverable", f"cannot kill pid {pid}: {error.strerror}", signal="SIGKILL", pid=pid)
         else:
-            self.killed_after = after
+            self._account.stop_timeout_after = after
             self._log.info("stop-timeout", f"killed pid {pid}, {after:.1f}s after the stop signal", pid=pid)
 
     def _give_up_workload(self) -> None:
-        if self.stage == RUNNING:
+        if self._account.is_running:
             self._hangs = True
-            self._log.error("hanging", f"pid {self._workload} does not end: going on without it", pid=self._workload)
+            pid = self._account.pid
+            self._log.error("hanging", f"pid {pid} does not end: going on without it", pid=pid)
             self._drain()
 
-    # In the stages below the next deadline comes first: whatever else fails, the end comes.
+    # In the stages below the next deadline is set first: whatever else fails, the end comes.
 
-    def _drain(self, nobody_is_left: bool = False) -> None:
-        """Ask all that are left to go, and give them time."""
-        self.stage = OVER
-        if nobody_is_left:  # in our care: what `docker exec` brought in is not, but shall hear of the end
-            if posix.getpid() == 1 and self._chosen.drain_timeout:
-                self._send(signals.TERM, signals.CONT)
+    def _drain(self, none_is_left: bool = False) -> None:
+        """Ask all remaining processes to end, and give them time."""
+        if none_is_left:  # of our children; a `docker exec` session is not one, and is told to end
+            self._account.stage = OVER
+            if posix.getpid() == 1 and self._settings.drain_timeout:
+                _tell_outsiders()
             return
-        if not self._chosen.drain_timeout:
+        if not self._settings.drain_timeout:
+            self._account.stage = OVER
             self._end_group()
             self._leave()
             return
-        if not everyone.can_be_reached():
-            message = "cannot see who is left, for want of /proc: leaving them alone"
+        from . import stragglers  # before anything has changed: after a MemoryError all of this is repeated
+
+        self._account.stage = OVER
+        if not stragglers.can_be_reached():
+            message = "cannot see which processes remain, without /proc: leaving them alone"
             self._log.warning("undeliverable", message, signal="SIGTERM")
             return
-        self._deadlines.set(self._kill, self._chosen.drain_timeout)
-        self.stage = DRAINING
-        self.stragglers = self._living()
-        self._log.info("draining", f"SIGTERM to those who are left: {_names(self.stragglers)}")
+        self._schedule.set(self._kill, self._settings.drain_timeout)
+        self._account.stage = DRAINING
+        self._account.stragglers = remaining = self._living()
+        self._log.info("draining", f"sending SIGTERM to {stragglers.describe(remaining)}")
         self._send(signals.TERM, signals.CONT)
-        self._warn_of_unreachable(self.stragglers, signals.TERM)
+        self._warn_of_unreachable(remaining, signals.TERM)
 
     def _end_group(self) -> None:
-        """Ask those to go whom the workload has left in its process group, if that was chosen."""
-        number = self._chosen.rewrite.get(signals.TERM, signals.TERM)
-        if self._chosen.ends_group and self._chosen.forward_to == "group" and number:
+        """Ask what the workload has left in its process group to end, if that was chosen."""
+        number = self._settings.rewrite.get(signals.TERM, signals.TERM)
+        if self._settings.ends_group and self._settings.forward_to == "group" and number:
             try:
-                posix.kill(-self._workload, number)
-            except OSError:  # nobody is there, or nobody of ours
+                posix.kill(-self._account.pid, number)
+            except OSError:  # the group is empty, or another user's
                 pass
 
     def _kill(self) -> None:
-        """The drain timeout has passed: kill all that are left."""
-        if self.stage == DRAINING:
-            self._deadlines.set(self._give_up, _AFTER_KILL)
-            self.stage = KILLING
-            self.killed = self._living()
-            # Where /proc can be read and shows nobody, they have gone just now.
-            self.has_killed = bool(self.killed) or procfs.name_of(posix.getpid()) is None
-            self._log.info("killing", f"SIGKILL to those who are left: {_names(self.killed)}")
-            self._warn_of_unreachable(self.killed, signals.KILL)
+        """The drain timeout has passed: kill what is left."""
+        from . import stragglers
+
+        account = self._account
+        if account.stage == DRAINING:
+            self._schedule.set(self._give_up, _AFTER_KILL)
+            account.stage = KILLING
+            account.killed = self._living()
+            # If /proc can be read and shows none, they have just ended.
+            account.has_killed = bool(account.killed) or not stragglers.can_be_seen()
+            self._log.info("killing", f"sending SIGKILL to {stragglers.describe(account.killed)}")
+            self._warn_of_unreachable(account.killed, signals.KILL)
         try:
-            everyone.kill()
+            stragglers.kill()
         except Exception as error:
-            if not isinstance(error, ProcessLookupError):  # somebody is left
-                self._log.warning("undeliverable", f"cannot kill those who are left: {error!r}", signal="SIGKILL")
-        if posix.getpid() != 1:  # a walk may miss who is just being born
-            self._deadlines.set(self._kill, _KILL_AGAIN)
+            if not isinstance(error, ProcessLookupError):  # some are left
+                self._log.warn_once("undeliverable", f"cannot kill what is left: {error!r}", signal="SIGKILL")
+        if posix.getpid() != 1:  # a walk may miss a process that is just being born
+            self._schedule.set(self._kill, _KILL_AGAIN)
 
     def _give_up(self) -> None:
         self._leave()
-        self.stage = OVER
+        self._account.stage = OVER
 
     def _leave(self) -> None:
-        """Go without the others. With PID 1 the kernel ends them."""
+        """Exit without the others. With PID 1 the kernel ends them."""
         if posix.getpid() != 1:
-            self.left = self._living()
+            self._account.left = self._living()
 
     def _living(self) -> "list[Process]":
-        """Who is left, as far as that can be seen: all but a workload that hangs."""
+        """The processes that are left, as far as they can be seen, without a workload that hangs."""
+        from . import stragglers
+
         try:
-            return [member for member in everyone.living() if member.pid != self._workload or not self._hangs]
-        except Exception:  # no names, then: what follows matters more
+            return [one for one in stragglers.living() if one.pid != self._account.pid or not self._hangs]
+        except Exception:  # then the log and the report have no names
             return []
 
     def _warn_of_unreachable(self, members: "list[Process]", number: int) -> None:
-        """Say whom we may not signal, for want of CAP_KILL."""
+        """Report which of them we may not signal, without CAP_KILL."""
+        from . import stragglers
+
         for member in members:
             try:
                 posix.kill(member.pid, 0)
             except PermissionError as error:
-                everyone.warn(self._log, member, number, error)
+                stragglers.warn(self._log, member, number, error)
             except OSError:  # it has ended meanwhile
                 pass
 
     def _send(self, *numbers: int) -> None:
+        from . import stragglers
+
         try:
-            everyone.send(None, *numbers)
-        except ProcessLookupError:  # nobody is left
+            stragglers.send(None, *numbers)
+        except ProcessLookupError:  # none is left
             pass
         except Exception as error:
             name = signals.name_of(numbers[0])
-            self._log.warning("undeliverable", f"cannot send {name} to all that are left: {error!r}", signal=name)
+            self._log.warn_once("undeliverable", f"cannot send {name} to what is left: {error!r}", signal=name)
 
 
-def _names(members: "list[Process]") -> str:
-    return everyone.summary([member.name for member in members]) or "nobody that can be seen"
+def _tell_outsiders() -> None:
+    """Ask whatever is in our PID namespace to end, without a wait."""
+    try:
+        posix.kill(-1, signals.TERM)
+        posix.kill(-1, signals.CONT)
+    except OSError:  # ESRCH: there is nothing
+        pass

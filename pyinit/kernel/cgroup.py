@@ -1,78 +1,83 @@
-"""What our memory cgroup tells: its limit, and how many processes were killed for want of memory.
+"""Our memory cgroup: its limit, its peak, and how many of its processes the kernel killed when out of memory.
 
-Version 2 has it in ``memory.events``, ``memory.max`` and ``memory.peak`` (cgroup-v2.rst), version 1 in
-``memory.oom_control``, ``memory.limit_in_bytes`` and ``memory.max_usage_in_bytes``. The count is of those who
-belonged to the cgroup, whoever was out of memory: it itself, one above it, or the machine.
+Version 2 has these numbers in ``memory.events``, ``memory.max`` and ``memory.peak`` (cgroup-v2.rst), version 1 in
+``memory.oom_control``, ``memory.limit_in_bytes`` and ``memory.max_usage_in_bytes``. The count covers the processes of
+the cgroup, whether the cgroup itself, one above it or the machine was out of memory.
 """
 
 from . import procfs
+from .numbers import whole
 
 _FILES = {
     "cgroup2": ("memory.events", "memory.max", "memory.peak"),
     "cgroup": ("memory.oom_control", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
 }
-"""By the type of the file system: where kills, limit and peak are told."""
+"""The files with kills, limit and peak, by the type of the file system."""
 
 _NO_LIMIT = 1 << 62
-"""Version 1 tells of no limit as the highest number there is, rounded down to a page."""
+"""Version 1 reports no limit as a huge number: the highest one, rounded down to a page."""
+
+_MOST = (1 << 64) - 1
 
 
 class Memory:
-    """The memory cgroup that we are in. What cannot be read is None, and nothing is concluded from it."""
+    """The memory cgroup that we are in. A number that cannot be read is None."""
 
     __slots__ = ("_before", "_files")
 
     def __init__(self) -> None:
-        self._files: "tuple[str, ...]" = _find(
-            (procfs.read("/proc/self/mountinfo") or b"").decode("utf-8", "surrogateescape"),
-            (procfs.read("/proc/self/cgroup") or b"").decode("utf-8", "surrogateescape"),
-        )
-        # A container's cgroup is new, another's is not: what has happened before is none of ours.
+        self._files: "tuple[str, ...]" = _find(_text("/proc/self/mountinfo"), _text("/proc/self/cgroup"))
+        # The cgroup of a container is new, any other is not: do not count what happened in it before our start.
         self._before = self._count()
 
+    def read(self) -> "tuple[int | None, int | None, int | None]":
+        """The three of them: kills, limit, peak."""
+        return self.kills(), self.limit(), self.peak()
+
     def kills(self) -> "int | None":
-        """How many processes of the cgroup were killed for want of memory since we are here."""
+        """How many processes of the cgroup were killed since our start because memory ran out."""
         now = self._count()
         return None if now is None or self._before is None else max(0, now - self._before)
 
     def limit(self) -> "int | None":
-        """In bytes; None if there is none."""
-        limit = self._number(1)
+        """The limit in bytes; None if there is not one."""
+        limit = _number(self._read(1))  # None for "max"
         return None if limit is None or limit >= _NO_LIMIT else limit
 
     def peak(self) -> "int | None":
-        """The most that was ever in use, in bytes."""
-        return self._number(2)
+        """The most memory that was ever in use, in bytes."""
+        return _number(self._read(2))
 
     def _count(self) -> "int | None":
         for line in self._read(0).splitlines():
             key, _, value = line.partition(b" ")
             if key == b"oom_kill":
-                return _integer(value)
+                return _number(value)
         return None
-
-    def _number(self, index: int) -> "int | None":
-        return _integer(self._read(index).strip())  # None for "max"
 
     def _read(self, index: int) -> bytes:
         return procfs.read(self._files[index]) or b"" if self._files else b""
 
 
-def _integer(text: bytes) -> "int | None":
-    return int(text) if text.isdigit() and len(text) <= 20 else None
+def _text(path: str) -> str:
+    return (procfs.read(path) or b"").decode("utf-8", "surrogateescape")
+
+
+def _number(text: bytes) -> "int | None":
+    return whole(text.strip(), _MOST)
 
 
 def _unescaped(path: str) -> str:
-    """A path of mountinfo, where blanks and backslashes are escapes (proc_pid_mountinfo(5))."""
+    """A path of mountinfo without its escapes for blanks and backslashes (proc_pid_mountinfo(5))."""
     for escape, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         path = path.replace(escape, char)
     return path
 
 
 def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
-    """The paths of the three files, as /proc/self/mountinfo and /proc/self/cgroup tell; none where they do not."""
+    """The paths of the three files, from /proc/self/mountinfo and /proc/self/cgroup; empty if those do not say."""
     paths = {}
-    for line in memberships.split("\n"):  # and at nothing else: a folder may be called anything
+    for line in memberships.split("\n"):  # not splitlines(): the name of a folder may contain other line ends
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0":
@@ -91,7 +96,7 @@ def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
         root, point, path = _unescaped(places[3]).rstrip("/"), _unescaped(places[4]), paths[kinds[0]].rstrip("/")
         if path == root or path.startswith(f"{root}/"):
             found[kinds[0]] = point + path[len(root) :]
-        else:  # a container whose own cgroup is mounted, while its path is told from somewhere else
+        else:  # a container that has its own cgroup mounted, and its path relative to some other root
             found.setdefault(kinds[0], point)
-    kind = "cgroup" if "cgroup" in found else "cgroup2"  # where both are mounted, version 1 has the memory controller
+    kind = "cgroup" if "cgroup" in found else "cgroup2"  # if both are mounted, version 1 has the memory controller
     return tuple([f"{found[kind]}/{name}" for name in _FILES[kind]]) if kind in found else ()

@@ -1,14 +1,14 @@
 """Processes as /proc shows them (proc(5)).
 
-Everything here may be gone by the time it is looked at: an answer that is not there is None, never an error.
-Of others nothing is read but ``stat`` and ``status``: ``cmdline`` takes the memory lock of the process and can hang
-with it.
+A process can exit before or while it is read: a missing answer is None or empty, never an error.
+Of another process only ``stat`` and ``status`` are read: ``cmdline`` takes the memory lock of that process, and can
+hang together with it.
 """
 
 import errno
 import posix
 
-from . import signals
+from . import reserves, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 _ROUNDS = 3
-"""How often to look at all processes for a picture in which nobody's parent is missing."""
+"""How often to list all processes until the parent of each is in the list."""
 
 
 class Process:
@@ -25,13 +25,13 @@ class Process:
     __slots__ = ("group", "name", "parent", "pid", "processor", "session", "started", "state", "threads")
 
     def __init__(self, line: bytes) -> None:
-        """Take the line apart.
+        """Parse the line.
 
-        The name is in parentheses and may hold any byte, parentheses among them; what follows the last one is
+        The name is in parentheses and may contain any byte, parentheses included. After the last parenthesis come
         plain numbers.
 
         Raises:
-            ValueError: this is no such line.
+            ValueError: the line does not have that form.
         """
         opening, closing = line.index(b"("), line.rindex(b")")
         rest = line[closing + 2 :].split()
@@ -45,34 +45,39 @@ class Process:
         self.session = int(rest[3])
         self.threads = int(rest[17])
         self.started = int(rest[19])  # clock ticks after boot
-        self.processor = int(rest[36]) if len(rest) > 36 else 0  # the one that it ran on last
+        self.processor = int(rest[36]) if len(rest) > 36 else 0  # the last one that it ran on
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is a zombie. (Where threads live on after their main thread, that one is shown as one, too.)"""
+        """Whether it is a zombie. (Its state is Z also while only its main thread has ended.)"""
         return self.state in "ZX" and self.threads <= 1
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether a signal or a tracer has stopped it."""
+        return self.state in "Tt"
+
+    @property
     def identity(self) -> "tuple[int, int]":
-        """What is this process's own for good: a pid is given again."""
+        """Pid and start time: unique, while a pid is used again."""
         return self.pid, self.started
 
 
 def read(path: str) -> "bytes | None":
-    """What a file that the kernel makes up says; None where it cannot be read."""
+    """The content of a file that the kernel generates; None if it cannot be read."""
     return _read(path, is_record=False)
 
 
 def record(path: str) -> "bytes | None":
-    """The same for a file that is one record, and comes whole with the first call: ``stat``, and of ``status`` what
-    is before the line of the groups, of which there can be very many."""
+    """The content of a file that is one record, by a single read: all of ``stat``, and of ``status`` what precedes the
+    list of groups, which can be very long. None if it cannot be read."""
     return _read(path, is_record=True)
 
 
 def _read(path: str, is_record: bool) -> "bytes | None":
     text = b""
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        fd = reserves.open_file(path, posix.O_RDONLY)
     except OSError:
         return None
     try:
@@ -80,7 +85,7 @@ def _read(path: str, is_record: bool) -> "bytes | None":
             text += part
             if is_record:
                 break
-    except OSError:  # ESRCH: it ended between the two calls
+    except OSError:  # ESRCH: the process was reaped between the two calls
         return None
     finally:
         posix.close(fd)
@@ -88,7 +93,7 @@ def _read(path: str, is_record: bool) -> "bytes | None":
 
 
 def is_ours() -> bool:
-    """Whether /proc is mounted and shows our own PID namespace, so that its numbers are the ones that we know."""
+    """Whether /proc is mounted and belongs to our own PID namespace, so that its pids are the ones that we know."""
     try:
         return posix.readlink("/proc/self") == str(posix.getpid())
     except OSError:
@@ -96,7 +101,7 @@ def is_ours() -> bool:
 
 
 def process(pid: int) -> "Process | None":
-    """The process as it is now; None where there is none or it may not be seen."""
+    """The process as it is now; None if it does not exist or is hidden."""
     line = record(f"/proc/{pid}/stat")
     try:
         return Process(line) if line else None
@@ -105,15 +110,15 @@ def process(pid: int) -> "Process | None":
 
 
 def name_of(pid: int) -> "str | None":
-    """The name (``comm``) of a process, a zombie's too; None if it is gone or cannot be seen."""
+    """The name (``comm``) of a process, also of a zombie; None if it does not exist or is hidden."""
     found = process(pid) if is_ours() else None
     return found.name if found else None
 
 
 def processes() -> "Iterable[Process]":
-    """Every process that can be seen now, in no order."""
+    """Every visible process, in no particular order."""
     try:
-        entries = posix.listdir("/proc") if is_ours() else []
+        entries = reserves.list_folder("/proc") if is_ours() else []
     except OSError:
         entries = []
     for entry in entries:
@@ -124,7 +129,7 @@ def processes() -> "Iterable[Process]":
 
 
 def children() -> "list[int]":
-    """The pids of our own children, zombies too. None of them is given again before we have waited for it."""
+    """The pids of our own children, zombies included. None of these pids is used again before we wait for it."""
     listed = read("/proc/thread-self/children")
     if listed is None:  # a kernel without CONFIG_PROC_CHILDREN
         return [found.pid for found in processes() if found.parent == posix.getpid()]
@@ -139,67 +144,84 @@ def descendants(root: int) -> "list[Process]":
         born = {one.pid: one.started for one in found}
         by_parent: "dict[int, list[Process]]" = {}
         for one in found:
-            # Nobody is older than its parent, or than the subreaper that it was re-parented to: that is another
-            # process, which has got the number since.
+            # A process is never older than its parent or the subreaper that it was re-parented to. If it seems to be,
+            # the parent has exited, and another process has its pid.
             if one.started >= born.get(one.parent, 0):
                 by_parent.setdefault(one.parent, []).append(one)
         family = list(by_parent.get(root, ()))
-        for member in family:  # grows while it is walked
+        for member in family:  # grows during the loop
             family.extend(by_parent.get(member.pid, ()))
-        # Where a parent is missing, it has ended while we looked, and its children have another one by now.
+        # A missing parent exited while we listed, and its children have been re-parented since.
         if all(one.parent == 0 or one.parent in born for one in found):
             break
     return family
 
 
 def field(status: bytes, name: bytes) -> bytes:
-    """What a line of ``/proc/PID/status`` says; nothing if it is not there, or not all of it. (A newline in the name of
-    the process is an escape there.)"""
+    """The value in one line of ``/proc/PID/status``; empty if the line is missing or cut off. (The file escapes a
+    newline in the name of the process.)"""
     value, newline, _ = status.partition(b"\n" + name + b":\t")[2].partition(b"\n")
     return value if newline else b""
 
 
 def pids(pid: int) -> "list[int]":
-    """The pids that a process has in the PID namespaces that it is in, from ours inwards; none if that is not told."""
+    """The pids of a process in each PID namespace that it is in, from ours inwards; empty if unknown."""
     try:
         return [int(one) for one in field(read(f"/proc/{pid}/status") or b"", b"NSpid").split()]
     except ValueError:
         return []
 
 
+def is_pid_1(pid: int) -> bool:
+    """Whether a process is PID 1 of its PID namespace, which may be nested in ours."""
+    return pid == 1 or pids(pid)[-1:] == [1]
+
+
+def handles(pid: int, number: int) -> bool:
+    """Whether a process catches or ignores a signal (``SigCgt`` and ``SigIgn`` of ``/proc/PID/status``)."""
+    status = record(f"/proc/{pid}/status") or b""
+    try:
+        mask = int(field(status, b"SigCgt") or b"0", 16) | int(field(status, b"SigIgn") or b"0", 16)
+    except ValueError:
+        return False
+    return bool(mask >> (number - 1) & 1)
+
+
 def is_there(identity: "tuple[int, int]") -> bool:
-    """Whether the process that was seen is there still, and not another with its number."""
+    """Whether the process with this identity still exists (another one may have its pid)."""
     found = process(identity[0])
     return found is not None and found.identity == identity
 
 
 def send(target: Process, number: int) -> None:
-    """Send a signal to the very process that was seen, and not to one that has got its number since.
+    """Send a signal to exactly this process, never to another one that has its pid now.
+
+    For a child of our own kill(2) does that at less cost: its pid is not used again before we wait for it.
 
     Raises:
-        OSError: it has gone (ESRCH), or it is not ours to signal (EPERM).
+        OSError: it has exited (ESRCH), or we may not signal it (EPERM).
     """
     handle = None
     try:
-        handle = posix.pidfd_open(target.pid)  # it stands for whoever has the number now, for good
+        handle = posix.pidfd_open(target.pid)  # keeps referring to the process that has the pid now
     except OSError as error:
         if error.errno == errno.ESRCH:
             raise
     try:
         now = process(target.pid)
-        if now is None and handle is not None:  # it has gone, or that was the last descriptor
+        if now is None and handle is not None:  # it has exited, or the pidfd was the last descriptor
             posix.close(handle)
             handle = None
             now = process(target.pid)
         if now is None or now.started != target.started:
             raise ProcessLookupError(errno.ESRCH, posix.strerror(errno.ESRCH))
-        if handle is None:  # before Linux 5.3, in a sandbox, or out of descriptors
+        if handle is None:  # before Linux 5.3, in a sandbox, or without a free descriptor
             posix.kill(target.pid, number)
             return
         try:
             signals.send_by_handle(handle, number)
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EPERM):  # a sandbox may have the one call and refuse the other
+            if error.errno not in (errno.ENOSYS, errno.EPERM):  # a sandbox may allow only the first of the two calls
                 raise
             posix.kill(target.pid, number)
     finally:

@@ -1,7 +1,7 @@
-"""Signals: their names and numbers, the sets pyinit works with, and the calls that deal in them.
+"""Signals: their names and numbers, the sets that pyinit works with, and the calls that deal in them.
 
-The only module that touches ``_signal``: the public ``signal`` wraps the same calls in enums, which cost
-3.7 ms at the start. See signal(7).
+The only module that touches ``_signal``: the public ``signal`` wraps the same calls in enums, which cost 3.7 ms at the
+start. See signal(7).
 """
 
 import posix
@@ -14,24 +14,12 @@ else:
     import _signal
 
 ALL = tuple(_signal.valid_signals())
-"""Every signal a program may name: 1 to 64 without those that the C library keeps for itself (nptl(7)): 32 and 33,
-with musl 34 too. (Tuples, here and below: a set of so many takes 4 kB, and PID 1 has them for good.)"""
+"""Every signal that a program may name: 1 to 64 without those that the C library keeps for itself (nptl(7)): 32 and
+33, with musl 34 too. (Tuples, here and below: a set of that size takes 4 kB for as long as PID 1 lives.)"""
 
-FAULTS = (
-    _signal.SIGILL,
-    _signal.SIGTRAP,
-    _signal.SIGABRT,
-    _signal.SIGBUS,
-    _signal.SIGFPE,
-    _signal.SIGSEGV,
-    _signal.SIGSYS,
-)
-"""What the kernel raises for a fault of the process itself: never blocked, never forwarded."""
-
-CAUGHT = tuple(sorted({*ALL} - {*FAULTS, _signal.SIGKILL, _signal.SIGSTOP}))
-"""What pyinit waits for and forwards."""
-
-_BLOCKED = tuple({*ALL} - {*FAULTS})
+CAUGHT = tuple(sorted({*ALL} - {_signal.SIGKILL, _signal.SIGSTOP}))
+"""What pyinit blocks, waits for and forwards. SEGV and the other faults are among them: somebody may send one, and the
+kernel ends a process that faults while it blocks the signal."""
 
 CHLD = int(_signal.SIGCHLD)
 CONT = int(_signal.SIGCONT)
@@ -47,22 +35,37 @@ TTIN = int(_signal.SIGTTIN)
 TTOU = int(_signal.SIGTTOU)
 
 STOP_SIGNALS = (TERM, INT, QUIT)
-"""What asks a workload to end, and starts the stop timeout."""
+"""The signals that ask a workload to end, and start the stop timeout."""
 
 TERMINAL_STOPS = (TSTP, TTIN, TTOU)
-"""What stops a job of a shell: Ctrl-Z, and the use of a terminal that it has not got (termios(3))."""
+"""The signals that stop a job of a shell: for Ctrl-Z, and for the use of a terminal in the background (termios(3))."""
 
 STOPS = (STOP, *TERMINAL_STOPS)
 
+_SELF_INFLICTED = (
+    _signal.SIGPIPE,
+    _signal.SIGXFSZ,
+    _signal.SIGXCPU,
+    _signal.SIGALRM,
+    _signal.SIGVTALRM,
+    _signal.SIGPROF,
+)
+"""The signals that the kernel sends a process for its own writes, processor time and timers."""
+
+_SI_KERNEL = 0x80
+
+_MOST_PIDS = 1 << 22
+"""No pid is larger (``PID_MAX_LIMIT``, proc_sys_kernel(5))."""
+
 
 def block() -> "set[int]":
-    """Block every signal but the faults; return the mask as it was.
+    """Block every signal that can be blocked; return the mask as it was.
 
     Raises:
-        OSError: a sandbox does not let us.
+        OSError: a sandbox refuses.
     """
     try:
-        return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, _BLOCKED))
+        return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, CAUGHT))
     except OSError as error:
         raise OSError(error.errno, f"cannot block signals: {error.strerror}") from None
 
@@ -77,18 +80,18 @@ def restore(mask: "set[int]") -> None:
 
     By unblocking: the C library strips its own signals from every mask that is set, and they would be lost.
     """
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {*_BLOCKED} - mask)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {*CAUGHT} - mask)
 
 
 def use_defaults() -> bool:
-    """Undo what CPython did to the dispositions, and tell whether SIGCHLD came ignored.
+    """Undo what CPython did to the dispositions; return whether SIGCHLD was inherited as ignored.
 
     CPython ignores SIGPIPE and SIGXFSZ and catches SIGINT before our first line runs, and keeps no record of
     what the first two were: they go back to the default, which is what a container engine gives PID 1. A
-    SIGINT that came ignored is left so, as are all others.
+    SIGINT that was inherited as ignored stays ignored, and so do all others.
 
     Raises:
-        OSError: a sandbox does not let us.
+        OSError: a sandbox refuses.
     """
     try:
         for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
@@ -101,8 +104,8 @@ def use_defaults() -> bool:
 
 
 def hear_of_children() -> bool:
-    """See to it that SIGCHLD is not ignored, and tell whether it was: the kernel would reap in our place, and keep
-    the statuses to itself (wait(2))."""
+    """Stop ignoring SIGCHLD; return whether it was ignored: the kernel would reap in our place, and the statuses would
+    be lost (wait(2))."""
     return _signal.signal(CHLD, _signal.SIG_DFL) == _signal.SIG_IGN
 
 
@@ -112,14 +115,14 @@ def is_ignored(number: int) -> bool:
 
 
 def catch(numbers: "tuple[int, ...]") -> None:
-    """Catch these signals where they would have their default effect, to no effect; exec restores it (signal(7))."""
+    """Catch those of these signals that have their default action, and do nothing; exec(2) restores the default."""
     for number in numbers:
         if _signal.getsignal(number) == _signal.SIG_DFL:
             _signal.signal(number, lambda *_: None)
 
 
 def ignore_children() -> None:
-    """Ignore SIGCHLD: for a workload whose starter had it so."""
+    """Ignore SIGCHLD, for a workload that was to inherit it so."""
     _signal.signal(CHLD, _signal.SIG_IGN)
 
 
@@ -130,47 +133,41 @@ def stop_timers() -> "list[tuple[int, tuple[float, float]]]":
 
 
 def start_timers(timers: "list[tuple[int, tuple[float, float]]]") -> None:
-    """Start what `stop_timers` has stopped, where it was."""
+    """Go on with what `stop_timers` has stopped."""
     for kind, (seconds, interval) in timers:
         if seconds:
             _signal.setitimer(kind, seconds, interval)
 
 
 def wait(seconds: "float | None") -> "_signal.struct_siginfo | None":
-    """Sleep until one of `CAUGHT` is pending and take it; None if that lasts longer than `seconds`.
+    """Sleep until one of `CAUGHT` is pending, and take it; None if none comes within `seconds`.
 
     The clock is the monotonic one: setting the time of day does not move a deadline. A stop and continue of
-    pyinit itself goes unnoticed (PEP 475). One that outlasts `seconds` (Ctrl-Z, a pause of the container) has CPython
-    (3.11 to 3.13) return what nobody has filled in: a signal that was never sent, and could end the workload. It is
-    told by what the kernel never says. (A timer of our own would be no better: its SIGALRM, while pending, would
-    swallow one that somebody sends.)
+    pyinit itself goes unnoticed (PEP 475). After one that outlasts `seconds` (Ctrl-Z, a pause of the container) CPython
+    3.11 to 3.13 return a structure that nobody has filled in: a signal that was never sent, and could end the workload.
+    `_is_genuine` recognizes it. (A timer of our own in place of `seconds` would be no better: its SIGALRM, while
+    pending, would swallow one that somebody sends.)
     """
     if seconds is None:
         return _signal.sigwaitinfo(CAUGHT)
     until = time.monotonic() + seconds
     info = _signal.sigtimedwait(CAUGHT, seconds)
-    return None if info and time.monotonic() >= until and not _is_whole(info) else info
+    return None if info and time.monotonic() >= until and not _is_genuine(info) else info
 
 
-def _is_whole(info: "_signal.struct_siginfo") -> bool:
-    """Whether that is what the kernel says of a signal (sigaction(2)), and not just what was in that memory before."""
+def _is_genuine(info: "_signal.struct_siginfo") -> bool:
+    """Whether the kernel can have filled this in (sigaction(2)), or it is what that memory held before."""
     code = info.si_code
     if info.si_signo not in CAUGHT or info.si_errno or not (-6 <= code <= 6 or code in (-60, _SI_KERNEL)):
         return False
-    # From kill(2), tgkill(2) and the kernel there is a sender, or none, and nothing behind it.
+    # kill(2), tgkill(2) and the kernel name at most a sender, and no status.
     return code not in (0, -6, _SI_KERNEL) or (0 <= info.si_pid <= _MOST_PIDS and not info.si_status)
 
 
-_SI_KERNEL = 0x80
-
-_MOST_PIDS = 1 << 22
-"""There are never more (``PID_MAX_LIMIT``, proc_sys_kernel(5))."""
-
-
 def take_own(number: int) -> None:
-    """Take back a pending signal that we ourselves have caused; one that somebody else has sent stays.
+    """Take back a pending signal that we have caused ourselves; one that somebody else has sent stays pending.
 
-    (A standard signal is pending once, whoever sends it again: the first one's sender is told.)
+    (A standard signal is pending once, however often it is sent: the structure names the first sender.)
     """
     while info := _signal.sigtimedwait((number,), 0):
         if info.si_pid != posix.getpid():
@@ -179,10 +176,10 @@ def take_own(number: int) -> None:
 
 
 def stop(number: int, is_for_group: bool) -> bool:
-    """Stop with one of `STOPS`, alone or with our process group; True when we have been continued.
+    """Stop with one of `STOPS`, alone or with our process group; True once we have been continued.
 
-    False if we cannot be stopped so: in an orphaned process group, which no shell would continue, `TERMINAL_STOPS` do
-    nothing (setpgid(2)).
+    False if the kernel does not stop us: `TERMINAL_STOPS` do nothing in an orphaned process group, which no shell would
+    continue (setpgid(2)), and none of `STOPS` stops PID 1.
     """
     if CONT in _signal.sigpending():  # it was meant for this stop, which would discard it
         return True
@@ -196,30 +193,33 @@ def send_by_handle(handle: int, number: int) -> None:
     """Send a signal to the process that a pidfd stands for (pidfd_send_signal(2)).
 
     Raises:
-        OSError: it has gone (ESRCH), or it is not ours to signal (EPERM).
+        OSError: it has exited (ESRCH), or we may not signal it (EPERM).
     """
     _signal.pidfd_send_signal(handle, number)
 
 
 def is_child_report(info: "_signal.struct_siginfo") -> bool:
-    """Whether this is the kernel telling of a child, and not a SIGCHLD that somebody sent."""
+    """Whether the kernel reports a child with it; otherwise somebody has sent a SIGCHLD."""
     return info.si_signo == CHLD and info.si_code > 0
 
 
-def is_own_doing(info: "_signal.struct_siginfo", pid: int) -> bool:
-    """Whether a write of pyinit's own (to a closed pipe, or past a file size limit) raised it."""
-    return info.si_pid == pid and info.si_signo in (_signal.SIGPIPE, _signal.SIGXFSZ)
+def is_self_inflicted(info: "_signal.struct_siginfo", pid: int) -> bool:
+    """Whether the kernel sent it to process `pid`, the calling one, for what that has done itself.
+
+    For a write to a closed pipe or past a file size limit the kernel names the writer as the sender.
+    """
+    return info.si_signo in _SELF_INFLICTED and (info.si_code > 0 or info.si_pid == pid)
 
 
 def is_sent(info: "_signal.struct_siginfo") -> bool:
-    """Whether a process sent it, so that ``si_pid`` names the sender (0: one outside the PID namespace)."""
+    """Whether a process sent it, so that ``si_pid`` names the sender (0: one outside of the PID namespace)."""
     return info.si_code <= 0
 
 
 def is_vouched_for(info: "_signal.struct_siginfo") -> bool:
-    """Whether the kernel itself says who the sender is: with kill(2) and tgkill(2), and of what it sends of its own.
+    """Whether the kernel itself names the sender: with kill(2) and tgkill(2), and for what it sends of its own.
 
-    With sigqueue(3) the sender says so, and may say anything; with F_SETSIG (fcntl(2)) a process has had it sent.
+    With sigqueue(3) the sender names itself, and may lie; with F_SETSIG (fcntl(2)) a process has had it sent.
     """
     return info.si_code in (0, -6, _SI_KERNEL)
 
@@ -238,12 +238,12 @@ def number_of(text: str) -> int:
     Raises:
         ValueError: there is no such signal.
     """
-    if text.isascii() and text.isdigit():
-        number = int(text) if len(text) < 4 else 0
-    else:
-        # (There are other letters whose capitals are in a name: a dotless i.)
-        number = _names().get("SIG" + text.upper().removeprefix("SIG"), 0) if text.isascii() else 0
-    if number not in ALL:
+    from .numbers import whole
+
+    number = whole(text, 64)
+    if number is None and text.isascii():  # other letters may have ASCII capitals: a dotless i
+        number = _names().get("SIG" + text.upper().removeprefix("SIG"))
+    if number is None or number not in ALL:
         raise ValueError(f"there is no signal '{text}'")
     return number
 
@@ -252,7 +252,7 @@ _known: "dict[str, int]" = {}
 
 
 def _names() -> "dict[str, int]":
-    """Every name to its number, a number's usual name first. Made when first asked for: few runs ever print one."""
+    """Every name to its number, a number's usual name first. Made when first needed: few runs print one."""
     if _known:
         return _known
     names = {name: int(value) for name, value in vars(_signal).items() if name[:3] == "SIG" and name[3:4] != "_"}

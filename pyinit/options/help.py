@@ -1,4 +1,4 @@
-"""What pyinit tells about itself: help, version, license."""
+"""The output of ``--help``, ``--version`` and ``--license``."""
 
 import posix
 
@@ -7,7 +7,7 @@ from .table import rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .settings import Manner, Options
+    from .settings import Persona, Settings
 
 LICENSE = """\
 MIT License
@@ -34,15 +34,15 @@ SOFTWARE.
 """
 
 
-def show(chosen: "Options") -> None:
-    """Write the ``help``, the ``version`` or the ``license`` to standard output, whichever was chosen.
+def show(settings: "Settings") -> None:
+    """Write the help, the version or the license to standard output, as `settings.show` says.
 
     Raises:
         OSError: it cannot be written.
     """
-    manner = chosen.manner
-    version = manner.version or f"pyinit version {__version__}"
-    text = {"help": _help(manner), "version": f"{version}\n"}.get(chosen.show or "", LICENSE).encode()
+    persona = settings.persona
+    version = persona.version or f"pyinit version {__version__}"
+    text = {"help": _help(persona), "version": f"{version}\n"}.get(settings.show or "", LICENSE).encode()
     try:
         while text:
             text = text[posix.write(1, text) :]
@@ -50,29 +50,29 @@ def show(chosen: "Options") -> None:
         raise OSError(error.errno, f"cannot write to standard output: {error.strerror}") from None
 
 
-def _help(manner: "Manner") -> str:
-    """What ``--help`` prints, made from the table."""
+def _help(persona: "Persona") -> str:
+    """The text of ``--help``, made from the table."""
     lines = [
-        f"Usage: {manner.name} [OPTION]... [--] PROGRAM [ARG]...",
-        f"       {manner.name} [OPTION]... --pause",
+        f"Usage: {persona.name} [OPTION]... [--] PROGRAM [ARG]...",
+        f"       {persona.name} [OPTION]... --pause",
         "",
         "Run PROGRAM as the workload of a container: forward every signal to it, reap every orphan,",
         "and exit with its status.",
         "",
     ]
-    for option in rows(manner):
+    for option in rows(persona):
         value = f"={option.metavar}" if option.metavar else ""
         names = f"-{option.short}, --{option.long}{value}" if option.short else f"    --{option.long}{value}"
         lines += [f"  {names}", f"          {option.text}"]
-        if variables := [name for name, _ in option.twins if name.startswith(manner.variables)]:
+        if variables := [name for name, _ in option.twins() if name.startswith(persona.variables)]:
             lines.append(f"          environment: {', '.join(variables)}")
     lines += [
         "",
-        "A flag beats its environment variable. One that is empty counts as not set, except for those of tini that",
-        "count when set at all: TINI_KILL_PROCESS_GROUP and TINI_SUBREAPER.",
+        "A flag overrides its environment variable. A variable that is empty counts as not set, except for",
+        "TINI_KILL_PROCESS_GROUP and TINI_SUBREAPER, which count whenever they are set.",
         "",
-        f"Exit status: the workload's own; 128+N if signal N ended it; {manner.failed} if the init itself could not",
-        f"go on; {manner.not_executable} if PROGRAM could not be executed; {manner.not_found} if it was not found.",
+        f"Exit status: that of PROGRAM; 128+N if signal N ended it; {persona.failed} if {persona.name} itself failed;",
+        f"{persona.not_executable} if PROGRAM cannot be executed; {persona.not_found} if it is not found.",
         "",
     ]
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""Quantities in words, for people."""
+"""Quantities as text for people."""
 
 
 def count(number: int, one: str, many: str = "") -> str:
-    """``1 orphan``, ``2 orphans``."""
+    """``1 orphan``, ``2 orphans``; `many` is an irregular plural."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
@@ -22,5 +22,22 @@ def duration(seconds: float) -> str:
 
 
 def size(number: int) -> str:
-    """Of memory, in MiB or GiB, from bytes."""
+    """Bytes as ``64 MiB`` or ``8.0 GiB``."""
     return f"{number / 2**20:.0f} MiB" if number < 2**33 else f"{number / 2**30:.1f} GiB"
+
+
+_MOST_NAMES = 10
+"""How many different names are written: a line should stay readable."""
+
+
+def different(names: "list[str]") -> "list[str]":
+    """The names, each once, and `_MOST_NAMES` at most."""
+    return list(dict.fromkeys(names))[:_MOST_NAMES]
+
+
+def names(all_names: "list[str]") -> str:
+    """The names in a line: ``sleep x3, python3``."""
+    shown = different(all_names)
+    more = len(set(all_names)) - len(shown)
+    counted = [name if all_names.count(name) == 1 else f"{name} x{all_names.count(name)}" for name in shown]
+    return ", ".join(counted) + (f" and {more} more" if more else "")

@@ -1,8 +1,8 @@
 """Lines on standard error that never block.
 
-Whoever reads our standard error may stop reading, and PID 1 must not wait for them. A non-blocking write
-needs ``O_NONBLOCK``, but that flag belongs to the open file description, which the workload shares and which
-is not ours to change. What serves instead depends on what descriptor 2 is:
+The reader of our standard error may stop reading, and PID 1 must not wait for it. A non-blocking write needs
+``O_NONBLOCK``, but that flag belongs to the open file description, which the workload shares and which is not ours to
+change. What serves instead depends on what descriptor 2 is:
 
 ========================  ==========================================================================
 a pipe or FIFO            opened anew through ``/proc/self/fd/2``: a description of our own, with
@@ -11,13 +11,14 @@ a pipe or FIFO            opened anew through ``/proc/self/fd/2``: a description
 a terminal                opened anew, or else ``/dev/tty`` where it is the same terminal. A
                           terminal stopped with Ctrl-S blocks like a full pipe.
 a socket                  cannot be opened anew (ENXIO); send(2) has a flag for not blocking. This
-                          alone needs an extension module, loaded when such a line is first written.
-a file, anything else     written as it is: nobody's reading is waited for. (A description of our own
-                          would have its own offset, and lines would overwrite each other.)
+                          takes a module that is not built into every interpreter.
+a file, anything else     written as it is: nobody has to read it. (A description of our own would
+                          have its own offset, and lines would overwrite each other.)
 ========================  ==========================================================================
 
 pwritev2(2) with ``RWF_NOWAIT`` would serve pipes and sockets alike, but only from Linux 6.4 on.
 A line that does not fit is dropped and counted, and the next one that fits is preceded by the count.
+The way is found once, before the workload exists, which may take our free descriptors away (prlimit(2)).
 """
 
 import _stat as stat
@@ -26,7 +27,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     Field = str | int | float | list[str] | None
     Write = Callable[[bytes], int]
@@ -39,44 +40,49 @@ _SPLICE_F_NONBLOCK = 2
 _MSG_DONTWAIT = 0x40
 _MSG_NOSIGNAL = 0x4000
 
+_MOST_REMEMBERED = 100
+"""How many warnings are remembered as written. Later ones are taken for new."""
+
 
 class Log:
-    """Where the lines go. Opens nothing before the first line."""
+    """Where the lines go."""
 
-    __slots__ = ("_json", "_messages", "_mode", "_prefixes", "_rest", "_write", "dropped", "level", "lost")
+    __slots__ = ("_json", "_mode", "_rest", "_warned", "_write", "dropped", "level", "lost")
 
-    def __init__(
-        self,
-        level: int = WARNING,
-        json: bool = False,
-        prefixes: "tuple[str, ...]" = ("pyinit: ",) * 5,
-        messages: "Mapping[str, str] | None" = None,
-    ) -> None:
-        """Events up to `level` are written, as text or as a JSON object a line.
-
-        A line of text starts with the level's prefix. An event that is among the `messages` is told in those words,
-        with its fields filled in. (In both, ``{init}`` is our own pid.)
-        """
+    def __init__(self, level: int = WARNING, json: bool = False) -> None:
+        """Write events up to `level`, as text or as one JSON object a line."""
         self.level = level
-        self._prefixes = prefixes
-        self._messages = messages or {}
+        self._json = json
         try:
             self._mode = posix.fstat(2).st_mode
         except OSError:  # closed: whatever gets this number later is not for log lines
             self._mode = 0
-        self._json = json
-        self._write: "Write | None" = None
         self._rest = b""
+        """What a terminal or socket had no room for."""
+        self._warned: "set[str]" = set()
         self.dropped = 0
-        """How many lines have been dropped and not been told of."""
+        """How many lines have been dropped since the last one that was written."""
         self.lost = 0
-        """How many have been dropped."""
+        """How many have been dropped in all."""
+        self._write: "Write" = self._find_later
+        try:
+            self._write = self._find_way()
+        except OSError:
+            pass
 
     def error(self, event: str, message: str, **fields: "Field") -> None:
         self._log(ERROR, event, message, fields)
 
     def warning(self, event: str, message: str, **fields: "Field") -> None:
         self._log(WARNING, event, message, fields)
+
+    def warn_once(self, event: str, message: str, about: str = "", **fields: "Field") -> None:
+        """A warning that may recur: written the first time, by its message or by what it is `about`."""
+        about = about or message
+        if about not in self._warned:
+            if len(self._warned) < _MOST_REMEMBERED:
+                self._warned.add(about)
+            self._log(WARNING, event, message, fields)
 
     def info(self, event: str, message: str, **fields: "Field") -> None:
         self._log(INFO, event, message, fields)
@@ -99,10 +105,9 @@ class Log:
 
     def line(self, level: int, event: str, message: str, fields: "dict[str, Field]") -> bytes:
         """An event as it is written, in the format that was chosen."""
-        if not self._json:
-            form = self._messages.get(event, self._prefixes[level] + "{message}")
-            return f"{printable(form.format_map({**fields, 'message': message, 'init': posix.getpid()}))}\n".encode()
         message = printable(message)
+        if not self._json:
+            return f"pyinit: {message}\n".encode()
         now = time.time()
         utc = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         pairs: "dict[str, Field]" = {
@@ -135,20 +140,23 @@ class Log:
         Raises:
             OSError: it did not fit, and nothing of it was written.
         """
-        if self._write is None:
-            self._write = self._open()
         while self._rest:
             written = self._write(self._rest)
             if not written:
                 raise BlockingIOError
             self._rest = self._rest[written:]
-        self._rest = line[self._write(line) :]  # what a terminal or socket had no room for goes first next time
+        self._rest = line[self._write(line) :]
 
-    def _open(self) -> "Write":
+    def _find_later(self, line: bytes) -> int:
+        """Look for a way again: a FIFO may find a reader."""
+        self._write = self._find_way()
+        return self._write(line)
+
+    def _find_way(self) -> "Write":
         """Find a way of writing to descriptor 2 that cannot block.
 
         Raises:
-            OSError: there is none, or none now: a FIFO may find a reader again (ENXIO).
+            OSError: there is none, or none now: nobody has a FIFO open for reading (ENXIO).
         """
         mode = self._mode
         if not mode:
@@ -157,9 +165,9 @@ class Log:
             try:
                 return self._reopen("/proc/self/fd/2")
             except (PermissionError, FileNotFoundError):
-                return _splice
+                return _splicing()
         if stat.S_ISSOCK(mode):
-            return self._send()
+            return _sending()
         if stat.S_ISCHR(mode) and posix.isatty(2):
             try:
                 return self._reopen("/proc/self/fd/2")
@@ -172,19 +180,46 @@ class Log:
         own = posix.open(path, _OWN)
         return lambda line: posix.write(own, line)
 
-    def _send(self) -> "Write":
+
+def _sending() -> "Write":
+    """A way for a socket.
+
+    Raises:
+        OSError: an interpreter without sockets. Losing lines is better than blocking.
+    """
+    try:
+        import _socket
+    except ImportError as error:
+        raise OSError(str(error)) from None
+    connection = _socket.socket(fileno=posix.dup(2))  # it closes its descriptor when it is freed: not 2 itself
+    return lambda line: connection.send(line, _MSG_DONTWAIT | _MSG_NOSIGNAL)
+
+
+def _splicing() -> "Write":
+    """A way for a pipe that cannot be opened anew: a pipe of our own, which is empty between two lines.
+
+    Raises:
+        OSError: there can be no pipe.
+    """
+    source, sink = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+
+    def write(line: bytes) -> int:
+        size = posix.write(sink, line)
+        moved = 0
         try:
-            import _socket
-        except ImportError as error:  # an interpreter without it: no line is better than one that blocks
-            raise OSError(str(error)) from None
-        connection = _socket.socket(fileno=posix.dup(2))  # it closes its descriptor when it goes: not 2 itself
-        return lambda line: connection.send(line, _MSG_DONTWAIT | _MSG_NOSIGNAL)
+            moved = posix.splice(source, 2, size, flags=_SPLICE_F_NONBLOCK)
+        finally:
+            if moved < size:
+                posix.read(source, size - moved)
+        return moved
+
+    return write
 
 
 def printable(text: str) -> str:
     """The text on one line, with what could forge a line or drive a terminal written as an escape.
 
-    Names come from the workload, and the workload may be hostile.
+    Names come from the workload, which may be hostile.
     """
     if text.isprintable():
         return text
@@ -192,26 +227,15 @@ def printable(text: str) -> str:
 
 
 def _escape(code: int) -> str:
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8 (PEP 383)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def quoted(value: "Field") -> str:
-    """The value as JSON, in characters that can do no harm (`printable`)."""
+    """The value as JSON, with escapes for what could do harm (`printable`)."""
     if isinstance(value, str):
         return '"' + printable(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, list):
         return "[" + ", ".join([quoted(item) for item in value]) + "]"
     return "null" if value is None else str(value)
-
-
-def _splice(line: bytes) -> int:
-    """Write to the pipe at descriptor 2 by way of a pipe of our own; splice(2) can be told not to wait."""
-    source, sink = posix.pipe2(_OWN & ~posix.O_WRONLY & ~posix.O_NOCTTY)
-    try:
-        size = posix.write(sink, line)
-        return posix.splice(source, 2, size, flags=_SPLICE_F_NONBLOCK)
-    finally:
-        posix.close(source)
-        posix.close(sink)

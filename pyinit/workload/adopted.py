@@ -1,10 +1,12 @@
-"""A workload that is there already: the application that the init was, until it parted from it (`api`)."""
+"""A workload that exists already: the application that this process was, until `api` forked it off."""
 
 import posix
 
+from .process import let_go
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..options.settings import Options
+    from ..options.settings import Settings
 
 
 class Adopted:
@@ -12,30 +14,36 @@ class Adopted:
 
     __slots__ = ("_go", "leads_session", "name", "pid", "started", "takes_terminal")
 
-    def __init__(self, described: str, chosen: "Options") -> None:
-        """`described` is what `describe` said of it.
+    def __init__(self, description: str, settings: "Settings") -> None:
+        """`description` is what `describe` returned for it.
 
         Raises:
-            ValueError: it is not.
+            ValueError: it is malformed.
         """
-        pid, started, takes_terminal, leads_session, go = described.split(":")
+        pid, started, takes_terminal, leads_session, go = description.split(":")
         self.pid = int(pid)
         self.started = float(started)
         self.takes_terminal = takes_terminal == "True"
         self.leads_session = leads_session == "True"
         self._go = int(go)
-        self.name = chosen.argv[0]
+        posix.set_inheritable(self._go, False)
+        self.name = settings.argv[0]
 
-    def await_program(self) -> None:
-        """Let it go on. (That this descriptor is closed says nothing: so it is if we end before we are an init.)"""
+    def release(self) -> None:
+        """Keep nothing of what it was given, and let it go on. (A closed pipe would not say so: it is closed, too, if
+        we end before we are its init.)"""
+        let_go()
         try:
             posix.write(self._go, b"+")
-        except OSError:  # EPIPE: it has ended
+        except OSError:  # EPIPE: it has exited
             pass
         posix.close(self._go)
+
+    def await_program(self) -> None:
+        """Nothing to wait for: it runs."""
 
 
 def describe(pid: int, started: float, takes_terminal: bool, leads_session: bool, go: int) -> str:
     """A workload in one word, for another interpreter: when it was started, what it was given (`Workload`), and the
-    descriptor that it reads from at the other end."""
+    descriptor of the pipe that it reads from."""
     return f"{pid}:{started}:{takes_terminal}:{leads_session}:{go}"

@@ -1,7 +1,7 @@
 """The environment as PID 1 was given it.
 
-The C library has it as a list of strings, which execv(3) passes on byte for byte, and which is corrected in place
-here. A mapping loses what a list may hold: a name that stands there twice, a string without ``=``.
+The C library keeps it as a list of strings, which execv(3) passes on byte for byte. It is corrected in place here: a
+mapping would lose what a list may hold, a name that occurs twice, or a string without ``=``.
 """
 
 import posix
@@ -13,8 +13,8 @@ _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 def restore() -> None:
     """Undo what CPython changed at its start: in the C locale it sets ``LC_CTYPE``.
 
-    Only the kernel still knows what was there before. Where /proc cannot tell: a variable that was not there
-    has gone to the end of the list.
+    Only the kernel still knows what was there before. Without /proc: a variable that CPython has added is the last in
+    the list.
     """
     variables = posix.environ
     if variables.get(b"LC_CTYPE") not in _COERCED or variables.get(b"LC_ALL"):
@@ -35,15 +35,15 @@ def names_listener(pid: int) -> bool:
 def name_listener() -> None:
     """Have ``LISTEN_PID`` name the calling process.
 
-    ``LISTEN_PIDFDID``, with which systemd 258 and later say the same once more, names a process that we are not; a
-    listener without it goes by ``LISTEN_PID``.
+    ``LISTEN_PIDFDID``, which systemd 258 and later add, names pyinit, too; a listener without it goes by
+    ``LISTEN_PID``.
     """
     posix.putenv(b"LISTEN_PID", str(posix.getpid()).encode())
     posix.unsetenv(b"LISTEN_PIDFDID")
 
 
 def _original() -> "list[bytes] | None":
-    """The environment as execve(2) was given it; None where /proc cannot tell."""
+    """The environment as execve(2) was given it; None without /proc."""
     parts = []
     try:
         fd = posix.open("/proc/self/environ", posix.O_RDONLY | posix.O_CLOEXEC)

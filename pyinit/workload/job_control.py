@@ -1,105 +1,121 @@
-"""Job control: a shell sees one job, us and the workload, and both have one terminal.
+"""Job control: to a shell, pyinit and the workload are one job with one terminal.
 
-The workload's process group is another than ours, which is all that the shell knows. So a stop of the workload is
-passed on to our group, a continuation of ours to the workload, and with them the terminal's foreground. Loaded when
-there is something to do about it. See setpgid(2), tcsetpgrp(3), credentials(7).
+The shell knows our process group only, and the workload has one of its own. So a stop of the workload is passed on to
+our group, a continuation of ours to the workload, and the foreground of the terminal goes with them. See setpgid(2),
+tcsetpgrp(3), credentials(7).
 """
 
 import posix
+import time
 
-from ..kernel import procfs, signals
+from ..kernel import reserves, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..account import Account
     from ..reporting.log import Log
 
+_STOPS_WITHIN = 1.0
+"""Seconds. A workload that stops this soon after our stop signal stopped because of it."""
+
 _WANTS = (signals.TTIN, signals.TTOU)
-"""What stops those who use a terminal that they have not got."""
+"""What stops a background process that uses the terminal."""
 
 
-class Job:
-    """The workload, as a job that stops and goes on."""
+def stopped(number: int, account: "Account", suspends: bool, log: "Log") -> None:
+    """The workload has been stopped by signal `number`.
 
-    __slots__ = ("_log", "_shares_terminal", "_workload", "is_stopped")
+    Stops us as well where a shell can see it, and returns when a SIGCONT has come, which is still pending then. Where
+    nothing would continue us, Ctrl-Z does not stop the workload: it is continued. `suspends`: whether we stop in any
+    case after forwarding a stop, as dumb-init does.
+    """
+    account.has_been_stopped = True
+    sent, account.stop_sent = account.stop_sent, (0, 0.0)
+    was_asked = sent[0] == number and time.monotonic() < sent[1] + _STOPS_WITHIN
+    if was_asked and suspends:  # and so we were, and have been continued
+        return
+    tty = _open()
+    if tty is None:
+        if was_asked and posix.getpid() != 1:
+            account.is_suspended = signals.stop(signals.STOP, is_for_group=False)
+        return
+    try:
+        if number in _WANTS and not was_asked and _is_ours(tty) and _give(tty, account.pid):
+            continue_workload(account.pid, log)
+        elif not (can_be_continued() and _stop_along(tty, number, account, was_asked, log)) and not was_asked:
+            if number == signals.TSTP:
+                continue_workload(account.pid, log)
+            elif number in _WANTS:
+                name = signals.name_of(number)
+                message = f"pid {account.pid} was stopped by {name}: it uses a terminal that it cannot have"
+                log.warning("stopped", message, pid=account.pid)
+    finally:
+        posix.close(tty)
 
-    def __init__(self, workload: int, log: "Log") -> None:
-        self._workload = workload
-        self._log = log
-        self._shares_terminal = False
-        """Whether the workload gets the terminal when we do."""
-        self.is_stopped = False
-        """Whether we have stopped with the workload, and have not yet let it go on."""
 
-    def stopped(self, number: int, was_asked: bool) -> None:
-        """The workload has been stopped by signal `number`; `was_asked` if somebody had us send it.
+def _stop_along(tty: int, number: int, account: "Account", was_asked: bool, log: "Log") -> bool:
+    """Stop as the workload has; False if we should not, or cannot be stopped."""
+    had_terminal = _foreground(tty) == account.pid
+    if number == signals.STOP and not (had_terminal or was_asked):  # a debugger, say: not the shell's business
+        return False
+    account.shares_terminal = not was_asked and (had_terminal or number in _WANTS)
+    if had_terminal:
+        _give(tty, posix.getpgrp())
+    log.info("stopped", f"stopping along with pid {account.pid}", pid=account.pid)
+    # All of the shell's job, whose other members Ctrl-Z has not reached; only us if somebody asked us alone.
+    kind = number if number in signals.TERMINAL_STOPS else signals.TSTP
+    account.is_suspended = signals.stop(kind, is_for_group=not was_asked)
+    if had_terminal and not account.is_suspended:
+        _give(tty, account.pid)
+    return account.is_suspended
 
-        Stops us as well where a shell can see it, and returns when a SIGCONT has come, which is still pending then.
-        Where nobody would continue it, Ctrl-Z does nothing to the workload: it goes on.
-        """
-        tty = _open()
-        if tty is None:
-            if was_asked and posix.getpid() != 1:
-                self.is_stopped = signals.stop(signals.STOP, is_for_group=False)
-            return
-        try:
-            if number in _WANTS and not was_asked and _is_ours(tty) and _give(tty, self._workload):
-                self._go_on()
-            elif not (can_be_continued() and self._stop_along(tty, number, was_asked)) and not was_asked:
-                if number == signals.TSTP:
-                    self._go_on()
-                elif number in _WANTS:
-                    name = signals.name_of(number)
-                    message = f"{name} has stopped pid {self._workload}, which wants the terminal, and cannot have it"
-                    self._log.warning("stopped", message, pid=self._workload)
-        finally:
-            posix.close(tty)
 
-    def _stop_along(self, tty: int, number: int, was_asked: bool) -> bool:
-        """Stop as the workload has; False if we are not to, or cannot be stopped."""
-        had_terminal = _foreground(tty) == self._workload
-        if number == signals.STOP and not (had_terminal or was_asked):  # a debugger, say, and no matter of the shell's
-            return False
-        self._shares_terminal = not was_asked and (had_terminal or number in _WANTS)
-        if had_terminal:
-            _give(tty, posix.getpgrp())
-        self._log.info("stopped", f"pid {self._workload} has stopped, and so do we", pid=self._workload)
-        # All of the shell's job, whose other members Ctrl-Z has not reached; or only us, as who asked for it meant.
-        kind = number if number in signals.TERMINAL_STOPS else signals.TSTP
-        self.is_stopped = signals.stop(kind, is_for_group=not was_asked)
-        if had_terminal and not self.is_stopped:
-            _give(tty, self._workload)
-        return self.is_stopped
+def resume(account: "Account") -> None:
+    """We have been continued, and the workload is about to be: give it the terminal if our group has that."""
+    account.is_suspended = False
+    tty = _open() if account.shares_terminal else None
+    if tty is not None:
+        if _is_ours(tty):
+            _give(tty, account.pid)
+        posix.close(tty)
 
-    def resume(self) -> None:
-        """We have been continued: let the workload go on, with the terminal if it has come to us."""
-        self.is_stopped = False
-        tty = _open() if self._shares_terminal else None
-        if tty is not None:
-            if _is_ours(tty):
-                _give(tty, self._workload)
-            posix.close(tty)
-        self._go_on()
 
-    def _go_on(self) -> None:
-        try:
-            posix.kill(-self._workload, signals.CONT)
-        except OSError as error:
-            self._log.warning("undeliverable", f"cannot forward SIGCONT: {error.strerror}", signal="SIGCONT")
+def return_terminal(workload: int, leads_session: bool, is_over: bool, log: "Log") -> None:
+    """Take back the terminal that the workload was given, when it has ended and (`is_over`) when we are to exit."""
+    try:
+        if leads_session:
+            from . import session
+
+            session.regain_terminal()
+        else:
+            take_back(workload, is_over)
+    except Exception as error:
+        log.error("failed", f"cannot take the terminal back: {error!r}")
+
+
+def continue_workload(workload: int, log: "Log") -> None:
+    """Send SIGCONT to the workload's process group."""
+    try:
+        posix.kill(-workload, signals.CONT)
+    except OSError as error:
+        log.warn_once("undeliverable", f"cannot continue pid {workload}: {error.strerror}", signal="SIGCONT")
 
 
 def can_be_continued() -> bool:
     """Whether we may stop: a shell sees it, and can continue us.
 
-    Not as PID 1, and not in an orphaned process group, none of whose members has a parent in another group of the
-    session (setpgid(2)).
+    It cannot if we are PID 1, nor in an orphaned process group: no member has a parent in another group of the session
+    (setpgid(2)).
     """
     if posix.getpid() == 1:
         return False
-    everybody = {found.pid: found for found in procfs.processes()}
-    ours = everybody.get(posix.getpid())
+    from ..kernel import procfs
+
+    processes = {found.pid: found for found in procfs.processes()}
+    ours = processes.get(posix.getpid())
     if ours is None:  # no /proc, or that of other processes
         return True
-    parents = [everybody.get(member.parent) for member in everybody.values() if member.group == ours.group]
+    parents = [processes.get(member.parent) for member in processes.values() if member.group == ours.group]
     return any(up.session == ours.session and up.group != ours.group for up in parents if up)
 
 
@@ -115,9 +131,9 @@ def owns_foreground() -> bool:
 
 
 def take_back(workload: int, is_over: bool) -> None:
-    """Take the terminal from the workload's process group, or whichever has it, if nobody is left in it.
+    """Take the terminal back if the process group that has it, the workload's or another, has no member left.
 
-    `is_over`: from the workload's group even if somebody is: we go, and it shall be where it was when we came.
+    `is_over`: we are about to exit, and return it as it was: take it from the workload's group in any case.
     """
     tty = _open()
     if tty is None:
@@ -133,13 +149,13 @@ def take_back(workload: int, is_over: bool) -> None:
 def _open() -> "int | None":
     """Our controlling terminal; None without one."""
     try:
-        return posix.open("/dev/tty", posix.O_RDWR | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC)
+        return reserves.open_file("/dev/tty", posix.O_RDWR | posix.O_NONBLOCK | posix.O_NOCTTY)
     except OSError:
         return None
 
 
 def _foreground(tty: int) -> int:
-    """The process group that has the terminal (0: one outside the PID namespace); -1 if it has hung up."""
+    """The process group in the terminal's foreground (0: one outside the PID namespace); -1 if it has hung up."""
     try:
         return posix.tcgetpgrp(tty)
     except OSError:
@@ -149,15 +165,15 @@ def _foreground(tty: int) -> int:
 def _is_ours(tty: int) -> bool:
     """Whether our process group has the terminal.
 
-    Where both groups are outside our PID namespace both numbers are 0. A read of no bytes tells then: it fails in
-    the background (EIO, since SIGTTIN is blocked).
+    Where both groups are outside our PID namespace both numbers are 0. Then a read of no bytes decides: it fails in the
+    background (EIO, since SIGTTIN is blocked).
     """
     group = posix.getpgrp()
     if _foreground(tty) != group or group:
         return _foreground(tty) == group
     try:
         posix.read(tty, 0)
-    except BlockingIOError:  # somebody else is reading
+    except BlockingIOError:  # another process is reading
         return True
     except OSError:
         return False
@@ -165,7 +181,7 @@ def _is_ours(tty: int) -> bool:
 
 
 def _give(tty: int, group: int) -> bool:
-    """Give the terminal to a process group; False if that cannot be. (SIGTTOU, which would stop us, is blocked.)"""
+    """Give the terminal to a process group; False if that fails. (SIGTTOU, which would stop us, is blocked.)"""
     try:
         posix.tcsetpgrp(tty, group)
     except OSError:  # hung up; a group of another session, or one outside the PID namespace

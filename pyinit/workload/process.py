@@ -1,15 +1,15 @@
-"""The workload: fork, undo what CPython changed, hand over, exec."""
+"""The workload: fork, undo what CPython changed, exec."""
 
 import errno
 import posix
 import time
 
-from ..kernel import signals
+from ..kernel import reserves, signals
 from . import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..options.settings import Options
+    from ..options.settings import Settings
 
 _DEFAULT_PATH = b"/bin:/usr/bin"
 """Where execvp(3) looks without ``PATH``."""
@@ -19,31 +19,11 @@ _LOOK_ON = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODE
 
 
 _LEAD, _BECOME_USER, _EXECUTE = range(3)
-"""What the child was about when it failed."""
-
-
-class CannotExecute(Exception):
-    """The workload could not be executed."""
-
-    def __init__(self, program: str, code: int) -> None:
-        self.program = program
-        self.errno = code
-        """Why: what execve(2) said."""
-
-    def __str__(self) -> str:
-        if self.errno != errno.ENOENT:
-            return f"cannot execute '{self.program}': {posix.strerror(self.errno)}"
-        if _search(self.program.encode("utf-8", "surrogateescape"))[0]:
-            return f"cannot execute '{self.program}': the interpreter that it asks for does not exist"
-        return f"cannot find '{self.program}'" + ("" if "/" in self.program else " in PATH")
-
-
-class CannotBecomeUser(Exception):
-    """The workload could not be run as the user that was asked for."""
+"""The steps of the child, for the report of the one that failed."""
 
 
 class Workload:
-    """The child, from fork to exec. What can be known before is settled by then: the child is slow.
+    """The child, from fork to exec. Whatever can be known earlier is settled before the fork: the child is slow.
 
     Each page that it touches has to be copied first, and that takes longer than what it does there. A spawned child
     would borrow our memory instead (an empty run took 1.07 times as long as a bare interpreter's, with a fork 1.24),
@@ -51,29 +31,31 @@ class Workload:
     the environment as a mapping, which it need not be.
     """
 
-    __slots__ = ("_argv", "_receiver", "_user", "leads_session", "pid", "started", "takes_terminal")
+    __slots__ = ("_go", "_receiver", "_settings", "leads_session", "pid", "started", "takes_terminal")
 
-    def __init__(self, chosen: "Options", mask: "set[int]", ignore_children: bool) -> None:
-        """Fork the child, which takes over in a process group of its own, or a session, with signal mask `mask`.
+    def __init__(self, settings: "Settings", mask: "set[int]", ignore_children: bool) -> None:
+        """Fork the child, which gets a process group of its own, or a session, and signal mask `mask`, and waits for
+        `release`.
 
         A group of its own: what a terminal sends (Ctrl-C) reaches the workload once, not a second time through
         pyinit, and a shell finds everything ready for job control.
 
         Raises:
-            OSError: no process could be had.
+            OSError: there can be no further process.
         """
-        self._argv = chosen.argv
-        self._user = user = chosen.user
-        words = [word.encode("utf-8", "surrogateescape") for word in chosen.argv]
-        paths, failure = _search(words[0], user is not None)
-        self.takes_terminal, self.leads_session = make_room(chosen.session)
-        """Whether it is given the terminal's foreground: Ctrl-C reaches it then, and not us; and whether it leads a
+        self._settings = settings
+        user = settings.user
+        words = [word.encode("utf-8", "surrogateescape") for word in settings.argv]
+        paths, failure = find_program(words[0], user is not None)
+        self.takes_terminal, self.leads_session = make_room(settings.session)
+        """Whether it is given the terminal's foreground: Ctrl-C then reaches it, and not us; and whether it leads a
         session of its own."""
         environment.restore()
         passes_sockets = environment.names_listener(posix.getpid())
         try:
             # exec closes the child's end, and the parent reads the end of file; or else why exec failed.
             self._receiver, sender = posix.pipe2(posix.O_CLOEXEC)
+            wait, self._go = posix.pipe2(posix.O_CLOEXEC)
             self.started = time.monotonic()
             self.pid = posix.fork()
         except OSError as error:
@@ -81,6 +63,7 @@ class Workload:
         if self.pid == 0:
             step = _LEAD
             try:
+                posix.close(self._go)
                 lead(self.takes_terminal, self.leads_session)
                 if user:
                     step = _BECOME_USER
@@ -90,8 +73,10 @@ class Workload:
                     environment.name_listener()
                 if ignore_children:
                     signals.ignore_children()
-                if self.takes_terminal:  # Ctrl-Z would stop what is no program yet, and us who wait for it
+                if self.takes_terminal:  # or Ctrl-Z would stop the child before the exec that pyinit waits for
                     signals.catch(signals.TERMINAL_STOPS)
+                if not posix.read(wait, 1):  # pyinit has ended
+                    posix._exit(125)
                 signals.restore(mask)
                 failure = _execute(paths, words, failure)
             except OSError as error:
@@ -100,18 +85,28 @@ class Workload:
                 step, failure = _EXECUTE, errno.ENOMEM
             posix.write(sender, bytes((failure, step)))
             posix._exit(127)
+        posix.close(wait)
         posix.close(sender)
+
+    def release(self) -> None:
+        """Keep nothing of what the workload was given, and only then let it run."""
+        let_go()
+        try:
+            posix.write(self._go, b"+")
+        except OSError:  # EPIPE: it has failed already, and `await_program` says how
+            pass
+        posix.close(self._go)
 
     @property
     def name(self) -> str:
         """The program's name without its folder."""
-        return self._argv[0].rpartition("/")[2] or self._argv[0]
+        return self._settings.argv[0].rpartition("/")[2] or self._settings.argv[0]
 
     def await_program(self) -> None:
         """Return when the program runs: a signal that came before has waited for it, and did not end the child.
 
-        The one place besides the waiting loop where pyinit sleeps. Only a child that is stopped between the last
-        two things that it does, or a file system that hangs, makes it long.
+        The one place besides the waiting loop where pyinit sleeps. That is long only if the child is stopped between
+        its last two steps, or if a file system hangs.
 
         Raises:
             CannotExecute: it could not be executed.
@@ -124,21 +119,25 @@ class Workload:
             return
         posix.waitpid(self.pid, 0)
         if self.takes_terminal:
-            from . import job_control as terminal
+            from . import job_control
 
-            terminal.take_back(self.pid, is_over=True)
+            job_control.take_back(self.pid, is_over=True)
+        from .failures import CannotBecomeUser, CannotExecute
+
         failure, step = report
         if step == _LEAD:
             raise OSError(failure, f"cannot start a session: {posix.strerror(failure)}")
-        if step == _BECOME_USER and self._user:
-            raise CannotBecomeUser(f"cannot run as user '{self._user.text}': {posix.strerror(failure)}")
-        raise CannotExecute(self._argv[0], failure)
+        if step == _BECOME_USER and self._settings.user:
+            raise CannotBecomeUser(f"cannot run as user '{self._settings.user.text}': {posix.strerror(failure)}")
+        program = self._settings.argv[0]
+        paths, _ = find_program(program.encode("utf-8", "surrogateescape"))
+        raise CannotExecute(program, failure, bool(paths))
 
 
-def _search(program: bytes, by_another: bool = False) -> "tuple[list[bytes], int]":
-    """Where execvp(3) would look for the program, less where nothing is; and the errno if none can be executed.
+def find_program(program: bytes, by_another: bool = False) -> "tuple[list[bytes], int]":
+    """The paths at which execvp(3) would find the program; and the errno if there is none.
 
-    `by_another`: another user will execute it, who may look where we may not.
+    `by_another`: another user will execute it, and may have access where we have none.
     """
     named_by_path = b"/" in program
     candidates = [program]
@@ -160,7 +159,7 @@ def _search(program: bytes, by_another: bool = False) -> "tuple[list[bytes], int
 
 
 def make_room(wants_session: bool) -> "tuple[bool, bool]":
-    """Before the fork: give up what the workload gets. Return whether it takes the terminal and leads a session."""
+    """Before the fork: give up a terminal that the workload gets; return whether it gets one, and leads a session."""
     takes_terminal = _owns_terminal()
     if not wants_session:
         return takes_terminal, False
@@ -173,11 +172,13 @@ def make_room(wants_session: bool) -> "tuple[bool, bool]":
 def _owns_terminal() -> bool:
     """Whether standard input is our controlling terminal, with our process group in its foreground.
 
-    Standard input alone, as with tini: in ``pyinit ... </dev/null | less`` the terminal is for less. Below a shell,
-    it is for less in ``pyinit ... | less`` as well: the foreground group is that of both, and the workload is given
-    the terminal if it turns out to want it (`terminal`), which it could not show with SIGTTIN ignored.
+    Only standard input counts, as with tini: in ``pyinit ... </dev/null | less`` the terminal is for less. Below a
+    shell it is for less in ``pyinit ... | less``, too: both are in the foreground group, and the workload gets the
+    terminal once it tries to read it (`job_control`), which it could not show with SIGTTIN ignored.
     """
     try:
+        if not posix.get_inheritable(0):  # it is closed, and the log has its number
+            return False
         group = posix.tcgetpgrp(0)
     except OSError:  # ENOTTY, EBADF
         return False
@@ -185,9 +186,9 @@ def _owns_terminal() -> bool:
         return False
     if group:
         return True
-    from . import job_control as terminal  # both groups are outside our PID namespace, and may be two
+    from . import job_control  # both groups are outside our PID namespace, and may be two
 
-    return terminal.owns_foreground()
+    return job_control.owns_foreground()
 
 
 def lead(takes_terminal: bool, leads_session: bool) -> None:
@@ -203,12 +204,12 @@ def lead(takes_terminal: bool, leads_session: bool) -> None:
         return
     try:
         posix.setpgid(0, 0)
-    except OSError:  # only in a sandbox: right after fork nothing speaks against it
+    except OSError:  # only in a sandbox: right after fork it cannot fail otherwise
         return
     if takes_terminal:
         try:
             posix.tcsetpgrp(0, posix.getpid())  # SIGTTOU, which would stop us, is blocked
-        except OSError:  # it has hung up, and the program will notice by itself
+        except OSError:  # the terminal has hung up, and the program will notice
             pass
 
 
@@ -232,19 +233,25 @@ def _execute(paths: "list[bytes]", words: "list[bytes]", failure: int) -> int:
 
 
 def let_go() -> None:
-    """Keep nothing of what the workload was given: a directory could not be unmounted, a pipe would never end."""
+    """Keep nothing that was inherited: a directory could not be unmounted, a pipe would never reach its end.
+
+    Our own descriptors are those that exec(2) closes, unlike any that we were given.
+    """
     try:
         posix.chdir("/")
     except OSError:  # EACCES: a root folder that is closed to us; no reason to end
         pass
     try:
-        inherited = [int(name) for name in posix.listdir("/proc/self/fd") if name.isdigit() and int(name) > 2]
-    except OSError:
-        # Not in the first place: where there is no close_range(2), closerange tries each number there could be.
-        posix.closerange(3, min(posix.sysconf("SC_OPEN_MAX"), 65536))
-        return
-    for number in inherited:
+        numbers = [int(name) for name in posix.listdir("/proc/self/fd")]
+    except OSError:  # without /proc, try each number that there could be
+        numbers = list(range(min(posix.sysconf("SC_OPEN_MAX"), 65536)))
+    for number in numbers:
         try:
-            posix.close(number)
-        except OSError:  # EBADF: the one that listed the folder
+            if not posix.get_inheritable(number):  # one of ours
+                continue
+            if number > 2:
+                posix.close(number)
+            elif number == 0:  # and not one of our files, which have its number where it came closed
+                reserves.allow_giving_up_stdin()
+        except OSError:  # EBADF: nothing, or the one that listed the folder
             pass

@@ -1,20 +1,19 @@
-"""A session of the workload's own, and whose controlling terminal it gets; loaded only for ``--session``.
+"""A session of the workload's own, and its controlling terminal, for ``--session``.
 
-See setsid(2), ioctl_tty(2) and credentials(7).
+See setsid(2), ioctl_tty(2) and credentials(7). The two modules for ioctl(2) are not built into every interpreter: they
+are imported when first needed, which is before the fork.
 """
 
-import fcntl
 import posix
-import termios
 
 from ..kernel import signals
 
 
 def can_be_led() -> bool:
-    """Whether the workload should lead a session: not as the job of a shell.
+    """Whether the workload should lead a session: it should not as the job of a shell.
 
-    The terminal stays with the shell's session, and out of it the workload would have no job control: Ctrl-Z does
-    nothing in an orphaned process group, and nobody stops who reads the terminal in the background.
+    The terminal belongs to the shell's session, and outside of that the workload would have no job control: Ctrl-Z does
+    nothing in an orphaned process group, and a background process that reads the terminal is not stopped.
     """
     if posix.getpid() == 1 or posix.getsid(0) == posix.getpid():
         return True
@@ -26,16 +25,19 @@ def can_be_led() -> bool:
 
 
 def release_terminal() -> bool:
-    """Give up the controlling terminal, standard input, if it is our session's; True if another may have it now.
+    """Give up the controlling terminal, standard input, if we lead its session; True if another may have it now.
 
-    The kernel tells the terminal's foreground group of the loss (SIGHUP, SIGCONT). That is our own doing, and
-    nobody's news: both are taken back.
+    The kernel sends the terminal's foreground group SIGHUP and SIGCONT for that. It is our own doing, and not to be
+    forwarded: both are taken back.
     """
     if posix.getsid(0) != posix.getpid():  # its leader would lose it, too
         return False
     try:
+        import fcntl
+        import termios
+
         fcntl.ioctl(0, termios.TIOCNOTTY)
-    except OSError:  # a sandbox
+    except (OSError, ImportError):  # a sandbox; an interpreter without these modules
         return False
     signals.take_own(signals.HUP)
     signals.take_own(signals.CONT)
@@ -43,18 +45,24 @@ def release_terminal() -> bool:
 
 
 def lead() -> None:
-    """Lead a session, with standard input as its controlling terminal if it is one that no session has."""
+    """Lead a session, with standard input as its controlling terminal if that is a terminal without a session."""
     posix.setsid()
     _take_terminal()
 
 
 def regain_terminal() -> None:
-    """Take standard input for our own controlling terminal again, if the session that had it has lost its leader."""
+    """Make standard input our controlling terminal again, if the leader of the session that had it has ended."""
     _take_terminal()
 
 
 def _take_terminal() -> None:
     try:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        import fcntl
+        import termios
+
+        if posix.get_inheritable(0):  # otherwise it was closed, and the log has its number
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    except ImportError:
+        pass
     except OSError:  # ENOTTY, EBADF; EPERM: it is another session's
         pass

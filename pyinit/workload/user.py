@@ -4,6 +4,7 @@ import posix
 import pwd
 
 from ..kernel import procfs
+from ..kernel.numbers import whole
 
 _NO_AMBIENT = b"CapAmb:\t0000000000000000\n"
 
@@ -12,7 +13,7 @@ _LARGEST = 2**32 - 2
 
 
 class User:
-    """Who the workload is to be."""
+    """The user that the workload will be."""
 
     __slots__ = ("_gid", "_groups", "_libc", "_uid", "text", "variables")
 
@@ -22,7 +23,7 @@ class User:
         self._uid = uid
         self._gid = gid
         self.variables = {"HOME": home, "USER": name, "LOGNAME": name}
-        """Of the environment, those that tell who one is."""
+        """The environment variables that name the user."""
         self._groups = posix.getgrouplist(name, gid)
         self._libc = None
         if _NO_AMBIENT not in (procfs.read("/proc/self/status") or b""):  # the kernel takes them from root alone
@@ -67,8 +68,8 @@ class User:
 def find(text: str) -> User:
     """The user and group that ``USER[:GROUP]`` names, by names or ids.
 
-    A name is looked up before it is read as an id. Who has no entry in the database is called by the number, lives
-    in ``/`` and is in the group of the same number, unless a GROUP is given.
+    A name is looked up before it is read as an id. A user without an entry in the database has the number as its name,
+    ``/`` as its home and, unless a GROUP is given, the group of the same number.
 
     Raises:
         ValueError: there is no such user or group.
@@ -85,7 +86,7 @@ def find(text: str) -> User:
         gid = _gid(group)
     try:
         return User(text, name, uid, gid, home)
-    except ValueError as error:  # more groups than a process may have, a name that is no UTF-8
+    except ValueError as error:  # more groups than a process may have, a name that is not UTF-8
         raise ValueError(f"cannot look up the groups of user '{user}': {error}") from None
 
 
@@ -111,6 +112,7 @@ def _gid(group: str) -> int:
 
 
 def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= _LARGEST):
+    number = whole(text, _LARGEST)
+    if number is None:
         raise ValueError(f"there is no {what} '{text}'")
-    return int(text)
+    return number

@@ -1,0 +1,125 @@
+"""The compiled file: an archive of the package, compiled for the interpreter that runs this.
+
+It is a zip file: pyinitctl and the Python API are imported from it where their sources are not there, as in our image.
+What PID 1 does without is in one member, compressed as a whole (`packed`). PID 1 does not search the file. The
+modules of the core are stored uncompressed, and the comment, which is the very end of the file, says where: the version
+of pyinit, CPython's magic number, and then, marshalled, an index. The launcher reads that and `loader`, and
+`loader.Finder` each other module with one pread(2). A file that was cut short has no index, and is not used.
+"""
+
+import ast
+import importlib.util
+import io
+import marshal
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import CodeType
+
+import pyinit
+from pyinit.loader import OUTSIDE
+
+PACKAGE = Path(pyinit.__file__).resolve().parent
+
+NAME = f"compiled.{sys.implementation.cache_tag}.zip"
+"""What the file is called: each Python in an image has its own."""
+
+VERSION = f"pyinit {pyinit.__version__}"
+"""How a launcher knows a file that is not its own."""
+
+_UNCHECKED = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
+"""The head of a .pyc file that is loaded without a look at its source (PEP 552)."""
+
+_LOCAL_HEADER = 30
+"""Bytes of a member's local header before its name."""
+
+
+def archive(modules: Mapping[Path, bytes], preamble: bytes = b"", others: Mapping[str, bytes] | None = None) -> bytes:
+    """An archive of these `modules` and of other files. The preamble stands before it."""
+    file = io.BytesIO()
+    file.write(preamble)
+    index, rest = {}, {}
+    with zipfile.ZipFile(file, "w", compresslevel=9) as archive:
+        for name, content in (others or {}).items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+        for path, code in modules.items():
+            name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+            is_package = path.name == "__init__.py"
+            if is_core(path):
+                member = zipfile.ZipInfo(str(path.with_suffix(".pyc")))  # without a date: the same file each time
+                archive.writestr(member, _UNCHECKED + code)
+                first = member.header_offset + _LOCAL_HEADER + len(member.filename) + len(_UNCHECKED)
+                index[name] = (first, len(code), is_package)
+            else:
+                rest[name] = (code, is_package)
+        if rest:
+            packed = importlib.util.MAGIC_NUMBER + marshal.dumps(rest)
+            archive.writestr(zipfile.ZipInfo("pyinit/rest"), packed, zipfile.ZIP_DEFLATED)
+        archive.comment = f"{VERSION}\n".encode() + importlib.util.MAGIC_NUMBER + marshal.dumps(index)
+    return file.getvalue()
+
+
+def modules() -> dict[Path, bytes]:
+    """The code of each module, marshalled, by the path of its source in the folder that the package is in.
+
+    Compiled from the sources. Where they are not there, as in our image, that of the core, from the file itself.
+    """
+    if not has_sources():
+        with zipfile.ZipFile(PACKAGE / NAME) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".pyc")]
+            return {Path(name).with_suffix(".py"): archive.read(name)[len(_UNCHECKED) :] for name in names}
+    are_run_as_sources = {PACKAGE / name for name in ("__init__.py", "launcher.py", "packed.py")}
+    paths = sorted(path.relative_to(PACKAGE.parent) for path in {*PACKAGE.rglob("*.py")} - are_run_as_sources)
+    return {path: marshal.dumps(compiled(path)) for path in paths}
+
+
+def has_sources() -> bool:
+    """Whether the sources are there: our image has none."""
+    return (PACKAGE / "main.py").exists()
+
+
+def is_core(path: Path) -> bool:
+    """Whether PID 1 may import the module."""
+    return path.parts[1].removesuffix(".py") not in OUTSIDE
+
+
+class WithoutTypes(ast.NodeTransformer):
+    """Takes out what only type checkers read: the annotations of functions, and ``if TYPE_CHECKING``.
+
+    The annotations of a class may be read (`dataclasses`), and stay.
+    """
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        """The imports for type checkers, and what there is in place of them."""
+        self.generic_visit(node)
+        return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """A parameter."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """A function's result."""
+        node.returns = None
+        return self.generic_visit(node)
+
+
+def compiled(path: Path) -> CodeType:
+    """The code of a module, without what only people and type checkers read: a sixth of what our image would add."""
+    tree = WithoutTypes().visit(ast.parse((PACKAGE.parent / path).read_bytes()))
+    return without_lines(compile(tree, str(path), "exec", optimize=2, dont_inherit=True))
+
+
+def without_lines(code: CodeType) -> CodeType:
+    """The code and what is nested in it, with a table of locations that says "none" throughout.
+
+    An entry of the table stands for eight code units at most (CPython's ``Objects/locations.md``); a missing one
+    would break whatever walks the table.
+    """
+    units = len(code.co_code) // 2
+    last = units % 8
+    table = b"\xff" * (units // 8) + (bytes([0xF8 | (last - 1)]) if last else b"")
+    nested = [without_lines(one) if isinstance(one, CodeType) else one for one in code.co_consts]
+    return code.replace(co_consts=tuple(nested), co_linetable=table)

@@ -1,0 +1,193 @@
+"""A signal that came in: planned, delivered, accounted for."""
+
+import posix
+import time
+
+from .account import Received
+from .kernel import signals
+from .reporting.log import INFO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from signal import struct_siginfo
+
+    Plan = tuple[int, str, bool]
+    """The number to deliver (0: the signal is dropped), to ``child``, ``group`` or ``all``; and whether that asks for
+    the end."""
+
+    from .account import Account
+    from .ending.stages import Shutdown
+    from .options.settings import Settings
+    from .reporting.log import Log
+    from .workload.adopted import Adopted
+    from .workload.nothing import Nothing
+    from .workload.process import Workload
+
+
+class Forwarder:
+    """Forwards signals to the workload, or to what is left of it."""
+
+    __slots__ = ("_account", "_log", "_plans", "_settings", "_shutdown", "_workload")
+
+    def __init__(
+        self,
+        workload: "Workload | Adopted | Nothing",
+        settings: "Settings",
+        account: "Account",
+        shutdown: "Shutdown",
+        log: "Log",
+    ) -> None:
+        self._workload = workload
+        self._settings = settings
+        self._account = account
+        self._shutdown = shutdown
+        self._log = log
+        self._plans: "dict[int, Plan]" = {}
+        """For signals that another process sends while the workload runs. Each is made once: it keeps the time from the
+        wake-up to kill(2) short."""
+
+    def forward(self, info: "struct_siginfo") -> None:
+        """Deliver a signal as was asked for, and note it."""
+        came = info.si_signo
+        resumes = came == signals.CONT and self._account.is_suspended and self._account.ending is None
+        is_for_job = resumes or _is_for_job(info)
+        number, receivers, is_stop = plan = self._plan(came, is_for_job)
+        received = None
+        if is_stop or self._log.level >= INFO:
+            received = look_up(info)  # before it is delivered: that may end the sender, too
+        if is_stop:
+            self._shutdown.stop()
+        if resumes:
+            self._resume(number)
+        if number in signals.STOPS and not is_for_job:
+            self._account.stop_sent = number, time.monotonic()
+        try:
+            if number:
+                self._deliver(number, receivers)
+        except OSError as error:  # ESRCH, EPERM: the workload is ending, or has become another user's
+            name = signals.name_of(number)
+            reason = error.strerror or str(error)
+            self._log.warn_once("undeliverable", f"cannot forward {name}: {reason}", about=reason, signal=name)
+        else:
+            received = received or received_from(info)
+            before = self._account.delivered.get(number)
+            self._account.add_signal(received, number, is_stop)
+            if before is not None:
+                received.was_handled = before.was_handled
+            elif number and not is_stop:  # the first of its kind: a look at each would slow the workload's answers
+                from .kernel import procfs
+
+                received.was_handled = procfs.handles(self._workload.pid, number)
+            if self._log.level >= INFO:
+                self._report(received, plan)
+        if came in signals.TERMINAL_STOPS:
+            self._stop_along(number, is_for_job)
+
+    def _plan(self, came: int, is_for_job: bool) -> "Plan":
+        is_running = self._account.is_running
+        key = came if is_running and not is_for_job else 0
+        if key in self._plans:
+            return self._plans[key]
+        number = came
+        if self._workload.leads_session and came in signals.TERMINAL_STOPS:
+            number = signals.STOP  # an orphaned process group ignores the others (setpgid(2))
+        number = self._settings.rewrite.get(came, number)
+        receivers = self._settings.forward_to
+        if not is_running:  # the workload's pid may be another process's by now
+            receivers = "all"
+            if is_for_job and number in signals.STOPS:
+                from .workload import job_control
+
+                number = number if job_control.can_be_continued() else 0
+        elif is_for_job and receivers == "child":
+            receivers = "group"
+        plan = number, receivers, came in signals.STOP_SIGNALS or number in signals.STOP_SIGNALS
+        if key:
+            self._plans[key] = plan
+        return plan
+
+    def _deliver(self, number: int, receivers: str) -> None:
+        """Send it.
+
+        Raises:
+            OSError: nobody got it.
+        """
+        if receivers == "child":
+            posix.kill(self._workload.pid, number)
+        elif receivers == "group":
+            posix.kill(-self._workload.pid, number)
+        else:
+            from .ending import stragglers
+
+            if self._account.ending is not None or stragglers.can_be_reached():
+                stragglers.send(self._log, number)
+            else:
+                posix.kill(self._workload.pid, number)
+
+    def _resume(self, number: int) -> None:
+        """Continue the workload, also if the SIGCONT that ended our own stop is forwarded as another `number`."""
+        from .workload import job_control
+
+        job_control.resume(self._account)
+        if number != signals.CONT:
+            job_control.continue_workload(self._account.pid, self._log)
+
+    def _stop_along(self, number: int, is_for_job: bool) -> None:
+        """Stop ourselves as well, where nothing else makes us stop. Returns once we have been continued."""
+        if self._settings.persona.suspends:
+            self._account.stop_sent = number, time.monotonic()  # its stop, reported later, is not another one
+            signals.stop(signals.STOP, is_for_group=False)
+        elif is_for_job and number in signals.STOPS and not self._account.is_running:
+            signals.stop(signals.TSTP, is_for_group=False)
+
+    def _report(self, received: Received, plan: "Plan") -> None:
+        """Log what was done with it."""
+        number, receivers, _ = plan
+        if number == 0:
+            outcome = "dropped"
+        elif number == received.number:
+            outcome = f"forwarded to {receivers}"
+        else:
+            outcome = f"forwarded as {signals.name_of(number)}"
+        name = signals.name_of(received.number)
+        self._log.info(
+            "signal",
+            f"{name} {received.origin}, {outcome}",
+            signal=name,
+            sender_pid=received.pid,
+            sender_uid=received.uid,
+            delivered=signals.name_of(number) if number else None,
+            to=receivers if number else None,
+        )
+
+
+def received_from(info: "struct_siginfo") -> Received:
+    """What came in, without the name of the sender."""
+    is_sent = signals.is_sent(info)
+    pid, uid = (info.si_pid, info.si_uid) if is_sent else (None, None)
+    return Received(info.si_signo, pid, uid, signals.is_vouched_for(info))
+
+
+def look_up(info: "struct_siginfo") -> Received:
+    """What came in, with the name of the sender. That takes a look into /proc."""
+    received = received_from(info)
+    if received.pid and received.is_vouched_for:
+        from .kernel import procfs
+
+        received.sender_name = procfs.name_of(received.pid)
+    return received
+
+
+def _is_for_job(info: "struct_siginfo") -> bool:
+    """Whether it comes from a terminal in whose foreground we are, and so is for the whole job.
+
+    That is: from the kernel, or (a stop) from another member of our process group that passes it on, as we do.
+    """
+    if not signals.is_sent(info):
+        return True
+    if info.si_signo not in signals.TERMINAL_STOPS or not info.si_pid:
+        return False
+    try:
+        return posix.getpgid(info.si_pid) == posix.getpgrp()
+    except OSError:  # it has ended
+        return False

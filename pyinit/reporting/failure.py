@@ -1,0 +1,48 @@
+"""What keeps pyinit from going on: one line, and an exit status."""
+
+import errno
+import posix
+
+from ..options.table import UsageError
+from ..workload.failures import CannotBecomeUser, CannotExecute
+from . import exit_report
+from .log import ERROR, Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..options.settings import Settings
+    from .log import Field
+
+
+def report(error: Exception, settings: "Settings", log: "Log | None") -> int:
+    """Say in one line why pyinit cannot go on; return the exit status.
+
+    `log` is the one that has been opened already: there may be no descriptor for another.
+    """
+    persona = settings.persona
+    status = persona.failed
+    fields: "dict[str, Field]" = {}
+    if isinstance(error, UsageError):
+        event, message = "usage", f"{error}; see {persona.name} --help"
+    elif isinstance(error, CannotExecute):
+        event, message = "exec", str(error)
+        fields = {"program": error.program, "error": posix.strerror(error.errno)}
+        known = {errno.ENOENT: persona.not_found, errno.EACCES: persona.not_executable}
+        status = known.get(error.errno, persona.not_started)
+    elif isinstance(error, CannotBecomeUser):
+        event, message = "user", str(error)
+    else:
+        event = "failed"
+        message = f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}"
+    log = log or Log(settings.verbosity, settings.json)
+    line = log.line(ERROR, event, message, fields)
+    log.write(line)
+    # Where the options could not be read, one variable still can.
+    path = settings.termination_log or posix.environ.get(b"PYINIT_TERMINATION_LOG", b"").decode(
+        errors="surrogateescape"
+    )
+    if path and settings.exit_report != "never":
+        # A user that cannot be had has put nothing there, and cannot be had for this either.
+        user = None if isinstance(error, CannotBecomeUser) else settings.user
+        exit_report.write_termination_log(path, line, user, log)
+    return status
