@@ -11,9 +11,9 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from tools import compose
-
-from .support import ROOT, await_condition, ended, execute, processes
+from testing import ROOT, compose
+from testing.containers import ended, execute, processes
+from testing.waiting import eventually
 
 REQUESTS = 10
 
@@ -45,7 +45,7 @@ class Project:
             except OSError as error:
                 return f"{error}"
 
-        return await_condition(answer, lambda text: text.startswith(("done", "  PID")))
+        return eventually(answer, holds=lambda text: text.startswith(("done", "  PID")))
 
     def container(self, service: str) -> Container:
         """The service's container."""
@@ -74,7 +74,7 @@ def running(project: Project) -> Iterator[Project]:
 
 def test_service_under_pyinit_has_no_zombies(project: Project) -> None:
     """PID 1 and the service: all that is left when the orphans have died."""
-    seen = await_condition(lambda: processes(project.container("web")), lambda seen: len(seen) == 2)
+    seen = eventually(lambda: processes(project.container("web")), holds=lambda seen: len(seen) == 2)
     assert "pyinit" in seen[0].command
 
 
@@ -84,7 +84,7 @@ def test_service_is_healthy(project: Project) -> None:
     def health() -> str:
         return str(project.container("web").attrs["State"]["Health"]["Status"])
 
-    assert await_condition(health, lambda status: status != "starting") == "healthy"
+    assert eventually(health, holds=lambda status: status != "starting") == "healthy"
 
 
 def test_service_has_no_rights_that_it_does_not_need(project: Project) -> None:
@@ -109,23 +109,23 @@ def test_timeouts_fit_into_the_grace_period(project: Project) -> None:
 
 def test_service_without_an_init_has_a_zombie_for_each_request(project: Project) -> None:
     """The service is PID 1 itself, and does not know the orphans that it inherits."""
-    await_condition(
+    eventually(
         lambda: processes(project.container("web-no-init")),
-        lambda seen: [process.state for process in seen[1:]] == ["Z"] * REQUESTS,
+        holds=lambda seen: [process.state for process in seen[1:]] == ["Z"] * REQUESTS,
     )
 
 
 @pytest.mark.parametrize(("service", "zombies"), [("web", 0), ("web-no-init", REQUESTS)])
 def test_service_lists_its_processes_itself(project: Project, service: str, zombies: int) -> None:
     """For people without `ps` in their image: the difference can be seen in a browser."""
-    await_condition(lambda: project.ask(service, "/processes"), lambda text: text.count("<defunct>") == zombies)
+    eventually(lambda: project.ask(service, "/processes"), holds=lambda text: text.count("<defunct>") == zombies)
 
 
 def test_lister_runs_in_the_service(project: Project) -> None:
     """The command that compose.yaml shows."""
-    await_condition(
+    eventually(
         lambda: project.compose("exec", "-T", "web-no-init", "python3", "ps.py"),
-        lambda text: text.count("[sleep] <defunct>") == REQUESTS,
+        holds=lambda text: text.count("[sleep] <defunct>") == REQUESTS,
     )
 
 

@@ -10,9 +10,11 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from tools.compiler import compile_c
+from testing.compiler import compile_c
+from testing.containers import Containers, await_output, ended
+from testing.images import built
+from testing.waiting import eventually
 
-from .support import Containers, await_condition, await_output, built, ended
 from .test_restrictions import RESTRICTIONS
 
 PYTHON = """
@@ -92,7 +94,7 @@ def leaky(containers: Containers, leak_in_c: Path, command: list[str]) -> Contai
     beside = '"$@" & sleep 1000; exit'
     container = containers.start("sh", "-c", beside, "sh", *command, volumes=[f"{leak_in_c}:/tmp/leak:ro"])
     await_output(container, "ready")
-    await_condition(lambda: len(zombies(container)["zombies"]), lambda count: count == 3)
+    eventually(lambda: len(zombies(container)["zombies"]), holds=lambda count: count == 3)
     return container
 
 
@@ -124,7 +126,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(containers: Containers) ->
     """The container would end with it."""
     container = containers.start("python3", "-c", PYTHON)
     await_output(container, "ready")
-    await_condition(lambda: len(zombies(container)["zombies"]), lambda count: count == 3)
+    eventually(lambda: len(zombies(container)["zombies"]), holds=lambda count: count == 3)
     assert ctl(container, "clear", "--terminate-parent").status == 1
     [parent] = {zombie["parent"] for zombie in zombies(container)["zombies"]}
     container.reload()
@@ -150,7 +152,7 @@ def test_another_user_is_told_whom_to_ask_as(containers: Containers) -> None:
     container = containers.start_sleeper()
     status, output = ctl(container, "status", user="1000")
     assert (status, output.count("\n")) == (3, 1)
-    assert "pid 1 belongs to user 0:0, and this is 1000:" in output and "docker exec -u 0:0" in output
+    assert "pid 1 belongs to user 0:0 and pyinitctl runs as 1000:" in output and "docker exec -u 0:0" in output
     assert ctl(container, "zombies", user="1000") == (0, "no zombies\n")
     assert ctl(container, "health", user="1000").status == 1
 
@@ -167,7 +169,7 @@ def test_counters_tell_of_orphans_and_of_signals(containers: Containers) -> None
         told: dict[str, Any] = json.loads(ctl(container, "status", "--json").output)
         return told
 
-    told = await_condition(look, lambda told: told["orphans_reaped"] == 2)
+    told = eventually(look, holds=lambda told: told["orphans_reaped"] == 2)
     [signal] = told["signals_forwarded"]
     assert (signal["signal"], signal["count"], signal["sender_pid"]) == ("SIGUSR1", 1, 0)
 
@@ -195,6 +197,6 @@ def test_the_engine_sees_a_container_become_unhealthy(containers: Containers, ch
 
     good = containers.start("sleep", "1000", image=checked)
     bad = containers.start("python3", "-c", PYTHON, image=checked)
-    await_condition(lambda: health(good), lambda seen: seen[0] == "healthy")
-    _, line = await_condition(lambda: health(bad), lambda seen: seen[0] == "unhealthy")
+    eventually(lambda: health(good), holds=lambda seen: seen[0] == "healthy")
+    _, line = eventually(lambda: health(bad), holds=lambda seen: seen[0] == "unhealthy")
     assert "3 zombies" in line and line.count("\n") <= 1, line

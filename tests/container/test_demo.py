@@ -2,7 +2,7 @@
 
 import subprocess
 
-from .support import ROOT
+from testing import ROOT
 
 
 def test_demo_shows_zombies_on_the_left_only() -> None:

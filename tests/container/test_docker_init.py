@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import docker
 import pytest
 
-from tools.engine import private_engine
-
-from .support import Containers, await_condition, processes
+from testing import ROOT
+from testing.containers import Containers, processes
+from testing.engine import private_engine
+from testing.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def daemon(
     """An engine whose init is pyinit in a single file, made by the Python of the base image; with that image."""
     folder = tmp_path_factory.mktemp("init-path")
     install = ["python3", "-m", "pyinit.ctl", "install", "--single-file", "/out/docker-init"]
-    volumes = [f"{Path(__file__).parents[2]}:/pyinit:ro", f"{folder}:/out"]
+    volumes = [f"{ROOT}:/pyinit:ro", f"{folder}:/out"]
     engine.containers.run(base, install, working_dir="/pyinit", volumes=volumes, remove=True)
     with private_engine(f"--init-path={folder}/docker-init") as host, closing(docker.DockerClient(host)) as client:
         [image] = client.images.load(b"".join(engine.images.get(base).save(named=True)))
@@ -31,9 +31,8 @@ def daemon(
 @pytest.fixture
 def plain(daemon: docker.DockerClient, base: str) -> Iterator[Containers]:
     """Makes containers of the base image, which has no pyinit, with ``--init``."""
-    containers = Containers(daemon, daemon.images.get(base))
-    yield containers
-    containers.remove()
+    with Containers(daemon, daemon.images.get(base)) as containers:
+        yield containers
 
 
 def test_the_daemon_accepts_it(daemon: docker.DockerClient) -> None:
@@ -46,11 +45,13 @@ def test_the_daemon_accepts_it(daemon: docker.DockerClient) -> None:
 def test_it_is_the_init_of_an_image_without_pyinit(plain: Containers) -> None:
     """It reaps, forwards, and exits with the status of the workload; as tini would, nothing is said."""
     container = plain.start("sh", "-c", "trap 'exit 7' TERM; (sleep 0.3 &); while :; do sleep 0.05; done", init=True)
-    await_condition(lambda: processes(container), lambda seen: "sleep 0.3" in [process.command for process in seen])
+    eventually(lambda: processes(container), holds=lambda seen: "sleep 0.3" in [process.command for process in seen])
     assert re.match(r"\S*python3\S* -ISBXutf8 /sbin/docker-init -- sh -c ", processes(container)[0].command)
-    await_condition(
+    eventually(
         lambda: [(process.parent, process.command) for process in processes(container)],
-        lambda seen: not [command for parent, command in seen if parent == 1 and not command.startswith("sh -c ")],
+        holds=lambda seen: (
+            not [command for parent, command in seen if parent == 1 and not command.startswith("sh -c ")]
+        ),
     )
     container.kill("SIGTERM")
     assert container.wait(timeout=20)["StatusCode"] == 7
@@ -58,7 +59,7 @@ def test_it_is_the_init_of_an_image_without_pyinit(plain: Containers) -> None:
 
 
 def test_a_program_that_is_not_there(plain: Containers) -> None:
-    """The message and the status of tini, which scripts know."""
+    """The status is tini's, the message is pyinit's."""
     done = plain.run("no-such-program", init=True)
     assert done.status == 127
-    assert done.errors == "[FATAL tini (1)] exec no-such-program failed: No such file or directory\n"
+    assert done.errors == "pyinit: cannot find 'no-such-program' in PATH\n"

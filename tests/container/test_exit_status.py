@@ -2,7 +2,7 @@
 
 import pytest
 
-from .support import Containers, ended
+from testing.containers import Containers, stopped
 
 
 @pytest.mark.parametrize("status", [0, 1, 3, 125, 255])
@@ -20,8 +20,7 @@ def test_workload_that_dies_of_a_signal_counts_128_more(containers: Containers) 
 def test_docker_stop_of_an_ordinary_workload_ends_in_143(containers: Containers) -> None:
     """TERM reaches the workload, which dies of it."""
     container = containers.start_sleeper()
-    container.stop()
-    assert ended(container).status == 143
+    assert stopped(container).status == 143
 
 
 def test_program_that_is_not_found_ends_in_127(containers: Containers) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from docker.models.containers import Container
 
-from .support import ROOT, Containers, await_condition, await_output
+from testing import ROOT
+from testing.containers import Containers, await_output
+from testing.processes import zombies
+from testing.waiting import eventually
 
 LEAK = """
 import signal, subprocess, sys
@@ -44,12 +46,7 @@ def called(container: Container, python: list[str]) -> str:
 
 def await_zombies(parent: int, count: int) -> set[int]:
     """The pids of a process's zombies once there are so many."""
-
-    def dead() -> set[int]:
-        children = psutil.Process(parent).children()
-        return {child.pid for child in children if child.status() == psutil.STATUS_ZOMBIE}
-
-    return await_condition(dead, lambda pids: len(pids) == count)
+    return eventually(lambda: {*zombies(parent)}, holds=lambda pids: len(pids) == count)
 
 
 def start(containers: Containers, *command: str, **options: Any) -> Container:

@@ -9,7 +9,9 @@ import pytest
 import testinfra  # type: ignore[import-untyped]
 from docker.models.images import Image
 
-from .support import ROOT, Containers, built, execute, processes
+from testing import ROOT
+from testing.containers import Containers, execute, processes
+from testing.images import built
 
 SETTLED_IN_ITS_WAYS = """
 FROM {base}
@@ -18,19 +20,17 @@ USER 1000
 """
 
 COMPILED = """
-import importlib.util, pathlib, tarfile, zipfile
+import importlib.util, pathlib, sys, tarfile, types
 folder = pathlib.Path("/usr/local/lib/pyinit")
-with zipfile.ZipFile(folder / "ctl.zip") as ctl:
-    ctl.extractall("/tmp/compiled/pyinit")
-for name in tarfile.open(folder / "sources.tar.xz").getnames():
-    top = "/tmp/compiled" if name.startswith("pyinit/ctl/") and not name.endswith("/compile_ahead.py") else folder
-    path = pathlib.Path(top, name)
-    if name.endswith(("/launcher.py", "/compile_ahead.py")):
-        if not path.exists():
-            print(name, "is not there")
-    elif name.endswith(".py"):
-        if path.exists() or not path.with_suffix(".pyc").read_bytes().startswith(importlib.util.MAGIC_NUMBER):
+sys.path.insert(0, str(folder))
+[path] = folder.glob("pyinit/compiled.*.zip")
+for name in tarfile.open(folder / "sources.tar.bz2").getnames():
+    if name.endswith(".py") and name not in ("pyinit/__init__.py", "pyinit/launcher.py", "pyinit/packed.py"):
+        spec = importlib.util.find_spec(name.removesuffix(".py").replace("/", ".").removesuffix(".__init__"))
+        code = spec.loader.get_code(spec.name)
+        if not spec.origin.startswith(str(path)) or not isinstance(code, types.CodeType) or code.co_filename != name:
             print(name, "is not compiled")
+print(*sorted(it.name for it in folder.glob("pyinit/*") if it != path))
 """
 
 
@@ -78,18 +78,14 @@ def test_settings_of_the_base_and_of_the_checkout_do_not_matter(
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     for file in [tmp_path, *tmp_path.rglob("*")]:
         file.chmod(file.stat().st_mode & 0o700)
-    with built(engine, SETTLED_IN_ITS_WAYS.format(base=base)) as settled:
-        tag = f"{settled.tags[0].partition(':')[0]}-on-top"
-        image, _ = engine.images.build(
-            path=str(tmp_path), buildargs={"BASE_IMAGE": settled.tags[0]}, tag=tag, rm=True, forcerm=True
-        )
-        try:
-            end = containers.run("sh", "-c", "id -u; ls /usr/local/lib/pyinit/pyinit; exit 3", image=image)
-        finally:
-            containers.remove()
-            engine.images.remove(tag, force=True)
+    with (
+        built(engine, SETTLED_IN_ITS_WAYS.format(base=base)) as settled,
+        built(engine, folder=tmp_path, buildargs={"BASE_IMAGE": settled.tags[0]}) as image,
+        containers,
+    ):
+        end = containers.run("sh", "-c", "id -u; ls /usr/local/lib/pyinit/pyinit; exit 3", image=image)
     assert (end.status, end.errors) == (3, "")
-    assert end.output.startswith("1000\n") and "\nmain.pyc\n" in end.output
+    assert end.output.startswith("1000\n") and "\ncompiled.cpython-3" in end.output
 
 
 def test_files_cannot_be_written_by_others(containers: Containers) -> None:
@@ -101,13 +97,13 @@ def test_files_cannot_be_written_by_others(containers: Containers) -> None:
 
 
 def test_every_module_is_compiled(containers: Containers) -> None:
-    """For this interpreter, and stands for its source, which is in the archive."""
-    assert execute(containers.start_sleeper(), "python3", "-c", COMPILED) == ""
+    """For this interpreter, in the place of its source, which is in the archive."""
+    left = execute(containers.start_sleeper(), "python3", "-Bc", COMPILED)
+    assert left == "__init__.py launcher.py packed.py\n"
 
 
 def test_nothing_is_compiled_at_the_start(containers: Containers) -> None:
-    """PID 1 loads what was compiled ahead; of sources it reads its launcher alone."""
+    """PID 1 imports itself from the compiled file; of sources it reads its launcher alone."""
     end = containers.run("-v", "/usr/local/bin/pyinit", "--", "true", entrypoint=["python3", "-ISB"])
-    loaded = re.findall(r"code object from '?(.*?)'?$", end.errors, re.MULTILINE)
-    assert end.status == 0 and any(file.endswith(".pyc") for file in loaded), end.errors
-    assert [file for file in loaded if file.endswith(".py")] == []
+    assert end.status == 0 and "import 'pyinit.main' # <pyinit.loader.Finder object" in end.errors, end.errors
+    assert not re.findall(r"code object from .*\.py'?$", end.errors, re.MULTILINE)

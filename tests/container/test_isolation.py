@@ -4,7 +4,8 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from .support import Containers, await_output, built, execute
+from testing.containers import Containers, await_output, execute
+from testing.images import built
 
 HOSTILE = {
     "PYTHONPATH": "/hostile",

@@ -1,6 +1,5 @@
 """deploy/kubernetes: what the published schema says of the files, and what `podman kube play` makes of them."""
 
-import os
 import re
 import subprocess
 import sys
@@ -15,9 +14,13 @@ import docker
 import pytest
 import yaml
 
-from tools.podman import Podman, private_podman
+from testing import ROOT
+from testing.base_images import SLIM
+from testing.containers import LISTER, Process, listed
+from testing.images import pyinit_on
+from testing.podman import Podman, private_podman
+from testing.waiting import eventually
 
-from .support import LISTER, ROOT, Process, await_condition
 from .test_shutdown import LAUNCHER, SAVER, STRANGER, STUBBORN
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -68,12 +71,11 @@ class Pod:
 
     def await_ready(self, number: int, container: str = "app") -> None:
         """Return when so many processes of a container have said that they are ready."""
-        await_condition(lambda: self.logs(container), lambda said: said.count(": ready\n") == number)
+        eventually(lambda: self.logs(container), holds=lambda said: said.count(": ready\n") == number)
 
     def processes(self) -> list[Process]:
         """What runs in the process namespace of the workload, without the lister."""
-        rows = [line.split(maxsplit=3) for line in self.execute("python3", "-B", "-c", LISTER).splitlines()[1:]]
-        found = [Process(int(pid), int(parent), state, command) for pid, parent, state, command in rows]
+        found = listed(self.execute("python3", "-B", "-c", LISTER))
         return [process for process in found if not process.command.startswith("python3 -B -c")]
 
     def process(self, command: str) -> Process:
@@ -82,7 +84,7 @@ class Pod:
         def look() -> list[Process]:
             return [process for process in self.processes() if process.command == command]
 
-        [process] = await_condition(look, lambda found: len(found) == 1)
+        [process] = eventually(look, holds=lambda found: len(found) == 1)
         return process
 
     def state(self, container: str = "app") -> str:
@@ -162,19 +164,14 @@ def podman() -> Iterator[Podman]:
 @pytest.fixture(scope="module")
 def image(engine: docker.DockerClient, podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name that podman knows the image of the project's Dockerfile by."""
-    tag = f"pyinit-test-kubernetes:{os.getpid()}"
-    image, _ = engine.images.build(
-        path=str(ROOT), buildargs={"BASE_IMAGE": "pyinit-base:slim"}, tag=tag, rm=True, forcerm=True
-    )
     archive = tmp_path_factory.mktemp("image") / "archive"
-    try:
+    with pyinit_on(engine, SLIM) as image:
+        tag = image.tags[0]
         with archive.open("wb") as file:
             file.writelines(image.save(named=tag))
         podman("load", "--quiet", f"--input={archive}")
-        yield f"localhost/{tag}"
-    finally:
         archive.unlink()
-        engine.images.remove(tag, force=True)
+        yield f"localhost/{tag}"
 
 
 @pytest.fixture
@@ -239,11 +236,11 @@ def test_orphans_are_those_of_pyinit_in_a_shared_process_namespace(pods: Pods) -
     orphan = pod.process("sleep 555")
     init = workload.parent
     assert init != 1 and orphan.parent == init
-    [first, *_] = seen = await_condition(pod.processes, lambda seen: len(seen) == 5)
+    [first, *_] = seen = eventually(pod.processes, holds=lambda seen: len(seen) == 5)
     assert "catatonit" in first.command and "Z" not in {process.state for process in seen}, seen
 
     counters = partial(pod.run, "pyinitctl", "status", "--json", f"--pid={init}")
-    await_condition(counters, lambda done: '"orphans_reaped": 3' in done.stdout)
+    eventually(counters, holds=lambda done: '"orphans_reaped": 3' in done.stdout)
 
 
 def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(pods: Pods) -> None:
@@ -277,7 +274,7 @@ def test_workload_that_ignores_term_ends_before_the_grace_period_and_leaves_a_me
     assert pod.state() == "exited 137"
     line = (
         r"pyinit: sh \(pid \d+\) was killed by SIGKILL after .*: "
-        r"it was still there \d+\.\ds after SIGTERM from outside the container; .*\n"
+        r"it did not exit within \d+\.\ds of SIGTERM from outside the container; .*\n"
     )
     assert re.fullmatch(line, pods.termination_message.read_text()), pods.termination_message.read_text()
 
@@ -289,11 +286,11 @@ def test_probes_fail_when_the_program_is_stopped_and_not_for_zombies(pods: Pods,
     workload = pod.process("sleep 666")
     who = f"sh (pid {workload.pid})"
     for kind in ("livenessProbe", "readinessProbe"):
-        status, said = await_condition(partial(pod.probe, kind), lambda result: "1 zombie" in result[1])
+        status, said = eventually(partial(pod.probe, kind), holds=lambda result: "1 zombie" in result[1])
         assert status == 0 and said.startswith(f"healthy: {who} has been running"), said
     pod.execute("sh", "-c", f"kill -STOP {workload.pid}")
     for kind in ("livenessProbe", "readinessProbe"):
-        result = await_condition(partial(pod.probe, kind), lambda result: result[0] != 0)
+        result = eventually(partial(pod.probe, kind), holds=lambda result: result[0] != 0)
         assert result == (1, f"unhealthy: {who} is stopped\n")
 
 
@@ -303,5 +300,5 @@ def test_probe_looks_at_the_pyinit_of_its_own_container(pods: Pods) -> None:
     for container, command in ("app", "sleep 666"), ("sidecar", "sleep 777"):
         workload = pod.process(command)
         probe = partial(pod.probe, "livenessProbe", container)
-        _, said = await_condition(probe, lambda result: result[0] == 0)
+        _, said = eventually(probe, holds=lambda result: result[0] == 0)
         assert said.startswith(f"healthy: sleep (pid {workload.pid}) has been running"), said

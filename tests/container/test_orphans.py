@@ -2,7 +2,9 @@
 
 import pytest
 
-from .support import EXAMPLES, Containers, await_condition, await_output, processes
+from testing import EXAMPLES
+from testing.containers import Containers, await_output, processes
+from testing.waiting import eventually
 
 ORPHANS = 200
 # The inner shell is gone at once; each sleep has lost its parent and dies a moment later.
@@ -13,15 +15,15 @@ def test_every_orphan_is_reaped(containers: Containers) -> None:
     """In the end there are PID 1 and its workload, and no zombie."""
     container = containers.start("sh", "-c", LEAKS)
     await_output(container, "ready")
-    await_condition(lambda: processes(container), lambda seen: len(seen) <= 2)
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) <= 2)
 
 
 def test_orphans_stay_as_zombies_without_an_init(containers: Containers) -> None:
     """The check of the test above: the same workload as PID 1 keeps them all."""
     container = containers.start("sh", "-c", LEAKS, entrypoint=[])
     await_output(container, "ready")
-    await_condition(
-        lambda: [process.state for process in processes(container)[1:]], lambda states: set(states) == {"Z"}
+    eventually(
+        lambda: [process.state for process in processes(container)[1:]], holds=lambda states: set(states) == {"Z"}
     )
 
 
@@ -29,7 +31,7 @@ def test_killed_docker_exec_leaves_no_orphan(containers: Containers) -> None:
     """What `docker exec` started and left behind is re-parented to PID 1, too."""
     container = containers.start_sleeper()
     container.exec_run(["sh", "-c", "(sleep 0.2 &); (sleep 0.1 &)"])
-    await_condition(lambda: processes(container), lambda seen: len(seen) <= 2)
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) <= 2)
 
 
 @pytest.mark.parametrize("example", ["never_joins.py", "reaps_on_sigchld.py"])
@@ -40,4 +42,4 @@ def test_example_shows_what_it_says(containers: Containers, example: str) -> Non
     )
     expected = ["Z"] if example == "never_joins.py" else []
     await_output(container, "parent: ")
-    await_condition(lambda: [process.state for process in processes(container)[2:]], lambda states: states == expected)
+    eventually(lambda: [process.state for process in processes(container)[2:]], holds=lambda states: states == expected)

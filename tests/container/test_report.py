@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from .support import ROOT, Containers, Ended, await_output, ended
+from testing import ROOT
+from testing.containers import Containers, Ended, await_output, stopped
+
 from .test_restrictions import MAY_UNMOUNT
 
 MEMORY: dict[str, Any] = {"mem_limit": "64m", "memswap_limit": "64m"}
@@ -57,8 +59,7 @@ def test_end_that_was_asked_for_is_quiet(containers: Containers, status: int, wo
     """After `docker stop` there is nothing to explain."""
     container = containers.start("sh", "-c", workload)
     await_output(container, "ready")
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (status, "")
 
 
@@ -88,7 +89,7 @@ def test_child_that_runs_out_of_memory_is_told_as_that(containers: Containers) -
     *_, last = end.errors.splitlines()  # the shell may say "Killed"
     line = (
         r"pyinit: sh \(pid \d+\) exited with 5 after \d[\d.]*m?s; "
-        rf"1 process beside it killed: out of memory \({LIMIT}\); .*"
+        rf"1 other process killed: out of memory \({LIMIT}\); .*"
     )
     assert re.fullmatch(line, last), end
 
@@ -105,8 +106,7 @@ def test_end_that_was_asked_for_as_fields(containers: Containers) -> None:
     """With --log-format=json: who asked for it, and how it ended."""
     environment = {"PYINIT_EXIT_REPORT": "always", "PYINIT_LOG_FORMAT": "json"}
     container = containers.start_sleeper(environment=environment)
-    container.stop()
-    found = fields(ended(container))
+    found = fields(stopped(container))
     expected = {
         "level": "info",
         "event": "ended",

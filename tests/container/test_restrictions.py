@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from .support import Containers, await_condition, await_output, ended, processes
+from testing.containers import Containers, await_output, processes, stopped
+from testing.waiting import eventually
 
 RESTRICTIONS: dict[str, dict[str, Any]] = {
     "read-only root": {"read_only": True},
@@ -41,8 +42,7 @@ def test_status_is_handed_through(containers: Containers, options: dict[str, Any
 def test_docker_stop_reaches_the_workload(containers: Containers, options: dict[str, Any]) -> None:
     """A signal needs no privilege that is missing there."""
     container = containers.start_sleeper(**options)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (143, "")
 
 
@@ -98,4 +98,4 @@ def test_orphans_are_reaped_without_proc(containers: Containers) -> None:
     command = f"umount -l /proc && exec pyinit -- sh -c '{leak}'"
     container = containers.start("-c", command, entrypoint=["sh"], **MAY_UNMOUNT)
     await_output(container, "mounted")
-    await_condition(lambda: processes(container), lambda seen: len(seen) == 2)
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) == 2)

@@ -6,7 +6,9 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from .support import Containers, await_condition, await_output, built, ended, execute, processes
+from testing.containers import Containers, await_output, ended, execute, processes
+from testing.images import built
+from testing.waiting import eventually
 
 NONE: dict[str, Any] = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "read_only": True}
 
@@ -56,7 +58,7 @@ def test_no_capability_is_needed(containers: Containers, user: str) -> None:
     container = containers.start("sh", "-c", LEAVES_ORPHANS, user=user, **NONE)
     await_output(container, "ready")
     assert set(execute(container, "grep", "-E", "^Cap(Prm|Eff|Bnd|Amb):", "/proc/1/status").split()[1::2]) == {"0" * 16}
-    await_condition(lambda: processes(container), lambda seen: len(seen) <= 3)
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) <= 3)
     container.kill("TERM")
     end = ended(container)
     assert (end.status, end.output.splitlines()[-1], end.errors) == (3, "heard", "")
@@ -81,7 +83,7 @@ def test_two_capabilities_start_a_workload_as_another_user_and_a_third_forwards_
     command = [*AS_USER, "sh", "-c", LEAVES_ORPHANS]
     container = containers.start(*command, entrypoint=["pyinit"], cap_add=capabilities, **NONE)
     await_output(container, "ready")
-    await_condition(lambda: processes(container), lambda seen: len(seen) <= 3)
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) <= 3)
     container.kill("TERM")
     end = ended(container)
     assert end.output.splitlines()[0].split() == ["Uid:", *["1000"] * 4]
@@ -108,7 +110,7 @@ def test_a_signal_cannot_end_or_stop_pid_1_from_inside(containers: Containers, u
     script = "kill -STOP 1; kill -KILL 1; (sleep 0.1 &); echo ready; sleep 100"
     container = containers.start("sh", "-c", script, user=user)
     await_output(container, "ready")
-    await_condition(lambda: processes(container), lambda seen: len(seen) == 3)
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) == 3)
     container.kill("TERM")
     assert ended(container).status == 143
 
@@ -136,4 +138,4 @@ def test_pyinitctl_imports_nothing_from_where_the_workload_may_write(
         await_output(container, "planted")
         for words in (["status"], ["zombies"], ["tree"], ["health"], ["clear"]):
             assert "hostile" not in execute(container, "pyinitctl", *words)
-        containers.remove()
+        containers.close()

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from .support import Containers, await_condition, await_output, ended, execute, processes, read_file
+from testing.containers import Containers, await_output, ended, execute, processes, read_file, stopped
+from testing.waiting import eventually
+
 from .test_restrictions import MAY_UNMOUNT, RESTRICTIONS
 
 # Saves its work when it is asked to go. Arguments: its name, and the seconds that saving takes.
@@ -136,15 +138,14 @@ BRIEF = {"PYINIT_DRAIN_TIMEOUT": "1"}
 
 def await_ready(container: Container, number: int) -> None:
     """Return when so many processes have said that they are ready."""
-    await_condition(lambda: container.logs().decode(), lambda said: said.count(": ready\n") == number)
+    eventually(lambda: container.logs().decode(), holds=lambda said: said.count(": ready\n") == number)
 
 
 def test_children_of_a_launcher_that_exits_on_term_save_their_work(containers: Containers) -> None:
     """They need two more seconds, and have them; the status is the launcher's, and nothing is said."""
     container = containers.start("sh", "-c", LAUNCHER, SAVER)
     await_ready(container, 3)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert [f"{name}: saved" in end.output for name in ("one", "two", "three")] == [True] * 3, end
     assert (end.status, end.errors) == (143, "")
 
@@ -153,8 +154,7 @@ def test_children_of_a_launcher_lose_their_work_if_nobody_waits(containers: Cont
     """The check of the test above: without a drain, as under other inits, the kernel kills them."""
     container = containers.start("sh", "-c", LAUNCHER, SAVER, environment={"PYINIT_DRAIN_TIMEOUT": "0"})
     await_ready(container, 3)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.output.count("saved"), end.errors) == (143, 0, "")
 
 
@@ -162,8 +162,7 @@ def test_daemon_behind_a_foreground_tail_cleans_up(containers: Containers) -> No
     """It has no parent but pyinit, and a session of its own."""
     container = containers.start("sh", "-c", 'python3 -c "$0"; exec tail -f /tmp/daemon.log', DAEMON)
     await_ready(container, 1)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (143, "")
     assert read_file(container, "/tmp/daemon.log") == "daemon: ready\ndaemon: cleaned up\n"
 
@@ -182,8 +181,7 @@ def test_straggler_that_may_not_be_killed_does_not_hold_up_the_end(containers: C
     become = 'setpriv --reuid 1000 --clear-groups sh -c "$0" & exec sleep 100'
     container = containers.start("sh", "-c", become, STUBBORN, cap_drop=["KILL"], environment=BRIEF)
     await_ready(container, 1)
-    container.stop()
-    assert ended(container).status == 143
+    assert stopped(container).status == 143
 
 
 @pytest.mark.parametrize("restriction", ["read-only root", "non-root user", "all of them"])
@@ -193,8 +191,7 @@ def test_drain_needs_no_privilege(containers: Containers, restriction: str) -> N
     options: dict[str, Any] = RESTRICTIONS[restriction]
     container = containers.start("sh", "-c", both, SAVER, STUBBORN, environment=BRIEF, **options)
     await_ready(container, 2)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert end.status == 143, end
     assert end.output.endswith("straggler: saved\n") and "1 straggler killed (sleep)" in end.errors, end
 
@@ -205,8 +202,7 @@ def test_drain_does_not_need_proc(containers: Containers) -> None:
     unmount = 'umount -l /proc && exec pyinit -- sh -c "$@"'
     container = containers.start("-c", unmount, "sh", leave, SAVER, entrypoint=["sh"], **MAY_UNMOUNT)
     await_ready(container, 1)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (143, "")
     assert end.output.endswith("straggler: saved\n"), end
 
@@ -215,8 +211,7 @@ def test_end_without_stragglers_waits_for_nobody(containers: Containers) -> None
     """Neither at the end of a plain command nor on `docker stop`, however long stragglers would have."""
     assert containers.run("true", environment=LONG).status == 0
     container = containers.start_sleeper(environment=LONG)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (143, "")
 
 
@@ -231,7 +226,7 @@ def test_workload_that_ignores_term_is_killed_after_the_stop_timeout(containers:
     assert end.status == 137, end
     line = (
         r"pyinit: sh \(pid \d+\) was killed by SIGKILL after \d+\.\ds: "
-        r"it was still there 3\.\ds after SIGTERM from outside the container; .*\n"
+        r"it did not exit within 3\.\ds of SIGTERM from outside the container; .*\n"
     )
     assert re.fullmatch(line, end.errors), end
 
@@ -240,11 +235,10 @@ def test_service_that_forks_a_successor_goes_on_living(containers: Containers) -
     """Signals reach the successor, `docker stop` too; the status is that of the first process."""
     container = containers.start("python3", "-c", REEXECUTES, environment={"PYINIT_WAIT_FOR": "all"})
     await_ready(container, 1)
-    await_condition(lambda: [process.parent for process in processes(container)], lambda parents: parents == [0, 1])
+    eventually(lambda: [process.parent for process in processes(container)], holds=lambda parents: parents == [0, 1])
     container.kill("USR1")
     await_output(container, "successor: SIGUSR1\n")
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (7, "")
     assert end.output == "successor: ready\nsuccessor: SIGUSR1\nsuccessor: SIGTERM\n"
 
@@ -269,8 +263,8 @@ def test_worker_whose_parent_was_killed_is_ended(containers: Containers) -> None
     await_ready(container, 1)
     lose_manager(container)
     await_output(container, "worker: saved\n")
-    await_condition(
-        lambda: [process.command for process in processes(container)[1:]], lambda seen: seen == ["sleep 100"] * 2
+    eventually(
+        lambda: [process.command for process in processes(container)[1:]], holds=lambda seen: seen == ["sleep 100"] * 2
     )
 
 
@@ -300,12 +294,11 @@ def test_stranger_in_a_shared_pid_namespace_gets_no_signal(containers: Container
     leave = ("sh", "-c", LEAVES_TWO, SAVER, STUBBORN)
     container = containers.start(*leave, pid_mode=f"container:{other.id}", environment=BRIEF)
     await_ready(container, 2)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert end.status == 143, end
     assert end.output.endswith("straggler: asked to go\nstraggler: saved\n"), end
     assert "1 straggler killed (sleep)" in end.errors, end
-    await_condition(lambda: [process.parent for process in processes(other)], lambda parents: parents == [0, 1])
+    eventually(lambda: [process.parent for process in processes(other)], holds=lambda parents: parents == [0, 1])
     other.kill("USR1")
     assert ended(other).output == f"stranger: ready\n{USR1}"
 
@@ -318,11 +311,10 @@ def test_stop_signal_for_all_does_not_leave_the_container_in_a_shared_pid_namesp
         "python3", "-c", REEXECUTES, pid_mode=f"container:{other.id}", environment={"PYINIT_WAIT_FOR": "all"}
     )
     await_ready(container, 1)
-    await_condition(lambda: processes(other), lambda seen: len(seen) == 3)  # the first process has gone
+    eventually(lambda: processes(other), holds=lambda seen: len(seen) == 3)  # the first process has gone
     container.kill("USR1")
     await_output(container, "successor: SIGUSR1\n")
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (7, "")
     assert end.output == "successor: ready\nsuccessor: SIGUSR1\nsuccessor: SIGTERM\n"
     other.kill("USR1")
@@ -334,8 +326,7 @@ def test_process_that_docker_exec_brought_in_is_not_waited_for(containers: Conta
     container = containers.start_sleeper(environment=LONG)
     container.exec_run(["sh", "-c", f"exec >/proc/1/fd/1; {STUBBORN}"], detach=True)
     await_ready(container, 1)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (143, "")
 
 
@@ -345,7 +336,6 @@ def test_process_that_docker_exec_brought_in_is_asked_to_go(containers: Containe
     container = containers.start("sh", "-c", both, WAITS_FOR_WHO_WAS_BROUGHT_IN, environment=LONG)
     container.exec_run(["python3", "-c", BROUGHT_IN], detach=True)
     await_ready(container, 2)
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert (end.status, end.errors) == (143, "")
     assert end.output.endswith("brought in: asked to go\n"), end

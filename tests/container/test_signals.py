@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from .support import Containers, await_output, ended
+from testing.containers import Containers, await_output, ended, stopped
 
 SAYS_USR1 = "trap 'echo got USR1; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
 
@@ -33,8 +33,7 @@ def test_workload_that_changes_its_user_still_gets_term(containers: Containers) 
     """PID 1 is root and may signal everybody."""
     container = containers.start("sh", "-c", "echo ready; exec setpriv --reuid 1000 --clear-groups sleep 100")
     await_output(container, "ready")
-    container.stop()
-    assert ended(container).status == 143
+    assert stopped(container).status == 143
 
 
 def test_signal_to_a_workload_that_may_not_be_signalled_is_a_log_line(containers: Containers) -> None:
@@ -53,8 +52,7 @@ def test_verbose_log_says_that_the_signal_came_from_outside(containers: Containe
     """The sender of a signal that crosses the border of a PID namespace has no pid inside."""
     container = containers.start(flag, "sleep", "100", entrypoint=["pyinit"])
     await_output(container, "started")
-    container.stop()
-    end = ended(container)
+    end = stopped(container)
     assert end.status == 143
     assert "pyinit: SIGTERM from outside the container" in end.errors
     assert all(line.startswith("pyinit: ") for line in end.errors.splitlines()), end.errors

@@ -9,8 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from io import BytesIO
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -20,11 +19,12 @@ import pytest
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from tools import debian
+from testing import ROOT, packages
+from testing.base_images import SLIM
+from testing.containers import await_output, execute, processes
+from testing.images import built, network_of_builds, pyinit_on
+from testing.waiting import eventually
 
-from .support import ROOT, await_condition, await_output, execute, network_of_builds, processes
-
-BASE = "pyinit-base:slim"
 STACK = ROOT / "deploy" / "swarm.yaml"
 FOLDER = ROOT / "deploy" / "swarm"
 REPLICAS = 2
@@ -108,7 +108,7 @@ class Stack:
 
     def orders(self, *hosts: str) -> Counter[str]:
         """How many orders there are in each state, of all or those that the hosts have begun."""
-        [one, *_] = await_condition(lambda: self.containers(health="healthy"), bool, SECONDS_TO_WAIT)
+        [one, *_] = eventually(lambda: self.containers(health="healthy"), patience=SECONDS_TO_WAIT)
         names = [name.split(".") for name in execute(one, "ls", "/spool").split()]
         return Counter(state for _, *host, state in names if not hosts or set(host) & set(hosts))
 
@@ -126,35 +126,28 @@ class Stack:
         if self._load:
             self._load.remove(force=True, v=True)
         # A network cannot be removed as long as Swarm has a task on it.
-        await_condition(lambda: self._command("rm", self.name), lambda done: done.returncode == 0, SECONDS_TO_WAIT)
+        eventually(
+            lambda: self._command("rm", self.name), holds=lambda done: done.returncode == 0, patience=SECONDS_TO_WAIT
+        )
         of_it: dict[str, Any] = {"label": f"com.docker.stack.namespace={self.name}"}
         for container in self._engine.containers.list(all=True, filters=of_it, ignore_removed=True):
             with suppress(APIError):  # Swarm removes it as well, in its own time
                 container.remove(force=True, v=True)
-        await_condition(
+        eventually(
             lambda: self._engine.containers.list(all=True, filters=of_it, ignore_removed=True),
-            lambda left: not left,
-            SECONDS_TO_WAIT,
+            holds=lambda left: not left,
+            patience=SECONDS_TO_WAIT,
         )
-        await_condition(lambda: self._engine.networks.list(filters=of_it), lambda left: not left, SECONDS_TO_WAIT)
+        eventually(
+            lambda: self._engine.networks.list(filters=of_it), holds=lambda left: not left, patience=SECONDS_TO_WAIT
+        )
         for volume in self._engine.volumes.list(filters=of_it):
             volume.remove()
 
     def _command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run `docker stack`."""
-        command = [debian.provide("docker", "docker.io", "docker-cli"), "stack", *arguments]
+        command = [packages.provide("docker", "docker.io", "docker-cli"), "stack", *arguments]
         return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
-
-
-@contextmanager
-def built(engine: docker.DockerClient, **options: Any) -> Iterator[str]:
-    """The tag of an image, as long as the context lasts."""
-    tag = f"pyinit-test-{uuid4().hex[:12]}:swarm"
-    engine.images.build(tag=tag, network_mode=network_of_builds(engine), rm=True, forcerm=True, **options)
-    try:
-        yield tag
-    finally:
-        engine.images.remove(tag, force=True)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +163,7 @@ def node(engine: docker.DockerClient) -> Iterator[str]:
         if own:
             engine.swarm.leave(force=True)
             if GATEWAY not in bridges:
-                await_condition(lambda: remove_gateway(engine), bool, SECONDS_TO_WAIT)
+                eventually(lambda: remove_gateway(engine), patience=SECONDS_TO_WAIT)
 
 
 def remove_gateway(engine: docker.DockerClient) -> bool:
@@ -181,14 +174,13 @@ def remove_gateway(engine: docker.DockerClient) -> bool:
 
 
 @pytest.fixture(scope="module")
-def web(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def web(engine: docker.DockerClient) -> Iterator[str]:
     """The tag of the service's image."""
-    with built(engine, path=str(ROOT), buildargs={"BASE_IMAGE": BASE}) as pyinit:
-        dockerfile = tmp_path_factory.mktemp("web") / "Dockerfile"
+    with pyinit_on(engine, SLIM) as pyinit:
         # The engine of a user may have another image by that name.
-        dockerfile.write_text((FOLDER / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit}\n"))
-        with built(engine, path=str(FOLDER), dockerfile=str(dockerfile)) as web:
-            yield web
+        dockerfile = (FOLDER / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit.tags[0]}\n")
+        with built(engine, dockerfile, FOLDER, network_mode=network_of_builds(engine)) as web:
+            yield web.tags[0]
 
 
 @pytest.fixture(scope="module")
@@ -205,12 +197,12 @@ def stacks(
         context.callback(lambda: for_each(Stack.remove, found))
         for (start, changes), (init, lines) in itertools.product(STARTS.items(), INITS.items()):
             folder = tmp_path_factory.mktemp("stack")
-            shutil.copy(debian.provide("tini-static", "tini"), folder)
-            (folder / "Dockerfile").write_text(f"FROM {web}\nUSER root\n{lines}{changes}USER 1000:1000\n")
-            image = images.enter_context(built(engine, path=str(folder)))
+            shutil.copy(packages.provide("tini-static", "tini"), folder)
+            dockerfile = f"FROM {web}\nUSER root\n{lines}{changes}USER 1000:1000\n"
+            image = images.enter_context(built(engine, dockerfile, folder, network_mode=network_of_builds(engine)))
             file = folder / "swarm.yaml"
             file.write_text((text if init == "pyinit" else text.replace(PYINITCTL, "")).replace("    deploy:\n", here))
-            stack = found[start, init] = Stack(engine, file, image)
+            stack = found[start, init] = Stack(engine, file, image.tags[0])
             stack.deploy(1)
         for_each(await_healthy, found)
         yield found
@@ -224,8 +216,8 @@ def for_each(do: Callable[[Stack], T], stacks: dict[tuple[str, str], Stack]) -> 
 
 def await_healthy(stack: Stack) -> list[Container]:
     """The service's containers, once there are as many as there should be."""
-    return await_condition(
-        lambda: stack.containers(health="healthy"), lambda found: len(found) == REPLICAS, SECONDS_TO_WAIT
+    return eventually(
+        lambda: stack.containers(health="healthy"), holds=lambda found: len(found) == REPLICAS, patience=SECONDS_TO_WAIT
     )
 
 
@@ -236,7 +228,7 @@ def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Updat
     for_each(Stack.send, stacks)
     for stack in stacks.values():
         # Each worker on its third order: they are busy, and the first reports have been answered.
-        await_condition(stack.orders, lambda orders: orders["done"] >= 2 * WORKERS, SECONDS_TO_WAIT)
+        eventually(stack.orders, holds=lambda orders: orders["done"] >= 2 * WORKERS, patience=SECONDS_TO_WAIT)
     begin = time.monotonic()
     for_each(lambda stack: stack.deploy(2), stacks)
     seconds: dict[tuple[str, str], float] = {}
@@ -250,7 +242,7 @@ def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Updat
         states = {key: stack.state() for key, stack in stacks.items()}
         return {key: state for key, state in states.items() if key not in seconds or state != "completed"}
 
-    await_condition(look, lambda left: not left, SECONDS_TO_WAIT)
+    eventually(look, holds=lambda left: not left, patience=SECONDS_TO_WAIT)
     found = {}
     print("\n| start.sh ends in | init | requests | lost | orders | killed | seconds |")
     for key, requests in for_each(Stack.requests, stacks).items():
@@ -294,7 +286,7 @@ def test_settings_are_in_force(stacks: dict[tuple[str, str], Stack]) -> None:
     init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
     assert (init["Uid"].split(), int(init["CapBnd"], 16), int(init["CapPrm"], 16)) == (["1000"] * 4, 0, 0)
     assert "Read-only file system" in execute(container, "sh", "-c", "touch /tmp/file && ! touch /app/file 2>&1")
-    await_condition(lambda: [process.state for process in processes(container)], lambda states: "Z" not in states)
+    eventually(lambda: [process.state for process in processes(container)], holds=lambda states: "Z" not in states)
     given = stack.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"] / 1e9
     names = ("PYINIT_STOP_TIMEOUT", "PYINIT_DRAIN_TIMEOUT")
     assert given > sum(float(execute(container, "printenv", name)) for name in names) + 2
@@ -306,7 +298,7 @@ def test_version_that_does_not_start_is_rolled_back(
     """Since the new container comes first, none of those that serve was ever replaced."""
     stack = stacks["gunicorn", "pyinit"]
     before = {one.id for one in await_healthy(stack)}
-    with built(engine, fileobj=BytesIO(f'FROM {web}\nCMD ["false"]\n'.encode())) as broken:
-        stack.deploy(3, broken)
-        await_condition(stack.state, lambda state: state == "rollback_completed", SECONDS_TO_WAIT)
+    with built(engine, f'FROM {web}\nCMD ["false"]\n') as broken:
+        stack.deploy(3, broken.tags[0])
+        eventually(stack.state, holds=lambda state: state == "rollback_completed", patience=SECONDS_TO_WAIT)
         assert {one.id for one in await_healthy(stack)} == before

@@ -11,7 +11,8 @@ import pytest
 from docker.models.containers import Container
 from pexpect.fdpexpect import fdspawn
 
-from .support import Containers, await_condition, processes
+from testing.containers import Containers, processes
+from testing.waiting import eventually
 
 PROMPT = r"at-prompt\$ "
 
@@ -79,7 +80,7 @@ def test_control_c_interrupts_what_runs(terminal: Terminal) -> None:
     terminal.read_until(PROMPT)
     terminal.type("sleep 100\n")
     terminal.read_until("sleep 100\r\n")
-    await_condition(lambda: processes(terminal.container), lambda seen: seen[-1].command == "sleep 100")
+    eventually(lambda: processes(terminal.container), holds=lambda seen: seen[-1].command == "sleep 100")
     terminal.type("^C")
     terminal.read_until(PROMPT)
     terminal.type("echo status=$?\n")
@@ -135,7 +136,7 @@ def test_session_has_the_terminal(open_terminal: Open) -> None:
     assert terminal.read_until(PROMPT).splitlines()[-2:-1] == ["True"]
     terminal.type("sleep 100\n")
     terminal.read_until("sleep 100\r\n")
-    await_condition(lambda: processes(terminal.container), lambda seen: seen[-1].command == "sleep 100")
+    eventually(lambda: processes(terminal.container), holds=lambda seen: seen[-1].command == "sleep 100")
     terminal.type("^Z")
     terminal.read_until("Stopped")
     terminal.read_until(PROMPT)
@@ -164,7 +165,7 @@ def test_control_c_reaches_who_is_left(open_terminal: Open, session: tuple[str, 
     terminal = open_terminal("pyinit", "-v", *session, "--drain-timeout=60", "--", *workload, entrypoint=[])
     terminal.read_until("left\r\n")
     terminal.type("\n")
-    terminal.read_until("SIGTERM to those who are left")
+    terminal.read_until("sending SIGTERM to ")
     terminal.type("^C")
     terminal.read_until("interrupted")
     assert terminal.container.wait(timeout=20)["StatusCode"] == 3

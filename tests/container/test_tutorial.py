@@ -9,9 +9,8 @@ from uuid import uuid4
 import pytest
 from docker.models.images import Image
 
-from tools import debian
-
-from .support import ROOT, SECONDS_TO_WAIT
+from testing import ROOT, packages
+from testing.waiting import PATIENCE
 
 PAGE = ROOT / "docs" / "zombies.md"
 
@@ -42,14 +41,14 @@ def run(command: str, image: Image, name: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=3 * SECONDS_TO_WAIT,
+        timeout=3 * PATIENCE,
     )
     return done.stdout.replace(name, "lab")
 
 
 def test_the_tutorial_prints_what_it_shows(image: Image) -> None:
     """In order, with the image on each base."""
-    debian.provide("ps", "procps")
+    packages.provide("ps", "procps")
     name = f"lab-{uuid4().hex[:8]}"
     shown = steps(PAGE)
     assert len(shown) > 5

@@ -5,13 +5,18 @@ import re
 import signal
 import subprocess
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
 import pytest
 
-from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Container, Start, clean_environment, descriptors
+from testing import ROOT
+from testing.namespaces import INTERPRETER, UNSHARE, Container, clean_environment
+from testing.processes import OWN_DESCRIPTORS, own_descriptors
+from testing.waiting import PATIENCE
+
+from .conftest import Start
 
 StartProgram = Callable[..., Container]
 
@@ -31,22 +36,16 @@ def library(bin_folder: Path) -> str:
 
 
 @pytest.fixture
-def program(library: str, tmp_path: Path) -> Iterator[StartProgram]:
+def program(bare: Start, library: str, tmp_path: Path) -> StartProgram:
     """Start a Python program, its text given, as PID 1 of a namespace; `words` are its arguments."""
-    containers: list[Container] = []
 
     def start(text: str, *words: str, **popen: object) -> Container:
-        path = tmp_path / f"program{len(containers)}.py"
+        path = tmp_path / f"program{len(list(tmp_path.iterdir()))}.py"
         path.write_text(textwrap.dedent(text))
         variables = clean_environment(PYTHONPATH=library, **(popen.pop("variables", None) or {}))  # type: ignore[arg-type]
-        container = Container([*UNSHARE, INTERPRETER, str(path), *words], env=variables, **popen)
-        containers.append(container)
-        return container
+        return bare(INTERPRETER, str(path), *words, env=variables, **popen)
 
-    yield start
-    for container in containers:
-        container.process.send_signal(signal.SIGKILL)
-        container.process.communicate()
+    return start
 
 
 def test_an_installed_pyinit_still_explains_itself(library: str) -> None:
@@ -238,7 +237,7 @@ def test_pid_1_has_nothing_of_the_application(program: StartProgram, start: Star
         return int(re.findall(r"Private_Dirty: +(\d+)", rollup)[0])
 
     assert private_dirty(parted) < 1.1 * private_dirty(plain)
-    assert descriptors(parted.init) == {3: "/memfd:pyinit-status (deleted)"}
+    assert own_descriptors(parted.init) == OWN_DESCRIPTORS
     assert os.readlink(f"/proc/{parted.init}/cwd") == "/"
     parted.say()
     assert parted.end().status == 0
@@ -342,21 +341,25 @@ TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure
             "RuntimeError: pyinit.relaunch_if_pid1: 1 other thread is running (Python knows poller)",
         ),
         (NATIVE, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: 1 other thread is running"),
-        (LOOP, "run(['true'])", "RuntimeError: pyinit.run: an event loop is running; call it before that is started"),
+        (
+            LOOP,
+            "run(['true'])",
+            "RuntimeError: pyinit.run: an event loop is running; call it before the loop is started",
+        ),
         (LOOP, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: an event loop is running"),
         (PROCESSES, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: multiprocessing has started"),
         (TRACKER, "relaunch_if_pid1()", "RuntimeError: pyinit.relaunch_if_pid1: multiprocessing has started"),
         ("", "run('true')", "TypeError: pyinit.run: argv is a list of words, not one string"),
         ("", "run([])", "ValueError: pyinit.run: no program given"),
-        ("", "run(['a'], pause=True)", "ValueError: pyinit.run: with --pause there is no program"),
+        ("", "run(['a'], pause=True)", "ValueError: pyinit.run: --pause takes no program"),
         ("", "run(['a\\0b'])", "ValueError: pyinit.run: a null character in argv"),
         ("", "run(['a'], help=True)", "TypeError: pyinit.run: there is no option 'help'"),
         ("", "relaunch_if_pid1(drain=3)", "TypeError: pyinit.relaunch_if_pid1: there is no option 'drain'"),
         ("", "relaunch_if_pid1(drain_timeout=[1, 2])", "relaunch_if_pid1: drain_timeout cannot be [1, 2]"),
         ("", "relaunch_if_pid1(session=2)", "TypeError: pyinit.relaunch_if_pid1: session cannot be 2"),
-        ("", "relaunch_if_pid1(pause=True)", "ValueError: pyinit.relaunch_if_pid1: with --pause there is no program"),
-        ("", "relaunch_if_pid1(drain_timeout=-1)", "option --drain-timeout: '-1' is no number of seconds"),
-        ("", "relaunch_if_pid1(drain_timeout=True)", "option --drain-timeout: 'True' is no number of seconds"),
+        ("", "relaunch_if_pid1(pause=True)", "ValueError: pyinit.relaunch_if_pid1: --pause takes no program"),
+        ("", "relaunch_if_pid1(drain_timeout=-1)", "option --drain-timeout: '-1' is not a number of seconds"),
+        ("", "relaunch_if_pid1(drain_timeout=True)", "option --drain-timeout: 'True' is not a number of seconds"),
         ("", "relaunch_if_pid1(user='nobody-here')", "option --user: there is no user 'nobody-here'"),
         ("import os; os.environ['PYINIT_SESSION'] = 'maybe'", "run(['a'])", "environment variable PYINIT_SESSION: "),
         ("import sys; sys.executable = '/gone'", "run(['a'])", "cannot start the interpreter '/gone' anew: No such"),
@@ -366,14 +369,14 @@ TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure
             "anew",
         ),
         (NO_DESCRIPTORS, "relaunch_if_pid1()", "Too many open files"),
-        ("import sys; sys.orig_argv[2:3] = ['-Xname=a']", "run(['a'])", "is no interpreter"),
+        ("import sys; sys.orig_argv[2:3] = ['-Xname=a']", "run(['a'])", "is not an interpreter"),
         (
-            "import sys, pyinit.__main__ as m; m.__file__ = '/a.zip/m.py'",
+            "import pyinit; pyinit.__file__ = '/a.zip/__init__.py'",
             "run(['a'])",
             "cannot start /a.zip/launcher.py: ",
         ),
         ("import sys; sys.executable = None", "relaunch_if_pid1()", "cannot start the interpreter None anew: "),
-        (CANNOT_BECOME, "relaunch_if_pid1(user=7)", "put in its place: No such file or directory"),
+        (CANNOT_BECOME, "relaunch_if_pid1(user=7)", "cannot set up the application: No such file or directory"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error_and_changes_nothing(

@@ -3,16 +3,19 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pyinit.ctl.picture import HIDDEN
-from tools import debian
+from testing import packages
+from testing.compiler import compile_c
+from testing.namespaces import INTERPRETER, UNSHARE, Container, python
+from testing.waiting import PATIENCE, eventually
 
-from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Start, eventually, python
+from .conftest import Ctl, Start
 
 LATE = """if True:
     import os, signal, sys, time
@@ -59,6 +62,7 @@ TRACER = """
 #include <stdlib.h>
 #include <unistd.h>
 int main(int count, char **words) {
+    if (count != 2) return 2;
     if (ptrace(PTRACE_SEIZE, atoi(words[1]), 0, 0)) return 1;
     puts("traces");
     fflush(stdout);
@@ -70,74 +74,31 @@ int main(int count, char **words) {
 LEAVES_A_ZOMBIE = "(sleep 0.01 & exec sleep 1000)"
 """Of sleep(1), which knows of no child."""
 
-Clear = Callable[..., subprocess.CompletedProcess[str]]
-
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory, bin_folder: Path) -> Callable[[str, str], str]:
     """Compile a program in C under a name, in a folder that anybody may read."""
     folder = tmp_path_factory.mktemp("compiled")
     folder.chmod(0o755)
-
-    def compile(name: str, source: str) -> str:
-        program = folder / name
-        subprocess.run(["gcc", "-x", "c", "-o", program, "-"], input=source.encode(), check=True)
-        return str(program)
-
-    return compile
+    return lambda name, source: str(compile_c(source, folder / name, "-Wno-unused-parameter"))
 
 
 @pytest.fixture
-def clear(bin_folder: Path) -> Clear:
+def clear(ctl: Ctl) -> Ctl:
     """Run ``pyinitctl clear`` inside a container, from outside, as ``docker exec`` does."""
-
-    def clear(container: Container, *words: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", *before]
-        command = [*enter, str(bin_folder / "pyinitctl"), "clear", *words]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
-
-    return clear
-
-
-@pytest.fixture
-def bare() -> Iterator[Start]:
-    """Start a program, and no pyinit, as PID 1."""
-    containers: list[Container] = []
-
-    def bare(*words: str) -> Container:
-        containers.append(Container([*UNSHARE, *words]))
-        return containers[-1]
-
-    yield bare
-    for container in containers:
-        container.process.kill()
-        container.process.communicate()
-
-
-def zombies(container: Container) -> int:
-    """How many there are, seen from outside."""
-    found = psutil.Process(container.init).children(recursive=True)
-    return [process.status() for process in found if process.is_running()].count(psutil.STATUS_ZOMBIE)
-
-
-def await_zombies(container: Container, count: int) -> None:
-    """Wait until there are so many."""
-    eventually(lambda: zombies(container) == count, f"there are {count} zombies")
+    return lambda container, *words, **options: ctl(container, "clear", *words, **options)
 
 
 def pid_of(container: Container, name: str) -> int:
     """The pid, inside, of the only process of this name that lives."""
-    found: list[int] = []
 
     def look() -> list[int]:
         everybody = psutil.Process(container.init).children(recursive=True)
         named = [one for one in everybody if one.name() == name and one.status() != psutil.STATUS_ZOMBIE]
-        found[:] = [int(Path(f"/proc/{one.pid}/status").read_text().split("NSpid:")[1].split()[1]) for one in named]
-        return found
+        return [int(Path(f"/proc/{one.pid}/status").read_text().split("NSpid:")[1].split()[1]) for one in named]
 
-    eventually(look, f"there is a {name}")
-    assert len(found) == 1, found
-    return found[0]
+    [pid] = eventually(look, f"there is a {name}")
+    return pid
 
 
 def beside(words: list[str]) -> list[str]:
@@ -145,7 +106,7 @@ def beside(words: list[str]) -> list[str]:
     return ["sh", "-c", '"$@" & while :; do wait $!; sleep 0.05; done', "workload", *words]
 
 
-def test_without_zombies_there_is_nothing_to_do(start: Start, clear: Clear) -> None:
+def test_without_zombies_there_is_nothing_to_do(start: Start, clear: Ctl) -> None:
     """One line, status 0."""
     container = start("--", "sleep", "1000")
     pid_of(container, "sleep")
@@ -153,21 +114,21 @@ def test_without_zombies_there_is_nothing_to_do(start: Start, clear: Clear) -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, "no zombies\n", "")
 
 
-def test_a_parent_that_missed_sigchld_waits_when_it_is_asked_again(start: Start, clear: Clear) -> None:
+def test_a_parent_that_missed_sigchld_waits_when_it_is_asked_again(start: Start, clear: Ctl) -> None:
     """The first cure: the handler was installed after the children had ended."""
     container = start("--", *python(LATE))
     container.expect("ready")
-    await_zombies(container, 3)
+    container.await_zombies(3)
     done = clear(container)
     first, *rest = done.stdout.splitlines()
     assert first.startswith("asked python3") and rest == ["no zombies left"], done
     assert "(pid 2): it has waited for its 3 zombies" in first
     assert done.returncode == 0
-    assert zombies(container) == 0
+    assert len(container.zombies()) == 0
 
 
 def test_a_parent_that_cannot_be_asked_is_told_with_the_reason(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """And with what to do next; nobody is ended for it."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
@@ -180,20 +141,20 @@ def test_a_parent_that_cannot_be_asked_is_told_with_the_reason(
         "15 zombies left",
     ]
     assert done.returncode == 1
-    assert pid_of(container, "leaks") == pid and zombies(container) == 15
+    assert pid_of(container, "leaks") == pid and len(container.zombies()) == 15
 
 
-def test_a_handler_that_does_not_wait_is_told_from_none(start: Start, clear: Clear) -> None:
+def test_a_handler_that_does_not_wait_is_told_from_none(start: Start, clear: Ctl) -> None:
     """SigCgt of /proc/PID/status."""
     container = start("--", *beside(python(CATCHES)))
     container.expect("ready")
     done = clear(container)
-    assert "not waited for its 3 zombies: it catches SIGCHLD, and still does not; --terminate" in done.stdout, done
+    assert "not waited for its 3 zombies: it catches SIGCHLD, and still does not wait; --terminate" in done.stdout, done
     assert done.returncode == 1
 
 
 def test_a_parent_in_c_is_ended_and_its_zombies_are_reaped(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """The second cure."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
@@ -202,27 +163,27 @@ def test_a_parent_in_c_is_ended_and_its_zombies_are_reaped(
     done = clear(container, "--terminate-parent")
     assert done.stdout.splitlines() == [
         f"asked leaks (pid {pid}): it has not waited for its 15 zombies: it does not catch SIGCHLD",
-        f"ending leaks (pid {pid}), for its 15 zombies",
+        f"ending leaks (pid {pid}) to get its 15 zombies reaped",
         f"leaks (pid {pid}) has ended",
         "no zombies left",
     ]
     assert (done.returncode, done.stderr) == (0, "")
-    assert zombies(container) == 0
+    assert len(container.zombies()) == 0
     assert container.process.poll() is None
 
 
-def test_a_parent_in_sh_is_ended_and_its_zombie_is_reaped(start: Start, clear: Clear) -> None:
+def test_a_parent_in_sh_is_ended_and_its_zombie_is_reaped(start: Start, clear: Ctl) -> None:
     """A program that has children from before it was executed, and knows of none."""
     container = start("--", *beside(["sh", "-c", LEAVES_A_ZOMBIE]))
-    await_zombies(container, 1)
+    container.await_zombies(1)
     done = clear(container, "--terminate-parent")
     assert "its zombie: it does not catch SIGCHLD\nending sleep 1000 (pid" in done.stdout, done
     assert done.stdout.endswith("has ended\nno zombies left\n") and done.returncode == 0
-    assert zombies(container) == 0
+    assert len(container.zombies()) == 0
 
 
 def test_a_stopped_parent_is_continued_so_that_it_can_end(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """SIGTERM alone would wait for that; without it one is told how to continue it."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS.replace("for (;;)", "raise(SIGSTOP); for (;;)"))]))
@@ -234,10 +195,10 @@ def test_a_stopped_parent_is_continued_so_that_it_can_end(
     assert f"it is stopped (kill -CONT {pid} continues it)" in asked.stdout and asked.returncode == 1, asked
     done = clear(container, "--terminate-parent")
     assert done.stdout.endswith(f"leaks (pid {pid}) has ended\nno zombies left\n") and done.returncode == 0, done
-    assert zombies(container) == 0
+    assert len(container.zombies()) == 0
 
 
-def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start, clear: Clear) -> None:
+def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start, clear: Ctl) -> None:
     """It has only not had the time; a dry run says so, and continues nobody."""
     container = start("--", *beside(python(LATE)))
     container.expect("ready")
@@ -263,7 +224,7 @@ def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start,
     assert parent.is_running() and parent.status() == psutil.STATUS_SLEEPING
 
 
-def test_a_stopped_workload_is_not_continued_unless_it_is_named(start: Start, clear: Clear) -> None:
+def test_a_stopped_workload_is_not_continued_unless_it_is_named(start: Start, clear: Ctl) -> None:
     """It is spared, and who has stopped it may have meant that."""
     container = start("--", *python(LATE))
     container.expect("ready")
@@ -282,7 +243,7 @@ def test_a_stopped_workload_is_not_continued_unless_it_is_named(start: Start, cl
 
 
 def test_a_parent_that_ignores_sigterm_is_left_and_told_of(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """After some seconds; it is for people to kill it."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS), str(int(signal.SIGTERM))]))
@@ -299,11 +260,11 @@ def test_a_parent_that_ignores_sigterm_is_left_and_told_of(
 
 
 @pytest.mark.parametrize("words", [[], ["-p2"]])
-def test_a_parent_that_nobody_waits_for_is_a_zombie_left(start: Start, clear: Clear, words: list[str]) -> None:
+def test_a_parent_that_nobody_waits_for_is_a_zombie_left(start: Start, clear: Ctl, words: list[str]) -> None:
     """It has ended, and its own parent is the next one to be told of."""
     program = f"if True:\n import os, signal\n if not os.fork(): os.execlp('sh', 'sh', '-c', '{LEAVES_A_ZOMBIE}')\n"
     container = start("--", *python(f"{program} while True: signal.pause()"))
-    await_zombies(container, 1)
+    container.await_zombies(1)
     done = clear(container, "--terminate-parent", *words)
     *_, ended, verdict, left = done.stdout.splitlines()
     assert ended.startswith("sleep 1000 (pid ") and ended.endswith(") has ended"), done
@@ -312,7 +273,7 @@ def test_a_parent_that_nobody_waits_for_is_a_zombie_left(start: Start, clear: Cl
 
 
 def test_the_workload_is_not_ended_unless_it_is_named(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """The container ends with it."""
     container = start("--", compiled("leaks", NEVER_WAITS))
@@ -327,7 +288,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(
     assert done.returncode == 1
     assert container.process.poll() is None
     named = clear(container, "--terminate-parent", "--pid", "2")
-    assert "ending leaks (pid 2), for its 15 zombies\n" in named.stdout, named
+    assert "ending leaks (pid 2) to get its 15 zombies reaped\n" in named.stdout, named
     assert container.end().status == 128 + signal.SIGTERM
 
 
@@ -349,13 +310,13 @@ def test_who_has_started_pyinitctl_is_not_ended(start: Start, bin_folder: Path) 
     container = start("--", *beside(python(f"{program} '--terminate-parent'])\nprint('alive', flush=True)")))
     asked, spared, left, alive = [container.line() for _ in range(4)]
     assert asked.startswith("asked python3"), asked
-    assert spared.endswith("is left alone: it has started this pyinitctl"), spared
+    assert spared.endswith("is left alone: it started this pyinitctl"), spared
     assert (left, alive) == ("1 zombie left", "alive")
 
 
 @pytest.mark.parametrize("is_traced_by", ["its sibling", "its own child"])
 def test_a_tracer_that_does_not_wait_is_ended(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str], is_traced_by: str
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str], is_traced_by: str
 ) -> None:
     """No parent can wait before it has; the parent's wait is then done by itself."""
     tracer = compiled("tracer", TRACER)
@@ -367,15 +328,15 @@ def test_a_tracer_that_does_not_wait_is_ended(
     container = start("--", "sh", "-c", script, stdin=subprocess.PIPE, env={**os.environ, "TMP": str(folder)})
     container.expect("traces")
     container.say()
-    await_zombies(container, 1)
+    container.await_zombies(1)
     done = clear(container, "--terminate-parent")
     assert "asked tracer " in done.stdout, done
     assert "it has not waited for its zombie: it does not catch SIGCHLD\n" in done.stdout, done
     assert done.stdout.endswith("has ended\nno zombies left\n") and done.returncode == 0, done
-    assert zombies(container) == 0
+    assert len(container.zombies()) == 0
 
 
-def test_a_parent_of_somebody_else_is_told_of(start: Start, clear: Clear, compiled: Callable[[str, str], str]) -> None:
+def test_a_parent_of_somebody_else_is_told_of(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
     """EPERM is a line, and no end."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
     container.expect("ready")
@@ -386,9 +347,7 @@ def test_a_parent_of_somebody_else_is_told_of(start: Start, clear: Clear, compil
     assert done.returncode == 1
 
 
-def test_what_may_be_the_workload_is_spared_too(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
-) -> None:
+def test_what_may_be_the_workload_is_spared_too(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
     """Where the counters may not be read, every child of pyinit could be it."""
     container = start("-u", "12345:12345", "--", compiled("leaks", NEVER_WAITS))
     container.expect("ready")
@@ -403,31 +362,29 @@ def test_what_may_be_the_workload_is_spared_too(
 
 @pytest.mark.parametrize("name", ["tini", "dumb-init", "catatonit"])
 def test_what_may_be_the_workload_of_another_init_is_spared(
-    bare: Start, clear: Clear, compiled: Callable[[str, str], str], name: str
+    bare: Start, clear: Ctl, compiled: Callable[[str, str], str], name: str
 ) -> None:
-    """It does not tell which of its children that is; who is named is ended, and the container with it."""
-    container = bare(debian.provide(name, name), "--", compiled("leaks", NEVER_WAITS))
+    """That init does not say which child it is. A process that is named is ended, and the container with it."""
+    container = bare(packages.provide(name, name), "--", compiled("leaks", NEVER_WAITS))
     container.expect("ready")
     pid = pid_of(container, "leaks")
     done = clear(container, "--terminate-parent")
     assert done.stdout.splitlines() == [
         f"asked leaks (pid {pid}): it has not waited for its 15 zombies: it does not catch SIGCHLD",
-        f"leaks (pid {pid}) may be the workload, which {name} (pid 1) does not tell: "
+        f"leaks (pid {pid}) may be the workload of {name} (pid 1): "
         f"name it with --pid {pid} to end it, and the container with it",
         "15 zombies left",
     ]
     assert (done.returncode, done.stderr) == (1, "")
-    assert container.process.poll() is None and zombies(container) == 15
+    assert container.process.poll() is None and len(container.zombies()) == 15
     named = clear(container, "--terminate-parent", "--pid", str(pid))
-    assert f"\nending leaks (pid {pid}), for its 15 zombies\n" in named.stdout, named
+    assert f"\nending leaks (pid {pid}) to get its 15 zombies reaped\n" in named.stdout, named
     assert container.end().status == 128 + signal.SIGTERM
 
 
-def test_who_is_no_child_of_another_init_is_ended(
-    bare: Start, clear: Clear, compiled: Callable[[str, str], str]
-) -> None:
+def test_who_is_no_child_of_another_init_is_ended(bare: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
     """It cannot be the workload."""
-    container = bare(debian.provide("tini", "tini"), "--", *beside([compiled("leaks", NEVER_WAITS)]))
+    container = bare(packages.provide("tini", "tini"), "--", *beside([compiled("leaks", NEVER_WAITS)]))
     container.expect("ready")
     done = clear(container, "--terminate-parent")
     assert done.stdout.endswith(") has ended\nno zombies left\n") and done.returncode == 0, done
@@ -435,24 +392,25 @@ def test_who_is_no_child_of_another_init_is_ended(
 
 
 def test_a_daemon_that_pyinit_stays_for_is_spared(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """With ``--wait-for=all`` the workload has left its work to somebody, who is no child of its own any more."""
     container = start("--wait-for=all", "--", "sh", "-c", '"$1" &', "sh", compiled("leaks", NEVER_WAITS))
     container.expect("ready")
     pid = pid_of(container, "leaks")
-    why = f"leaks (pid {pid}) may be what pyinit stays for, now that the workload has ended: name it with --pid {pid}"
+    why = f"leaks (pid {pid}) may be the process that pyinit waits for, now that the workload has ended"
+    why = f"{why}: name it with --pid {pid}"
     words = ("--terminate-parent", "--dry-run")
     eventually(lambda: f"\n{why} to end it" in clear(container, *words).stdout, "pyinit stays")
     done = clear(container, "--terminate-parent")
     assert f"\n{why} to end it, and the container with it\n15 zombies left\n" in done.stdout, done
     assert done.returncode == 1
-    assert container.process.poll() is None and zombies(container) == 15
+    assert container.process.poll() is None and len(container.zombies()) == 15
     clear(container, "--terminate-parent", "--pid", str(pid))
     assert container.end().status == 0
 
 
-def test_a_dry_run_sends_nothing(start: Start, clear: Clear, compiled: Callable[[str, str], str]) -> None:
+def test_a_dry_run_sends_nothing(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
     """Neither SIGCHLD, which would help here, nor SIGTERM."""
     container = start("--", *beside(python(LATE)))
     container.expect("ready")
@@ -462,23 +420,23 @@ def test_a_dry_run_sends_nothing(start: Start, clear: Clear, compiled: Callable[
     assert end.startswith("would end (SIGTERM) python3") and end.endswith(" if it does not"), done
     assert left == "3 zombies left"
     assert done.returncode == 1
-    assert zombies(container) == 3
+    assert len(container.zombies()) == 3
     workload = start("--", compiled("leaks", NEVER_WAITS))
     workload.expect("ready")
     spared = clear(workload, "--terminate-parent", "--dry-run")
     assert "\nleaks (pid 2) is the workload: name it with --pid 2" in spared.stdout and spared.returncode == 1, spared
 
 
-def test_only_the_zombies_below_a_process_are_looked_at(start: Start, clear: Clear) -> None:
+def test_only_the_zombies_below_a_process_are_looked_at(start: Start, clear: Ctl) -> None:
     """``-p PID``; and who has that pid may be ended, though it was looked at alone."""
     container = start("--", "sh", "-c", f"{LEAVES_A_ZOMBIE} & {LEAVES_A_ZOMBIE.replace('1000', '2000')} & wait; wait")
-    await_zombies(container, 2)
+    container.await_zombies(2)
     done = clear(container, "--dry-run")
     pid = next(line.split("(pid ")[1].split(")")[0] for line in done.stdout.splitlines() if "sleep 2000" in line)
     done = clear(container, "--terminate-parent", "-p", pid)
     assert done.stdout.endswith(f"\nsleep 2000 (pid {pid}) has ended\nno zombies left\n") and done.returncode == 0, done
     assert "sleep 1000" not in done.stdout
-    assert zombies(container) == 1
+    assert len(container.zombies()) == 1
 
 
 def test_without_an_init_that_reaps_the_zombies_are_left_to_pid_1(
@@ -537,7 +495,7 @@ def test_the_workload_of_a_pyinit_that_is_not_pid_1_is_spared_too(
 def test_the_workload_is_known_from_outside_of_its_namespace(start: Start, bin_folder: Path) -> None:
     """The counters have pids of the container's namespace, and those here are the host's."""
     container = start("--", "sh", "-c", LEAVES_A_ZOMBIE.strip("()"))
-    await_zombies(container, 1)
+    container.await_zombies(1)
     workload = psutil.Process(container.init).children()[0].pid
     command = [f"{bin_folder}/pyinitctl", "clear", "--terminate-parent", "-p"]
     done = subprocess.run([*command, str(container.init)], capture_output=True, text=True, timeout=PATIENCE)
@@ -549,27 +507,27 @@ def test_the_workload_is_known_from_outside_of_its_namespace(start: Start, bin_f
     assert container.end().status == 128 + signal.SIGTERM
 
 
-def test_what_a_process_is_called_cannot_forge_a_line(start: Start, clear: Clear) -> None:
+def test_what_a_process_is_called_cannot_forge_a_line(start: Start, clear: Ctl) -> None:
     """A command line with a line feed and an escape sequence."""
     container = start(
         "--", "sh", "-c", '(sleep 0.01 & exec "$@")', "sh", *python("import time; time.sleep(1000)", "\n\033[31m")
     )
-    await_zombies(container, 1)
+    container.await_zombies(1)
     done = clear(container, "--dry-run", "--terminate-parent")
     assert len(done.stdout.splitlines()) == 3 and "\\x0a\\x1b[31m" in done.stdout, done
 
 
-def test_where_nothing_can_be_seen_the_status_is_3(start: Start, clear: Clear) -> None:
+def test_where_nothing_can_be_seen_the_status_is_3(start: Start, clear: Ctl) -> None:
     """As with the other commands."""
     container = start("--", "sleep", "1000")
     pid_of(container, "sleep")
     done = clear(container, "-p", "999")
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == "pyinitctl: there is no pid 999 to be seen\n"
+    assert done.stderr == "pyinitctl: no process with pid 999 is visible\n"
 
 
 def test_what_hidepid_hides_may_be_the_init_of_a_workload(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """PID 1 cannot be seen then, and who is its child could be the workload."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
@@ -584,7 +542,7 @@ def test_what_hidepid_hides_may_be_the_init_of_a_workload(
 
 
 def test_zombies_that_were_seen_in_spite_of_hidepid_can_be_gone(
-    start: Start, clear: Clear, compiled: Callable[[str, str], str]
+    start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
     """That nobody else can be seen then is no reason for another status."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
@@ -597,7 +555,7 @@ def test_zombies_that_were_seen_in_spite_of_hidepid_can_be_gone(
 
 
 @pytest.mark.parametrize("words", [[], ["--terminate-parent"], ["--dry-run"], ["-p1"]])
-def test_where_hidepid_hides_everybody_the_status_is_3(start: Start, clear: Clear, words: list[str]) -> None:
+def test_where_hidepid_hides_everybody_the_status_is_3(start: Start, clear: Ctl, words: list[str]) -> None:
     """Not to see a zombie is not that there is none: one line, which tells why."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
     container = start("--", *python(LATE), before=remount)

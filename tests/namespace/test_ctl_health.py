@@ -12,7 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .conftest import INTERPRETER, Container, Start, eventually, python
+from pyinit.ctl import published
+from testing.namespaces import INTERPRETER, Container, python
+from testing.waiting import eventually
+
+from .conftest import Start
 
 Ask = Callable[..., tuple[int, str]]
 
@@ -35,8 +39,7 @@ def health(bin_folder: Path) -> Ask:
     """Run ``pyinitctl health`` in a container, as Docker does; exit status and the line."""
 
     def health(container: Container, *words: str, before: list[str] | None = None) -> tuple[int, str]:
-        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", *(before or [])]
-        return told([*enter, str(bin_folder / "pyinitctl"), "health", *words])
+        return told([*container.enter, *(before or []), str(bin_folder / "pyinitctl"), "health", *words])
 
     return health
 
@@ -50,16 +53,7 @@ def told(command: list[str]) -> tuple[int, str]:
 
 def becomes(look: Callable[[], tuple[int, str]], status: int, pattern: str) -> None:
     """Wait until what is told is this."""
-    seen: list[tuple[int, str]] = []
-
-    def look_and_compare() -> bool:
-        seen[:] = [look()]
-        return seen[0][0] == status and re.fullmatch(pattern, seen[0][1]) is not None
-
-    try:
-        eventually(look_and_compare, pattern)
-    except AssertionError as error:
-        raise AssertionError(f"{error}; it is {seen[0]}") from None
+    eventually(look, pattern, holds=lambda seen: seen[0] == status and re.fullmatch(pattern, seen[1]))
 
 
 def test_a_workload_that_runs_is_healthy(start: Start, health: Ask) -> None:
@@ -82,7 +76,7 @@ def test_a_pause_is_healthy(start: Start, health: Ask) -> None:
         (
             ["--wait-for=all"],
             0,
-            r"healthy: sh \(pid 2\) has ended, and pyinit stays until the last process has",
+            r"healthy: sh \(pid 2\) has ended, and pyinit stays until the last process has ended",
         ),
     ],
 )
@@ -95,6 +89,10 @@ def test_a_container_that_is_shut_down_is_unhealthy(
     container.expect("trapped")
     container.await_rest()
     container.say()
+    # Not sooner: whatever is in the container when the drain begins is asked to end.
+    eventually(
+        lambda: published.read(container.init).stage, "the workload has ended", holds=lambda stage: stage != "running"
+    )
     becomes(lambda: health(container), status, line)
 
 
@@ -178,7 +176,7 @@ def test_names_forge_no_second_line(start: Start, health: Ask) -> None:
 
 def test_a_pid_1_that_is_no_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
     """Unless there is a pyinit of the same container, which is looked at, and what is below it."""
-    neglects = "import subprocess, time; subprocess.Popen(['true']); time.sleep(60)"
+    neglects = "import subprocess, time; kept = subprocess.Popen(['true']); time.sleep(60)"
     before = ["sh", "-c", f'{INTERPRETER} -c "{neglects}" & "$@" & echo $!; wait', "sh"]
     container = start("--", "sleep", "60", before=before)
     pid = container.line()
@@ -187,7 +185,7 @@ def test_a_pid_1_that_is_no_pyinit_is_unhealthy(start: Start, health: Ask) -> No
     sleeps = r"healthy: sleep \(pid \d+\) has been running for [^;]*"
     becomes(lambda: health(container, "-p", pid), 0, sleeps)
     becomes(lambda: health(container, "--max-zombies=0"), 0, sleeps)
-    assert health(container, "-p", "4000000") == (1, "unhealthy: there is no pid 4000000 to be seen")
+    assert health(container, "-p", "4000000") == (1, "unhealthy: no process with pid 4000000 is visible")
     status, line = health(container, "-p", "1")
     assert (status, line[:47]) == (1, "unhealthy: pid 1 (sh) publishes no counters: it")
 
@@ -196,7 +194,7 @@ def test_a_pause_container_is_not_taken_for_ours(start: Start, bin_folder: Path)
     """In a pod that shares its process namespace PID 1 may be a pyinit, too: ours sees the same files."""
     pause = start("--pause")
     pause.await_rest()
-    enter = ["nsenter", f"--target={pause.init}", "--mount", "--pid"]
+    enter = pause.enter
     command = [*enter, "unshare", "--mount", str(bin_folder / "pyinit"), "--", "sleep", "60"]
     with subprocess.Popen(command) as ours:
         eventually(psutil.Process(ours.pid).children, "nsenter has started it")
@@ -210,8 +208,8 @@ def test_another_user_is_told_whom_to_be(start: Start, health: Ask) -> None:
     """As unhealthy: a HEALTHCHECK that cannot look is set up wrong."""
     container = start("--", "sleep", "60")
     becomes(lambda: health(container), 0, "healthy: .*")
-    who = "pid 1 belongs to user 0:0, and this is 12345:12345"
-    line = f"unhealthy: {who}: run pyinitctl as that user (docker exec -u 0:0)"
+    who = "pid 1 belongs to user 0:0 and pyinitctl runs as 12345:12345"
+    line = f"unhealthy: {who}: run it as that user (docker exec -u 0:0)"
     assert health(container, before=OTHER) == (1, line)
 
 
@@ -232,9 +230,9 @@ def test_a_line_that_cannot_be_written_is_unhealthy(start: Start, health: Ask, b
     """1, and no other status."""
     container = start("--", "sleep", "60")
     becomes(lambda: health(container), 0, "healthy: .*")
-    enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--"]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*enter, str(bin_folder / "pyinitctl"), "health"], stdout=full, stderr=subprocess.PIPE)
+        command = [*container.enter, str(bin_folder / "pyinitctl"), "health"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (1, b"")
 
 

@@ -14,11 +14,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import pyinit
-from pyinit.ctl import counters
+from pyinit.ctl import published
+from testing.namespaces import Container, python
+from testing.processes import descriptors
+from testing.waiting import eventually
 
-from .conftest import Container, Start, eventually, python
+from .conftest import Ctl, Run, Start
 
-Ask = Callable[..., subprocess.CompletedProcess[str]]
 Told = Callable[..., dict[str, Any]]
 
 OTHER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
@@ -29,19 +31,13 @@ WITHOUT_PTRACE = ["setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptra
 
 
 @pytest.fixture
-def ask(bin_folder: Path) -> Ask:
+def ask(ctl: Ctl) -> Ctl:
     """Run ``pyinitctl status`` in a container, as ``docker exec`` does; ``before`` are words put in front of it."""
-
-    def ask(container: Container, *words: str, before: tuple[str, ...] | list[str] = ()) -> Any:
-        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", *before]
-        command = [*enter, str(bin_folder / "pyinitctl"), "status", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30)
-
-    return ask
+    return lambda container, *words, **options: ctl(container, "status", *words, **options)
 
 
 @pytest.fixture
-def told(ask: Ask) -> Told:
+def told(ask: Ctl) -> Told:
     """What ``status --json`` tells."""
 
     def told(container: Container, *words: str, before: list[str] | None = None) -> dict[str, Any]:
@@ -53,24 +49,15 @@ def told(ask: Ask) -> Told:
 
 def becomes(look: Callable[[], object], wanted: object) -> None:
     """Wait until what is looked at is as wanted."""
-    seen: list[object] = []
-
-    def look_and_keep() -> bool:
-        seen[:] = [look()]
-        return seen[0] == wanted
-
-    try:
-        eventually(look_and_keep, f"{wanted}")
-    except AssertionError as error:
-        raise AssertionError(f"{error}; it is {seen[0]}") from None
+    eventually(look, f"{wanted}", holds=lambda seen: seen == wanted)
 
 
-def is_published(container: Container, ask: Ask) -> None:
+def is_published(container: Container, ask: Ctl) -> None:
     """Wait until there are counters."""
     becomes(lambda: ask(container).returncode, 0)
 
 
-def test_it_shows_the_workload_and_what_was_reaped(start: Start, ask: Ask, told: Told) -> None:
+def test_it_shows_the_workload_and_what_was_reaped(start: Start, ask: Ctl, told: Told) -> None:
     """Both for people and for programs."""
     container = start("--", "sh", "-c", "for i in 1 2 3; do (true &); done; read line", stdin=subprocess.PIPE)
     container.await_rest()
@@ -93,7 +80,7 @@ def test_it_shows_the_workload_and_what_was_reaped(start: Start, ask: Ask, told:
     ]
 
 
-def test_it_tells_who_sent_a_signal(start: Start, ask: Ask, told: Told) -> None:
+def test_it_tells_who_sent_a_signal(start: Start, ask: Ctl, told: Told) -> None:
     """From inside and from outside of the PID namespace; looked up while the sender is there, or by its number."""
     program = "trap : HUP USR1 TERM; kill -HUP 1; kill -HUP 1; echo sent; while :; do read line; done"
     container = start("--", "sh", "-c", program, stdin=subprocess.PIPE)
@@ -143,12 +130,12 @@ def test_a_number_that_was_given_again_is_not_taken_for_the_sender(start: Start,
 @pytest.mark.parametrize(
     ("options", "stage", "words"),
     [
-        (["--drain-timeout=60"], "draining", "draining: those who are left have been asked to end"),
+        (["--drain-timeout=60"], "draining", "draining: the remaining processes have been asked to end"),
         (["--wait-for=all"], "staying", "staying until the last process has ended"),
     ],
 )
 def test_it_shows_the_stages_of_the_end(
-    start: Start, ask: Ask, told: Told, options: list[str], stage: str, words: str
+    start: Start, ask: Ctl, told: Told, options: list[str], stage: str, words: str
 ) -> None:
     """And how the workload ended."""
     program = "(trap '' TERM; echo trapped; exec sleep 60) & read line; exit 3"
@@ -156,7 +143,9 @@ def test_it_shows_the_stages_of_the_end(
     container.expect("trapped")
     container.await_rest()
     container.say()
-    becomes(lambda: told(container)["stage"], stage)
+    # From outside: whatever is in the container when the drain begins is asked to end.
+    becomes(lambda: published.read(container.init).stage, stage)
+    assert told(container)["stage"] == stage
     workload = told(container)["workload"]
     assert (workload["status"], workload["killed_by"]) == (3, None)
     assert 0 < workload["ended_seconds_ago"] < 60
@@ -173,7 +162,7 @@ def test_it_shows_what_signal_ended_the_workload(start: Start, told: Told) -> No
     assert (workload["status"], workload["killed_by"]) == (137, "SIGKILL")
 
 
-def test_a_pause_has_no_workload(start: Start, ask: Ask, told: Told) -> None:
+def test_a_pause_has_no_workload(start: Start, ask: Ctl, told: Told) -> None:
     """And its end is none of a workload."""
     container = start("--pause")
     is_published(container, ask)
@@ -183,7 +172,7 @@ def test_a_pause_has_no_workload(start: Start, ask: Ask, told: Told) -> None:
     assert "\npyinit_workload_up " not in ask(container, "--prometheus").stdout
 
 
-def test_prometheus_reads_the_metrics(start: Start, ask: Ask, told: Told) -> None:
+def test_prometheus_reads_the_metrics(start: Start, ask: Ctl, told: Told) -> None:
     """Its parser finds all of them with their types, zombies included."""
     program = """if True:
         import os, signal, time
@@ -232,14 +221,14 @@ def test_a_pyinit_that_is_not_pid_1_is_found(start: Start, told: Told, words: li
     assert told(container, *words)["workload"]["name"] == "sleep"
 
 
-def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: Ask) -> None:
+def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: Ctl) -> None:
     """Nor one that sees other files; and a PID 1 that is none is said to be none."""
     before = ["sh", "-c", 'unshare --mount "$@" & wait', "sh"]
     container = start("--", "sh", "-c", "echo started; sleep 60", before=before)
     container.expect("started")
     done = ask(container)
     assert (done.returncode, done.stdout) == (3, "")
-    complaint = "publishes no counters: it is no pyinit (name one with -p PID), or has only just started"
+    complaint = "publishes no counters: it is not pyinit (name one with -p PID), or it has only just started"
     assert done.stderr == f"pyinitctl: pid 1 (sh) {complaint}\n"
 
 
@@ -253,39 +242,39 @@ def test_a_pyinit_is_looked_at_from_the_host(start: Start, bin_folder: Path) -> 
     assert (seen["pid"], seen["workload"]["pid"]) == (1, 2)
 
 
-def test_another_user_is_told_whom_to_be(start: Start, ask: Ask) -> None:
+def test_another_user_is_told_whom_to_be(start: Start, ask: Ctl) -> None:
     """One line, and 3."""
     container = start("--", "sleep", "60")
     is_published(container, ask)
     done = ask(container, before=OTHER)
-    who = "pid 1 belongs to user 0:0, and this is 12345:12345"
+    who = "pid 1 belongs to user 0:0 and pyinitctl runs as 12345:12345"
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == f"pyinitctl: {who}: run pyinitctl as that user (docker exec -u 0:0)\n"
+    assert done.stderr == f"pyinitctl: {who}: run it as that user (docker exec -u 0:0)\n"
 
 
-def test_the_same_user_may_look_and_root_without_capabilities_may_not(start: Start, ask: Ask) -> None:
+def test_the_same_user_may_look_and_root_without_capabilities_may_not(start: Start, ask: Ctl) -> None:
     """In a container that runs as a user, as most should."""
     container = start("--", "sleep", "60", before=OTHER)
     becomes(lambda: ask(container, before=OTHER).returncode, 0)
     done = ask(container, before=WITHOUT_PTRACE)
-    who = "pid 1 belongs to user 12345:12345, and this is 0:0"
+    who = "pid 1 belongs to user 12345:12345 and pyinitctl runs as 0:0"
     assert (done.returncode, done.stderr) == (
         3,
-        f"pyinitctl: {who}: run pyinitctl as that user (docker exec -u 12345:12345)\n",
+        f"pyinitctl: {who}: run it as that user (docker exec -u 12345:12345)\n",
     )
     container.signal(signal.SIGKILL)  # the end of unshare does not end it: the other user has not inherited that
 
 
-def test_a_user_with_fewer_capabilities_is_told_so(start: Start, ask: Ask) -> None:
+def test_a_user_with_fewer_capabilities_is_told_so(start: Start, ask: Ctl) -> None:
     """The user is the right one."""
     container = start("--", "sleep", "60")
     is_published(container, ask)
     done = ask(container, before=WITHOUT_PTRACE)
-    reason = "it has capabilities that this process lacks"
-    assert (done.returncode, done.stderr) == (3, f"pyinitctl: pid 1 may not be looked into: {reason}\n")
+    reason = "it has capabilities that pyinitctl lacks"
+    assert (done.returncode, done.stderr) == (3, f"pyinitctl: cannot inspect pid 1: {reason}\n")
 
 
-def test_a_proc_that_hides_processes_is_told_of(start: Start, ask: Ask) -> None:
+def test_a_proc_that_hides_processes_is_told_of(start: Start, ask: Ctl) -> None:
     """Mounted with hidepid=2, it shows others nothing."""
     hide = ["sh", "-c", 'mount -o remount,hidepid=2 /proc && exec "$@"', "sh"]
     container = start("--", "sleep", "60", before=hide)
@@ -293,12 +282,12 @@ def test_a_proc_that_hides_processes_is_told_of(start: Start, ask: Ask) -> None:
     done = ask(container, before=OTHER)
     assert (done.returncode, done.stderr) == (
         3,
-        "pyinitctl: /proc is mounted with hidepid, and does not show pid 1 to uid 12345: "
-        "run pyinitctl as the user whom that process belongs to (docker exec -u)\n",
+        "pyinitctl: /proc is mounted with hidepid and hides pid 1 from uid 12345: "
+        "run pyinitctl as the user of that process (docker exec -u)\n",
     )
 
 
-def test_the_proc_of_another_namespace_is_not_looked_at(start: Start, ask: Ask, bin_folder: Path) -> None:
+def test_the_proc_of_another_namespace_is_not_looked_at(start: Start, ask: Ctl, bin_folder: Path) -> None:
     """Its PID 1 is somebody else."""
     container = start("--", "sleep", "60")
     is_published(container, ask)
@@ -308,7 +297,7 @@ def test_the_proc_of_another_namespace_is_not_looked_at(start: Start, ask: Ask, 
     assert (done.returncode, done.stderr) == (3, f"pyinitctl: {complaint}\n")
 
 
-def test_a_file_size_limit_of_nothing_disturbs_nobody(start: Start, ask: Ask) -> None:
+def test_a_file_size_limit_of_nothing_disturbs_nobody(start: Start, ask: Ctl) -> None:
     """The counters cannot be written then, and that is all."""
     program = "trap 'exit 5' TERM; (true &); echo ready; while :; do read line; done"
     limited = ["prlimit", "--fsize=0"]
@@ -324,7 +313,7 @@ def test_a_file_size_limit_of_nothing_disturbs_nobody(start: Start, ask: Ask) ->
     assert "SIGXFSZ" not in ended.err and "carrying on" not in ended.err
 
 
-def test_a_small_file_size_limit_is_no_more_than_that(start: Start, ask: Ask) -> None:
+def test_a_small_file_size_limit_is_no_more_than_that(start: Start, ask: Ctl) -> None:
     """The counters fit until there is more to tell: one line in the log, and no numbers that were never true."""
     program = "trap 'exit 5' TERM; trap : HUP USR1 USR2 WINCH; echo ready; while :; do read line; done"
     container = start("-v", "--", "sh", "-c", program, before=["prlimit", "--fsize=300"], stdin=subprocess.PIPE)
@@ -346,7 +335,7 @@ def test_a_small_file_size_limit_is_no_more_than_that(start: Start, ask: Ask) ->
 
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.02"]])
-def test_the_counters_are_never_long_behind(start: Start, ask: Ask, options: list[str]) -> None:
+def test_the_counters_are_never_long_behind(start: Start, ask: Ctl, options: list[str]) -> None:
     """Also while one signal comes after the other."""
     program = (
         "import _signal; _signal.signal(34, _signal.SIG_IGN); print('ready', flush=True)\nwhile 1: _signal.pause()"
@@ -361,13 +350,13 @@ def test_the_counters_are_never_long_behind(start: Start, ask: Ask, options: lis
         sent.append(time.monotonic())
         time.sleep(0.04)
         until = time.monotonic() - 0.3
-        count = sum(one.count for one in counters.read(init).forwarded)
+        count = sum(one.count for one in published.read(init).forwarded)
         assert sum(one < until for one in sent) <= count <= len(sent)
-    becomes(lambda: sum(one.count for one in counters.read(init).forwarded), len(sent))
+    becomes(lambda: sum(one.count for one in published.read(init).forwarded), len(sent))
 
 
-@pytest.mark.parametrize("limit", [5, 6, 7])
-def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: Ask, limit: int) -> None:
+@pytest.mark.parametrize("limit", [10, 11, 12])
+def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: Ctl, limit: int) -> None:
     """Who is left has its time, and the report is written."""
     straggler = "import _signal; print('ready', flush=True); _signal.sigwait([_signal.SIGTERM]); print('heard')"
     straggler = f"import _signal; _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM]); {straggler}"
@@ -375,21 +364,30 @@ def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: A
     limited = ["prlimit", f"--nofile={limit}"]
     container = start("-v", "--", "sh", "-c", program, python("")[0], straggler, before=limited, stdin=subprocess.PIPE)
     container.expect("ready")
-    time.sleep(0.3)  # there may be nothing of the counters to wait for
-    is_there = ask(container).returncode == 0
+    container.await_rest()
+    assert ask(container).returncode == 0
     container.say()
     container.expect("heard")
     ended = container.end()
     assert ended.status == 3
-    assert ("cannot publish the counters" not in ended.err) == is_there == (limit > 6), ended
+    assert "cannot" not in ended.err, ended
     assert re.search(r"sh \(pid 2\) exited with 3 .*; 1 straggler ended \(python[^ ]*\)", ended.err), ended
 
 
-@pytest.mark.parametrize(("closed", "options"), [("<&-", []), (">&-", []), ("2>&-", ["-vvv"])])
-def test_the_counters_may_get_the_number_of_a_closed_descriptor(
+@pytest.mark.parametrize("limit", [5, 6, 7, 8, 9])
+def test_too_few_descriptors_for_a_start_are_one_line(run: Run, limit: int) -> None:
+    """There is no workload without an init that has all it needs."""
+    ended = run("--", "echo", "started", before=["prlimit", f"--nofile={limit}"])
+    assert (ended.status, ended.out) == (125, "")
+    assert ended.err == "pyinit: cannot go on: cannot start a process: Too many open files\n"
+
+
+@pytest.mark.parametrize(("closed", "options"), [("<&-", ["-vvv"]), (">&-", ["-vvv"]), ("2>&-", ["-vvv"])])
+def test_what_pyinit_opens_may_get_the_number_of_a_closed_descriptor(
     start: Start, told: Told, closed: str, options: list[str]
 ) -> None:
-    """No line of the log is written over them, and nothing of them gets elsewhere."""
+    """The log has it; that of standard error the counters, and then there is no log. No line of the log is written over
+    them, and nothing of them gets elsewhere."""
     before = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     container = start(*options, "--", "sh", "-c", "trap : HUP; while :; do sleep 0.1; done", before=before)
     becomes(lambda: told(container).get("version"), pyinit.__version__)
@@ -399,6 +397,8 @@ def test_the_counters_may_get_the_number_of_a_closed_descriptor(
         count = len(told(container)["signals_forwarded"])
         assert count in (0, 1)
     becomes(lambda: [one["signal"] for one in told(container)["signals_forwarded"]], ["SIGHUP"])
-    assert os.readlink(f"/proc/{container.init}/fd/{'<>2'.index(closed[0])}") == "/memfd:pyinit-status (deleted)"
+    found = descriptors(container.init, least=0)
+    expected = "/memfd:pyinit-status (deleted)" if closed == "2>&-" else found[2]
+    assert found["<>2".index(closed[0])] == expected
     container.signal(signal.SIGKILL)
     assert "pyinit-status" not in (seen := container.end()).out + seen.err

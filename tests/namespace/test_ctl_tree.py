@@ -11,8 +11,10 @@ import pexpect
 import pytest
 
 from pyinit.ctl.picture import HIDDEN
+from testing.namespaces import INTERPRETER, UNSHARE, Container, clean_environment, python
+from testing.waiting import eventually
 
-from .conftest import INTERPRETER, UNSHARE, Container, Start, clean_environment, eventually, python
+from .conftest import Start
 
 Tree = Callable[..., "Seen"]
 
@@ -52,17 +54,12 @@ def in_tree(line: str) -> str:
     return found[1]
 
 
-def inside(container: Container) -> list[str]:
-    """The words that run a program in a container, as a container engine does."""
-    return ["nsenter", f"--target={container.init}", "--mount", "--pid", "--"]
-
-
 @pytest.fixture
 def tree(bin_folder: Path) -> Tree:
     """Run ``pyinitctl tree`` with these words in a container."""
 
     def tree(container: Container, *words: str, before: Sequence[str] = (), status: int = 0) -> Seen:
-        command = [*inside(container), *before, str(bin_folder / "pyinitctl"), "tree", *words]
+        command = [*container.enter, *before, str(bin_folder / "pyinitctl"), "tree", *words]
         seen = Seen(subprocess.run(command, capture_output=True, timeout=60))
         assert seen.status == status, (seen.lines, seen.err)
         return seen
@@ -75,7 +72,7 @@ def on_terminal(bin_folder: Path) -> Callable[..., list[str]]:
     """Run ``pyinitctl tree`` in a container on a terminal of so many columns, with these variables."""
 
     def on_terminal(container: Container, columns: int = 200, **variables: str) -> list[str]:
-        command, *words = [*inside(container), str(bin_folder / "pyinitctl"), "tree"]
+        command, *words = [*container.enter, str(bin_folder / "pyinitctl"), "tree"]
         environment = dict(clean_environment(**{"TERM": "xterm", **variables}))
         child = pexpect.spawn(command, words, env=environment, dimensions=(24, columns), encoding="utf-8")  # type: ignore[arg-type]
         child.expect(pexpect.EOF)
@@ -175,7 +172,7 @@ def test_everybody_is_in_the_tree_and_what_is_the_matter_stands_out(workload: Wo
     assert re.fullmatch(r"│  .─ worker  zombie for (at most )?[\dms.]+", seen.row(zombie)), seen.lines
     assert seen.row(stopped) == "│  ├─ sleep 1002  stopped"
     assert seen.row(orphan) == "└─ sleep 1003  orphan"
-    assert seen.row(threads).endswith("no zombie: its main thread has ended, 1 thread lives on")
+    assert seen.row(threads).endswith("not a zombie: its main thread has ended, 1 thread is running")
     assert seen.line("from outside").endswith("  from outside (docker exec)")
     assert len(seen.lines) == 1 + 8
 
@@ -202,7 +199,7 @@ def test_who_was_started_from_outside_has_no_parent(workload: Workload, tree: Tr
     container = workload("ready()")
     container.line()
     words = ["sh", "-c", "sleep 1004 & echo $!; wait"]
-    with subprocess.Popen([*inside(container), *words], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([*container.enter, *words], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         sleeper = int(process.stdout.readline())
         seen = tree(container)
@@ -229,7 +226,7 @@ def test_a_pause_has_no_orphans(start: Start, tree: Tree) -> None:
     container = start("--pause")
     container.await_rest()
     program = python(f"{SUPPORT}\nprint(run('sleep', '1006'), flush=True)")
-    with subprocess.Popen([*inside(container), *program], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([*container.enter, *program], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         sleeper = int(process.stdout.readline())
     eventually(
@@ -239,14 +236,11 @@ def test_a_pause_has_no_orphans(start: Start, tree: Tree) -> None:
 
 def test_without_pyinit_nobody_is_called_an_orphan(tree: Tree) -> None:
     """The children of another PID 1 can be its own."""
-    container = Container([*UNSHARE, *python(f"{SUPPORT}\nprint(orphan('sleep', '1007'), flush=True); ready()")])
-    try:
+    program = f"{SUPPORT}\nprint(orphan('sleep', '1007'), flush=True); ready()"
+    with Container([*UNSHARE, *python(program)]) as container:
         orphan = int(container.line())
         seen = tree(container)
         assert (seen.row(orphan), seen.err) == ("└─ sleep 1007", "")
-    finally:
-        container.process.kill()
-        container.process.communicate()
 
 
 def test_who_may_not_know_the_orphans_is_told(workload: Workload, tree: Tree) -> None:
@@ -266,12 +260,12 @@ def test_with_hidepid_those_who_can_be_seen_are_there(workload: Workload, tree: 
     container = workload(f"os.posix_spawnp('setpriv', {own!r}, os.environ); signal.pause()", before=mount)
     sleeper = int(container.line())
     seen = tree(container, before=AS_SOMEBODY)
-    assert re.search(r"  its parent \(pid \d+\) was not to be seen$", seen.line("sh -c"))
+    assert re.search(r"  its parent \(pid \d+\) is not visible$", seen.line("sh -c"))
     assert seen.row(sleeper) == "└─ sleep 1009"
     assert len(seen.lines) == 4, seen.lines
     assert seen.err == f"pyinitctl: {HIDDEN}\n"
     seen = tree(container, "-p", "1", before=AS_SOMEBODY, status=3)
-    assert (seen.lines, seen.err) == ([""], f"pyinitctl: there is no pid 1 to be seen: {HIDDEN}\n")
+    assert (seen.lines, seen.err) == ([""], f"pyinitctl: no process with pid 1 is visible: {HIDDEN}\n")
 
 
 HOSTILE = r"""
@@ -426,7 +420,7 @@ signal.pause()
         stdin=subprocess.PIPE,
     )
     container.await_rest()
-    command = [*inside(container), str(bin_folder / "pyinitctl"), "tree"]
+    command = [*container.enter, str(bin_folder / "pyinitctl"), "tree"]
     told: list[str] = []
     waiting = threading.Thread(target=lambda: told.append(container.line()))
     waiting.start()

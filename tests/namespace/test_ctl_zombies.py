@@ -9,7 +9,6 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyinit.ctl import picture
-from tools.compiler import compile_c
+from testing.compiler import compile_c
+from testing.namespaces import INTERPRETER, UNSHARE, Container, python
+from testing.waiting import PATIENCE, eventually
 
-from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Start, eventually, python
+from .conftest import Ctl, Start
 
 C = r"""
 #define _GNU_SOURCE
@@ -148,50 +149,10 @@ def zoo(bin_folder: Path) -> str:
     return str(compile_c(C, bin_folder.parent / "zoo", "-pthread"))
 
 
-Look = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
 @pytest.fixture
-def look(bin_folder: Path) -> Look:
+def look(ctl: Ctl) -> Ctl:
     """Run ``pyinitctl zombies`` in a container, from outside as ``docker exec`` does it."""
-
-    def look(container: Container, *words: str, before: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
-        enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--wd=/", "--", *before]
-        command = [*enter, str(bin_folder / "pyinitctl"), "zombies", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-
-    return look
-
-
-@pytest.fixture
-def bare() -> Iterator[Start]:
-    """Start a program, and no init, as PID 1."""
-    containers: list[Container] = []
-
-    def bare(*words: str, **popen: object) -> Container:
-        containers.append(Container([*UNSHARE, *words], **popen))
-        return containers[-1]
-
-    yield bare
-    for container in containers:
-        container.process.kill()
-        container.process.communicate()
-
-
-def await_zombies(container: Container, count: int) -> None:
-    """Wait until so many are there."""
-    init = psutil.Process(container.init)
-
-    def there() -> bool:
-        found = 0
-        for process in init.children(recursive=True):
-            try:
-                found += process.status() == psutil.STATUS_ZOMBIE
-            except psutil.NoSuchProcess:
-                continue
-        return found == count
-
-    eventually(there, f"{count} zombies")
+    return lambda container, *words, **options: ctl(container, "zombies", *words, **options)
 
 
 def outside(container: Container, pid: int) -> int:
@@ -217,7 +178,7 @@ def number(value: object) -> float:
     return value
 
 
-def test_no_zombies_is_status_0(start: Start, look: Look) -> None:
+def test_no_zombies_is_status_0(start: Start, look: Ctl) -> None:
     """In words, and as JSON."""
     container = start("--", "sleep", "1000")
     container.await_rest()
@@ -230,7 +191,7 @@ ADVICE = "it should call wait() or join(), or handle SIGCHLD"
 
 
 @pytest.mark.parametrize("way", [*LEAKS, "sh", "C"])
-def test_the_parent_that_does_not_wait_is_named(start: Start, look: Look, zoo: str, tmp_path: Path, way: str) -> None:
+def test_the_parent_that_does_not_wait_is_named(start: Start, look: Ctl, zoo: str, tmp_path: Path, way: str) -> None:
     """Its command, its pid, how many children, for how long, and what it should do."""
     count, children = 3, "3 children"
     since = "the oldest for"
@@ -245,7 +206,7 @@ def test_the_parent_that_does_not_wait_is_named(start: Start, look: Look, zoo: s
         words = [INTERPRETER, "worker.py"]
         command = rf"{re.escape(Path(INTERPRETER).name)} worker\.py"
     container = start("--", *words, cwd=tmp_path)
-    await_zombies(container, count)
+    container.await_zombies(count)
     done = look(container)
     assert (done.returncode, done.stderr) == (1, "")
     header, *rows, blank, total, verdict = done.stdout.splitlines()
@@ -269,7 +230,7 @@ def test_the_parent_that_does_not_wait_is_named(start: Start, look: Look, zoo: s
     assert str(judged["name"]) in str(judged["verdict"])
 
 
-def test_the_help_has_an_example(start: Start, look: Look) -> None:
+def test_the_help_has_an_example(start: Start, look: Ctl) -> None:
     """And the exit statuses."""
     container = start("--", "sleep", "1000")
     container.await_rest()
@@ -278,10 +239,10 @@ def test_the_help_has_an_example(start: Start, look: Look) -> None:
     assert "example:\n  docker exec app pyinitctl zombies\n" in done.stdout and "exit status:\n  0 if" in done.stdout
 
 
-def test_with_a_pid_only_those_below_it_count(start: Start, look: Look, zoo: str) -> None:
+def test_with_a_pid_only_those_below_it_count(start: Start, look: Ctl, zoo: str) -> None:
     """A pid that is not there is status 3, one that is none a usage error."""
     container = start("--", "sh", "-c", f"{zoo} leak 0 2 & {zoo} leak 0 5 & wait")
-    await_zombies(container, 7)
+    container.await_zombies(7)
     verdicts = told(look(container, "--json"))["verdicts"]
     assert [verdict["zombies"] for verdict in verdicts] == [5, 2]
     for verdict in verdicts:
@@ -290,7 +251,7 @@ def test_with_a_pid_only_those_below_it_count(start: Start, look: Look, zoo: str
         assert len(seen["zombies"]) == verdict["zombies"]
     missing = look(container, "-p", "99999")
     assert (missing.returncode, missing.stdout) == (3, "")
-    assert missing.stderr == "pyinitctl: there is no pid 99999 to be seen\n"
+    assert missing.stderr == "pyinitctl: no process with pid 99999 is visible\n"
     for wrong in (["-p", "0"], ["-p", "x"], ["--no-such"], ["word"]):
         assert look(container, *wrong).returncode == 2
 
@@ -317,7 +278,7 @@ DYING = """if True:
 
 
 @needs_sched
-def test_the_age_is_that_of_the_zombie_and_not_of_the_process(start: Start, look: Look) -> None:
+def test_the_age_is_that_of_the_zombie_and_not_of_the_process(start: Start, look: Ctl) -> None:
     """To 0.3 s, on whichever processor it ended, and however long it had lived."""
     container = start("--", *python(DYING))
     died: dict[int, float] = {}
@@ -335,10 +296,10 @@ def test_the_age_is_that_of_the_zombie_and_not_of_the_process(start: Start, look
 
 
 @needs_sched
-def test_where_the_kernel_does_not_tell_the_age_is_the_most_it_can_be(start: Start, look: Look) -> None:
+def test_where_the_kernel_does_not_tell_the_age_is_the_most_it_can_be(start: Start, look: Ctl) -> None:
     """No /proc/PID/sched: it cannot have been a zombie for longer than since its start."""
     container = start("--", *python("import os, time; os.fork() or os._exit(0); time.sleep(1000)"))
-    await_zombies(container, 1)
+    container.await_zombies(1)
     [zombie] = told(look(container, "--json"))["zombies"]
     hide = f'mount --bind /dev/null /proc/{zombie["pid"]}/sched && exec "$@"'
     before = ["unshare", "--mount", "sh", "-c", hide, "sh"]
@@ -351,14 +312,14 @@ def test_where_the_kernel_does_not_tell_the_age_is_the_most_it_can_be(start: Sta
     assert re.search(r"has not waited for, for at most \S+: it should", done.stdout), done.stdout
 
 
-def test_a_process_whose_main_thread_has_ended_is_no_zombie(start: Start, look: Look, zoo: str) -> None:
+def test_a_process_whose_main_thread_has_ended_is_no_zombie(start: Start, look: Ctl, zoo: str) -> None:
     """/proc shows it as one; the others of its threads live on."""
     container = start("--", zoo, "threads", stdout=subprocess.PIPE)
     container.expect("ready")
-    await_zombies(container, 1)
+    container.await_zombies(1)
     done = look(container)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[1].endswith("zoo   no zombie: other threads of it live on"), done.stdout
+    assert done.stdout.splitlines()[1].endswith("zoo   not a zombie: other threads of it are running"), done.stdout
     assert done.stdout.splitlines()[2:] == ["", "0 zombies"]
     seen = told(look(container, "--json"), status=0)
     assert [one["kind"] for one in seen["zombies"]] == ["threads"]
@@ -367,20 +328,20 @@ def test_a_process_whose_main_thread_has_ended_is_no_zombie(start: Start, look: 
 
 @pytest.mark.parametrize("by_thread", [[], ["by-thread"]])
 def test_a_tracer_that_does_not_wait_is_named_and_not_the_parent(
-    start: Start, look: Look, zoo: str, by_thread: list[str]
+    start: Start, look: Ctl, zoo: str, by_thread: list[str]
 ) -> None:
     """The parent waits, and cannot be told before the tracer has been; which may be a thread of some process."""
     container = start("--", zoo, "trace", *by_thread, stdout=subprocess.PIPE)
     container.expect("ready")
-    await_zombies(container, 1)
+    container.await_zombies(1)
     seen = told(look(container, "--json"))
     [zombie], [verdict] = seen["zombies"], seen["verdicts"]
     assert (zombie["kind"], verdict["kind"], verdict["zombies"]) == ("traced", "traced", 1)
     assert zombie["parent"] != verdict["pid"]
     name = " ".join(["zoo", "trace", *by_thread])
     assert re.fullmatch(
-        rf"{name} \(pid {verdict['pid']}\) traces 1 process that ended and that it has not waited for, for [^:]+: "
-        "no parent can before it has, so end the tracing",
+        rf"{name} \(pid {verdict['pid']}\) traces 1 zombie that it has not waited for, for [^:]+: "
+        "a parent can wait only after the tracer, so end the tracing",
         str(verdict["verdict"]),
     ), verdict
     assert (
@@ -389,7 +350,7 @@ def test_a_tracer_that_does_not_wait_is_named_and_not_the_parent(
     assert " waits for its tracer\n" in look(container).stdout
 
 
-def test_who_is_reaped_while_we_look_was_about_to_be(start: Start, look: Look) -> None:
+def test_who_is_reaped_while_we_look_was_about_to_be(start: Start, look: Ctl) -> None:
     """A parent that reaps each child some time after it ended is in order."""
     program = """if True:
         import os, time
@@ -407,17 +368,17 @@ def test_who_is_reaped_while_we_look_was_about_to_be(start: Start, look: Look) -
         assert re.fullmatch(r" *PID +PPID +AGE  NAME\n *\d+ .*  about to be reaped\n\n0 zombies\n", text), text
 
 
-def test_a_stopped_parent_cannot_wait(start: Start, look: Look, zoo: str) -> None:
+def test_a_stopped_parent_cannot_wait(start: Start, look: Ctl, zoo: str) -> None:
     """That is what it is told, and not to mend its program."""
     container = start("--", "sh", "-c", f"{zoo} leak 0 2 & wait")
-    await_zombies(container, 2)
+    container.await_zombies(2)
     [verdict] = told(look(container, "--json"))["verdicts"]
     parent = outside(container, int(number(verdict["pid"])))
     os.kill(parent, signal.SIGSTOP)
     eventually(lambda: psutil.Process(parent).status() == psutil.STATUS_STOPPED, "the parent has stopped")
     done = look(container)
     assert done.returncode == 1
-    assert done.stdout.endswith(": it is stopped, and can wait when it has been continued (SIGCONT)\n"), done.stdout
+    assert done.stdout.endswith(": it is stopped and cannot wait until it is continued (SIGCONT)\n"), done.stdout
 
 
 OWN_CHILD = "import os, time; os.fork() or os._exit(0); time.sleep(1000)"
@@ -433,22 +394,21 @@ ORPHAN = """if True:
 
 
 @pytest.mark.parametrize("program", [OWN_CHILD, ORPHAN], ids=["its own", "an orphan"])
-def test_pid_1_that_is_no_init_is_told_of_its_children_and_of_orphans(bare: Start, look: Look, program: str) -> None:
+def test_pid_1_that_is_no_init_is_told_of_its_children_and_of_orphans(bare: Start, look: Ctl, program: str) -> None:
     """Which of them these are cannot be seen; an init helps with the second kind alone."""
     container = bare(*python(program))
-    await_zombies(container, 1)
+    container.await_zombies(1)
     done = look(container)
     assert done.returncode == 1
     verdict = done.stdout.splitlines()[-1]
     advice = (
-        "it is PID 1, and should wait for those that it starts, and for the orphans that it is given: "
-        "for these run it under an init, such as pyinit"
+        "it is PID 1 and should wait for its own children; to have orphans reaped, run it under an init such as pyinit"
     )
     assert verdict.endswith(f": {advice}"), verdict
     assert "(pid 1) has 1 child that it has not waited for" in verdict
 
 
-def test_zombies_of_pyinit_are_there_only_while_it_cannot_run(start: Start, look: Look) -> None:
+def test_zombies_of_pyinit_are_there_only_while_it_cannot_run(start: Start, look: Ctl) -> None:
     """Stopped from outside; it reaps as soon as it goes on."""
     orphan = "exec 3<&0; (sh -c 'read line' <&3 &); exec sleep 1000"
     container = start("--", "sh", "-c", orphan, stdin=subprocess.PIPE)
@@ -456,21 +416,21 @@ def test_zombies_of_pyinit_are_there_only_while_it_cannot_run(start: Start, look
     os.kill(container.init, signal.SIGSTOP)
     eventually(lambda: psutil.Process(container.init).status() == psutil.STATUS_STOPPED, "pyinit has stopped")
     container.say("end")
-    await_zombies(container, 1)
+    container.await_zombies(1)
     seen = told(look(container, "--json"))
     [verdict] = seen["verdicts"]
     assert (verdict["pid"], verdict["kind"], verdict["zombies"]) == (1, "unreaped", 1)
-    assert str(verdict["verdict"]).endswith(": it is stopped, and can wait when it has been continued (SIGCONT)")
+    assert str(verdict["verdict"]).endswith(": it is stopped and cannot wait until it is continued (SIGCONT)")
     os.kill(container.init, signal.SIGCONT)
     eventually(lambda: look(container).stdout == "no zombies\n", "pyinit has reaped it")
 
 
-def test_who_came_from_outside_is_the_engines_to_wait_for(start: Start, look: Look) -> None:
+def test_who_came_from_outside_is_the_engines_to_wait_for(start: Start, look: Ctl) -> None:
     """``docker exec`` starts a process whose parent is outside: nobody in the container can reap it."""
     container = start("--", "sleep", "1000")
     container.await_rest()
     engine = subprocess.Popen(
-        ["nsenter", f"--target={container.init}", "--mount", "--pid", "--", "sh", "-c", "echo ready; read line"],
+        [*container.enter, "sh", "-c", "echo ready; read line"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -490,7 +450,7 @@ def test_who_came_from_outside_is_the_engines_to_wait_for(start: Start, look: Lo
     assert done.returncode == 1
     assert re.search(
         r"^a process outside of this PID namespace has 1 child that it has not waited for, for [^:]+: "
-        r"the container engine has started it \(docker exec\), and is to wait for it$",
+        r"the container engine started it \(docker exec\) and has to wait for it$",
         done.stdout,
         re.MULTILINE,
     ), done.stdout
@@ -504,12 +464,12 @@ NOBODY = [
 
 
 @pytest.mark.parametrize("option", ["hidepid=1", "hidepid=2"])
-def test_where_proc_hides_processes_that_is_said(start: Start, look: Look, zoo: str, option: str) -> None:
+def test_where_proc_hides_processes_that_is_said(start: Start, look: Ctl, zoo: str, option: str) -> None:
     """What can be seen is told, and what cannot is no error; root sees all."""
     user = " ".join(NOBODY[:4])
     lone = f"({user} true & exec sleep 1000)"
     container = start("--", "sh", "-c", f"{zoo} leak 0 2 & {user} {zoo} leak 0 3 & {lone} & wait")
-    await_zombies(container, 6)
+    container.await_zombies(6)
     subprocess.run(
         ["nsenter", f"--target={container.init}", "--mount", "--", "mount", "-o", f"remount,{option}", "/proc"],
         check=True,
@@ -519,7 +479,7 @@ def test_where_proc_hides_processes_that_is_said(start: Start, look: Look, zoo: 
     assert (done.returncode, done.stderr) == (1, line)
     verdicts = done.stdout.splitlines()[-2:]
     assert re.match(r"zoo leak 0 3 \(pid \d+\) has 3 children that", verdicts[0]), done.stdout
-    assert re.match(r"a process that cannot be seen \(pid \d+\) has 1 child that", verdicts[1]), done.stdout
+    assert re.match(r"a process that is not visible \(pid \d+\) has 1 child that", verdicts[1]), done.stdout
     assert "\n4 zombies\n" in done.stdout
     as_json = look(container, "--json", before=NOBODY)
     assert as_json.stderr == line
@@ -530,19 +490,19 @@ def test_where_proc_hides_processes_that_is_said(start: Start, look: Look, zoo: 
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        ([], "no zombies among those that can be seen;"),
-        (["--json"], "no zombies among those that can be seen;"),
-        (["--host"], "no zombies among those that can be seen;"),
-        (["-p1"], "there is no pid 1 to be seen:"),
+        ([], "no zombies among the visible processes;"),
+        (["--json"], "no zombies among the visible processes;"),
+        (["--host"], "no zombies among the visible processes;"),
+        (["-p1"], "no process with pid 1 is visible:"),
     ],
 )
 def test_where_hidepid_hides_everybody_the_status_is_3(
-    start: Start, look: Look, zoo: str, words: list[str], what: str
+    start: Start, look: Ctl, zoo: str, words: list[str], what: str
 ) -> None:
     """Not to see a zombie is not that there is none: one line, which tells why."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
     container = start("--", zoo, "leak", "0", "3", before=remount)
-    await_zombies(container, 3)
+    container.await_zombies(3)
     done = look(container, *words, before=NOBODY)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == f"pyinitctl: {what} {picture.HIDDEN}\n"
@@ -566,11 +526,11 @@ def init_named(start: Start, bin_folder: Path) -> Container:
     return container
 
 
-def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, look: Look, bin_folder: Path) -> None:
+def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, look: Ctl, bin_folder: Path) -> None:
     """For some seconds, and no command counts it as a zombie; then it is one that this init does not reap."""
     init_named.say()
-    await_zombies(init_named, 1)
-    enter = ["nsenter", f"--target={init_named.init}", "--mount", "--pid", "--", str(bin_folder / "pyinitctl")]
+    init_named.await_zombies(1)
+    enter = [*init_named.enter, str(bin_folder / "pyinitctl")]
 
     def told_by(*words: str) -> str:
         return subprocess.run([*enter, *words], capture_output=True, text=True, timeout=PATIENCE).stdout
@@ -579,7 +539,7 @@ def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, l
     assert [one["kind"] for one in seen["zombies"]] == ["reaping"]
     [verdict] = seen["verdicts"]
     assert (verdict["kind"], verdict["zombies"]) == ("reaping", 1)
-    said = f"tini-static 1000 (pid {verdict['pid']}) is an init, and about to reap 1 child"
+    said = f"tini-static 1000 (pid {verdict['pid']}) is an init and about to reap 1 child"
     assert verdict["verdict"] == said
     done = look(init_named)
     assert (done.returncode, done.stderr) == (0, "")
@@ -598,18 +558,18 @@ def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, l
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_in_a_namespace_of_its_own_no_host_is_seen(start: Start, look: Look, words: list[str]) -> None:
+def test_in_a_namespace_of_its_own_no_host_is_seen(start: Start, look: Ctl, words: list[str]) -> None:
     """A line on standard error says so; the status is that of what is seen."""
     container = start("--", "sleep", "1000")
     container.await_rest()
     done = look(container, "--host", *words)
     assert (done.returncode, done.stderr) == (
-        0, "pyinitctl: this is a PID namespace of its own, and no host: others are not seen\n",
+        0, "pyinitctl: this is not the PID namespace of a host: other containers are not visible\n",
     )  # fmt: skip
     assert look(container, *words).stderr == ""
 
 
-def test_a_host_has_no_pid_that_all_is_below(start: Start, look: Look) -> None:
+def test_a_host_has_no_pid_that_all_is_below(start: Start, look: Ctl) -> None:
     """``--host`` and ``-p`` are a usage error together."""
     container = start("--", "sleep", "1000")
     container.await_rest()
@@ -630,7 +590,7 @@ def test_standard_output_may_be_closed(start: Start, bin_folder: Path, tmp_path:
     container = start("--", "sleep", "1000")
     container.await_rest()
     words = [*command.split(), *[str(tmp_path / "launcher")] * (command == "install")]
-    enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--"]
+    enter = container.enter
     for script in ('"$@" >&-', '"$@" <&- >&-'):
         closed = [*enter, "sh", "-c", script, "sh", str(bin_folder / "pyinitctl"), *words]
         done = subprocess.run(closed, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
@@ -694,7 +654,7 @@ HOSTILE = [
 ]
 
 
-def test_no_name_can_forge_a_line_or_drive_a_terminal(start: Start, look: Look, zoo: str) -> None:
+def test_no_name_can_forge_a_line_or_drive_a_terminal(start: Start, look: Ctl, zoo: str) -> None:
     """Names and command lines of zombie and parent hold any byte, and may be very long."""
     program = """if True:
         import ast, os, sys, time
@@ -704,7 +664,7 @@ def test_no_name_can_forge_a_line_or_drive_a_terminal(start: Start, look: Look, 
     """
     commands = [[name, b"named", name, name, name + b"\n1 zombie"] for name in HOSTILE]
     container = start("--", *python(program, zoo, repr(commands)))
-    await_zombies(container, len(HOSTILE))
+    container.await_zombies(len(HOSTILE))
     done = look(container)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.endswith("\n")
@@ -753,11 +713,11 @@ def test_any_name_at_all(bin_folder: Path, names: list[bytes]) -> None:
     assert len(json.loads(seen)["zombies"]) == 5
 
 
-def test_five_thousand_zombies_are_counted(start: Start, look: Look, zoo: str) -> None:
+def test_five_thousand_zombies_are_counted(start: Start, look: Ctl, zoo: str) -> None:
     """And the one whose they are is named."""
     container = start("--", zoo, "leak", "0", "5000", stdout=subprocess.PIPE)
     container.expect("ready")
-    await_zombies(container, 5000)
+    container.await_zombies(5000)
     done = look(container)
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
@@ -769,7 +729,7 @@ def test_five_thousand_zombies_are_counted(start: Start, look: Look, zoo: str) -
     assert [one["zombies"] for one in seen["verdicts"]] == [5000]
 
 
-def test_processes_that_come_and_go_meanwhile_change_nothing(start: Start, look: Look, zoo: str) -> None:
+def test_processes_that_come_and_go_meanwhile_change_nothing(start: Start, look: Ctl, zoo: str) -> None:
     """A storm of short lives: seven stay zombies, and only these are told of."""
     container = start("--", "sh", "-c", f"{zoo} leak 0 7 & {zoo} storm & {zoo} storm & wait", stdout=subprocess.PIPE)
     for _ in range(3):
@@ -789,11 +749,11 @@ def crowd(start: Start, zoo: str) -> Container:
     container = start("--", zoo, "leak", "10000", "3", stdout=subprocess.PIPE)
     for _ in range(10_001):
         container.expect("ready")
-    await_zombies(container, 3)
+    container.await_zombies(3)
     return container
 
 
-def test_ten_thousand_processes_take_less_than_half_a_second(crowd: Container, look: Look) -> None:
+def test_ten_thousand_processes_take_less_than_half_a_second(crowd: Container, look: Ctl) -> None:
     """Two looks, with a moment between them; the start of an interpreter is among it."""
     times = []
     for _ in range(5):

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, UNSHARE, Run, Start, clean_environment, descriptors, eventually, python
+from testing.namespaces import INTERPRETER, UNSHARE, clean_environment, python
+from testing.processes import OWN_DESCRIPTORS, own_descriptors
+from testing.waiting import eventually
+
+from .conftest import Run, Start
 
 STATE = """if True:
     import _signal, json, os, resource, sys
@@ -169,13 +173,12 @@ def test_listen_pid_that_names_pyinit_names_the_workload(run: Run) -> None:
 
 
 def test_pyinit_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:
-    """Its directory is /, and what it inherited above 2 is closed. What it has there are its own counters."""
+    """Its directory is /, and what it inherited above 2 is closed. What it has there is its own."""
     file = os.open(tmp_path, os.O_RDONLY)
     container = start("--", "sh", "-c", "echo ready; read -r line", pass_fds=[file], stdin=-1, cwd=tmp_path)
     container.expect("ready")
     eventually(lambda: os.readlink(f"/proc/{container.init}/cwd") == "/", "PID 1 is in /")
-    counters = {3: "/memfd:pyinit-status (deleted)"}
-    eventually(lambda: descriptors(container.init) == counters, "PID 1 has 0, 1, 2 and its counters only")
+    eventually(lambda: own_descriptors(container.init) == OWN_DESCRIPTORS, "PID 1 has 0, 1, 2 and its own only")
     os.close(file)
 
 

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, PATIENCE, ROOT, UNSHARE, Ended, Run, clean_environment, python
+from testing import ROOT
+from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment, python
+from testing.waiting import PATIENCE
+
+from .conftest import Run
 
 HOSTILE = {
     "PYTHONHOME": "/nowhere",
@@ -76,38 +79,43 @@ def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) ->
     assert not [name for name in ours if name.startswith("pyinit.ctl")]
 
 
-@pytest.fixture
-def sourceless(tmp_path: Path) -> Path:
-    """A launcher whose modules are compiled in the place of their sources, as in the image."""
-    package = tmp_path / "lib" / "pyinit"
-    shutil.copytree(ROOT / "pyinit", package, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "bin").mkdir()
-    for words in (
-        ["-m", "pyinit.ctl", "install", str(tmp_path / "bin")],
-        ["-X", "no_debug_ranges", "pyinit/ctl/compile_ahead.py", "pyinit", "--sourceless"],
-    ):
-        subprocess.run([INTERPRETER, *words], cwd=package.parent, stdout=subprocess.DEVNULL, check=True)
-    return tmp_path / "bin" / "pyinit"
+def test_pid_1_imports_itself_from_the_compiled_file(launcher: str) -> None:
+    """From nowhere else, though the sources are there."""
+    told = subprocess.run(
+        [*UNSHARE, INTERPRETER, "-ISBv", launcher, "--", "true"], capture_output=True, text=True
+    ).stderr
+    loaders = dict(re.findall(r"^import '(pyinit[.\w]*)' # <(\S+) object", told, re.MULTILINE))
+    assert "pyinit.main" in loaders and set(loaders.values()) == {"pyinit.loader.Finder"}, told
 
 
-def test_what_every_start_takes_is_loaded_without_a_search(sourceless: Path) -> None:
-    """In the image; the import statement does not get to see it."""
+@pytest.mark.parametrize("option", [[], ["--subreaper"], ["--parent-death-signal=TERM"]])
+def test_not_as_pid_1_one_module_more_is_loaded(launcher: str, option: list[str]) -> None:
+    """``_ctypes`` serves for prctl(2); ``ctypes`` around it would cost five milliseconds."""
     flags = ["-ISB", "-Xutf8", "-Ximporttime"]
-    names = imported([*UNSHARE, INTERPRETER, *flags, str(sourceless), "--", "true"])
-    taken = {"signals", "settings", "environment", "workload", "main", "log", "reaper", "init"}
-    assert "pyinit.ahead" in names and not {f"pyinit.{name}" for name in taken} & set(names)
+    below_a_shell = [*UNSHARE, "sh", "-c", '"$@"; exit $?', "sh"]
+    bare = imported([INTERPRETER, *flags, "-c", "pass"])
+    names = imported([*below_a_shell, INTERPRETER, *flags, launcher, *option, "--", "true"])
+    ours = {name for name in names if name.partition(".")[0] == "pyinit"}
+    assert set(names) - set(bare) - ours <= {"posix", "_signal", "errno", "time", "_stat", "_ctypes"}
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:99])])
-@pytest.mark.parametrize("name", ["signals", "main", "init"])
-def test_a_module_that_is_not_there_or_not_whole_is_one_line(
-    sourceless: Path, name: str, damage: Callable[[Path], object]
-) -> None:
-    """And 125."""
-    damage(sourceless.parents[1] / "lib" / "pyinit" / f"{name}.pyc")
-    ended = run_as_module([sourceless, "--", "true"])
-    assert ended.status == 125, ended
-    assert ended.err.startswith("pyinit: cannot ") and ended.err.count("\n") == 1, ended
+@pytest.mark.parametrize("installed", [True, False], ids=["installed", "from sources"])
+def test_what_the_workload_deletes_is_not_missed(tmp_path: Path, installed: bool) -> None:
+    """The whole package, the compiled file and the launcher, as its first act: orphans are reaped, the drain and the
+    report are as ever, and nothing is left to import from."""
+    shutil.copytree(ROOT / "pyinit", tmp_path / "lib" / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    words = [str(tmp_path / "pyinit")]
+    if installed:
+        install = [INTERPRETER, "-m", "pyinit.ctl", "install", words[0]]
+        subprocess.run(install, cwd=tmp_path / "lib", check=True, capture_output=True)
+    else:
+        words = [INTERPRETER, "-ISBXutf8", str(tmp_path / "lib" / "pyinit" / "launcher.py")]
+    options = ["-w", "--orphans=terminate", "--zombie-watch=1", "--exit-report=always", "--drain-timeout=0.3"]
+    program = 'rm -r "$0"/*; (sh -c "exit 4" &); (trap "" TERM; sleep 100) & sleep 0.5; exit 3'
+    ended = run_as_module([*words, *options, "--", "bash", "-c", program, tmp_path])
+    assert not list(tmp_path.iterdir())
+    assert ended.status == 3 and "Traceback" not in ended.err, ended
+    assert "exited with 4" in ended.err and "No module" not in ended.err, ended
 
 
 def run_as_module(words: list[str | Path], **popen: object) -> Ended:
@@ -190,7 +198,7 @@ def test_a_launcher_can_be_installed_from_the_wheel(installed: Path, tmp_path: P
     [
         ("/no/such/folder/pyinit", "cannot write /no/such/folder/pyinit: No such file or directory"),
         ("/proc/pyinit", "cannot write /proc/pyinit: No such file or directory"),
-        ("/dev/null", "cannot install: /dev/null exists and is no regular file"),
+        ("/dev/null", "cannot install: /dev/null exists and is not a regular file"),
         ("/etc/passwd/pyinit", "cannot write /etc/passwd/pyinit: Not a directory"),
         ("/no/such\nfolder", "cannot write /no/such\\x0afolder: No such file or directory"),
         ("", "cannot write '': No such file or directory"),
@@ -210,7 +218,7 @@ def test_what_was_written_is_told_where_the_rest_could_not_be(bin_folder: Path, 
     package = bin_folder.parent / "lib" / "pyinit"
     assert done.returncode == 1
     assert done.stdout == f"wrote {tmp_path}/pyinit for {INTERPRETER}, to run {package}\n"
-    assert done.stderr == f"pyinitctl: cannot install: {tmp_path}/pyinitctl exists and is no regular file\n"
+    assert done.stderr == f"pyinitctl: cannot install: {tmp_path}/pyinitctl exists and is not a regular file\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pyinit", "pyinitctl"]
 
 
@@ -256,15 +264,32 @@ def test_a_slash_at_the_end_is_for_a_folder_that_is_there(
     assert written == (["pyinit"] if words else ["pyinit", "pyinitctl"])
 
 
+def install_copy(folder: Path, **variables: str) -> Path:
+    """Install a copy of the package below the folder; the package."""
+    shutil.copytree(ROOT / "pyinit", folder / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [INTERPRETER, "-m", "pyinit.ctl", "install", str(folder / "launcher")]
+    subprocess.run(command, cwd=folder, env=clean_environment(**variables), check=True, capture_output=True)
+    return folder / "pyinit"
+
+
+COMPILED = f"compiled.{sys.implementation.cache_tag}.zip"
+
+
 @pytest.mark.parametrize(
     "variables", [{"PYTHONOPTIMIZE": "2"}, {"PYTHONPYCACHEPREFIX": "/nowhere"}, {"PYTHONDONTWRITEBYTECODE": "1"}]
 )
 def test_no_variable_decides_what_is_compiled(tmp_path: Path, variables: dict[str, str]) -> None:
     """The launcher's interpreter listens to none, and would find nothing."""
-    shutil.copytree(ROOT / "pyinit", tmp_path / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [INTERPRETER, "-m", "pyinit.ctl", "install", str(tmp_path / "launcher")]
-    subprocess.run(command, cwd=tmp_path, env=clean_environment(**variables), check=True, capture_output=True)
-    assert (tmp_path / "pyinit" / "__pycache__" / f"main.{sys.implementation.cache_tag}.pyc").exists()
+    plain, other = install_copy(tmp_path / "plain"), install_copy(tmp_path / "other", **variables)
+    assert (plain / COMPILED).read_bytes() == (other / COMPILED).read_bytes()
+
+
+def test_an_installation_writes_one_file_into_the_package(tmp_path: Path) -> None:
+    """Nothing in the folders that are Python's own: a debugger needs its line numbers there."""
+    package = install_copy(tmp_path, PYTHONDONTWRITEBYTECODE="1")
+    written = {path.relative_to(package) for path in package.rglob("*")}
+    given = {path.relative_to(ROOT / "pyinit") for path in (ROOT / "pyinit").rglob("*")}
+    assert {str(path) for path in written - given} == {COMPILED}
 
 
 def test_a_single_file_is_enough(bin_folder: Path, tmp_path: Path) -> None:
@@ -272,13 +297,22 @@ def test_a_single_file_is_enough(bin_folder: Path, tmp_path: Path) -> None:
     command = [INTERPRETER, "-m", "pyinit.ctl", "install", "--single-file", str(tmp_path / "one")]
     subprocess.run(command, cwd=bin_folder.parent / "lib", check=True, capture_output=True)
     (tmp_path / "dumb-init").symlink_to("one")
-    for name, prefix in (("./one", "pyinit: "), ("./dumb-init", "[dumb-init] ")):
-        words = [*UNSHARE, name, "-v", "--", "sh", "-c", "(sleep 0.1 &); exit 3"]
-        done = subprocess.run(
-            words, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*UNSHARE, *words],
+            cwd=tmp_path,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
+
+    for name, not_found in (("./one", 127), ("./dumb-init", 2)):
+        done = run(name, "-v", "--", "sh", "-c", "(sleep 0.1 &); exit 3")
         assert done.returncode == 3
-        assert done.stderr.splitlines()[-1].startswith(f"{prefix}sh (pid 2) exited with 3"), done
+        assert done.stderr.splitlines()[-1].startswith("pyinit: sh (pid 2) exited with 3"), done
+        assert run(name, "no-such-program").returncode == not_found
 
 
 def test_the_installed_command_goes_by_its_name(bin_folder: Path, tmp_path: Path) -> None:
@@ -301,19 +335,5 @@ def test_a_launcher_without_its_folder_says_so_in_one_line(launcher: str, tmp_pa
     alone.chmod(0o755)
     words = ["bash", "-c", '"$0" -- true 2>&-', str(alone)] if close else [str(alone), "--", "true"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
-    assert (done.returncode, done.stderr) == (
-        125,
-        "" if close else "pyinit: cannot start: No module named 'pyinit.ahead'\n",
-    )
-
-
-def test_compiled_files_are_used_as_they_are(launcher: str) -> None:
-    """A start that compiles is three times as slow: nothing in the folder is newer than its compiled form."""
-    package = Path(launcher).parents[1] / "lib" / "pyinit"
-    for source in package.rglob("*.py"):
-        if source.name in ("launcher.py", "compile_ahead.py"):  # run, and never imported
-            continue
-        compiled = list(source.parent.glob(f"__pycache__/{source.stem}.*.pyc"))
-        assert len(compiled) == 1, source
-        recorded = int.from_bytes(compiled[0].read_bytes()[8:12], "little")
-        assert recorded == int(source.stat().st_mtime) & 0xFFFFFFFF
+    line = f"cannot start: No module named 'pyinit.loader' (/nowhere/pyinit/{COMPILED}: No such file or directory)"
+    assert (done.returncode, done.stderr) == (125, "" if close else f"pyinit: {line}\n")

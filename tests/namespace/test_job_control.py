@@ -14,9 +14,10 @@ import pexpect
 import psutil
 import pytest
 
-from tools import debian
+from testing import packages
+from testing.namespaces import INTERPRETER, clean_environment, python
+from testing.waiting import PATIENCE, eventually
 
-from .conftest import INTERPRETER, PATIENCE, clean_environment, eventually, python
 from .test_signals import LISTEN
 from .test_terminal import PROMPT, Terminal, enter, on_terminal  # noqa: F401
 
@@ -188,7 +189,7 @@ def test_as_a_pager(shell: Shell, pyinit: str) -> None:
 @with_and_without_session
 def test_an_editor(shell: Shell, tmp_path: Path, pyinit: str) -> None:
     """Stopped with unsaved work, and brought back to save it."""
-    editor = debian.provide("vim.tiny", "vim-tiny")
+    editor = packages.provide("vim.tiny", "vim-tiny")
     shell.sendline(f"TERM=vt100 {pyinit} {editor} -u NONE {tmp_path}/text")
     shell.expect_exact("~")
     shell.send("ihello\x1b:file\r")
@@ -255,7 +256,7 @@ def test_outside_our_namespace_the_terminal_is_not_taken_either(shell: Shell) ->
 def test_ctrl_z_during_the_start_does_not_hang(shell: Shell, bin_folder: Path, tmp_path: Path) -> None:
     """What it would stop is no program yet. (It is made to take longer here.)"""
     shutil.copytree(bin_folder.parent / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-    module = tmp_path / "lib" / "pyinit" / "workload.py"
+    module = tmp_path / "lib" / "pyinit" / "workload" / "process.py"
     text = module.read_text()
     assert text.count("signals.restore(mask)") == 1
     module.write_text(text.replace("signals.restore(mask)", "time.sleep(0.5); signals.restore(mask)"))
@@ -375,6 +376,32 @@ def test_a_rewritten_continuation_continues_all_the_same(shell: Shell) -> None:
     echoes(shell, "second")
 
 
+def test_a_workload_that_dies_while_it_is_stopped_is_not_continued(launcher: str) -> None:
+    """Not even where the continuation is rewritten, while the drain lasts: it may be another process by now."""
+    program = """if True:
+        import os, signal, time
+        if os.fork() == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            print(flush=True)
+        time.sleep(600)
+    """
+    command = [launcher, "-r", "CONT:USR1", "--drain-timeout=1", *python(program)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, start_new_session=True, text=True, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.readline()
+        init = psutil.Process(process.pid)
+        [workload] = init.children()
+        init.send_signal(signal.SIGTSTP)
+        eventually(lambda: init.status() == psutil.STATUS_STOPPED, "both have stopped")
+        workload.kill()
+        init.send_signal(signal.SIGCONT)
+        _, complaints = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert "carrying on" not in complaints
+
+
 @with_and_without_session
 def test_a_stop_that_was_sent_stops_both(launcher: str, pyinit: str) -> None:
     """Without a terminal, too: TSTP for pyinit is one for the workload, and CONT continues both."""
@@ -452,7 +479,7 @@ def test_without_its_leader_a_session_gives_the_terminal_back(spawn: Spawn) -> N
     )
     child.expect_exact("left\r\n")
     child.sendline()
-    child.expect_exact("SIGTERM to those who are left")
+    child.expect_exact("sending SIGTERM to 1 remaining process (python")
     child.sendintr()
     child.expect_exact("interrupted\r\n")
     child.expect(pexpect.EOF)

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PATIENCE, Container, Start, descriptors, eventually
+from testing.namespaces import Container
+from testing.processes import OWN_DESCRIPTORS, own_descriptors
+from testing.waiting import PATIENCE, eventually
+
+from .conftest import Start
 
 MOUNT = ["bash", "-c", 'mount -t tmpfs none "$0" && cd "$0" && exec 7>file 8<. && exec "$@"']
 """A file system of its own to work in, and two descriptors that hold on to it."""
@@ -25,17 +29,24 @@ def test_a_mounted_working_directory_can_be_unmounted(start: Start, tmp_path: Pa
     assert ended.err.count("target is busy") == 2, ended  # it was, for the workload's sake
 
 
+def test_the_working_directory_is_let_go_before_the_workload_can_look(start: Start, tmp_path: Path) -> None:
+    """A program that does nothing else sees / each time."""
+    for _ in range(20):
+        ended = start("--", "/bin/readlink", "/proc/1/cwd", cwd=tmp_path).end()
+        assert ended.out == "/\n", ended
+
+
 def has_let_go(container: Container) -> bool:
-    """Whether PID 1 is in / and has its standard descriptors and its own counters only."""
-    others = list(descriptors(container.init).values())
-    return os.readlink(f"/proc/{container.init}/cwd") == "/" and others == ["/memfd:pyinit-status (deleted)"]
+    """Whether PID 1 is in / and has its standard descriptors and its own only."""
+    others = own_descriptors(container.init)
+    return os.readlink(f"/proc/{container.init}/cwd") == "/" and others == OWN_DESCRIPTORS
 
 
 def test_a_pause_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:
     """The same where there is no workload."""
     container = start("--pause", before=[*MOUNT, str(tmp_path)], cwd=tmp_path)
     eventually(lambda: has_let_go(container), "PID 1 has let go")
-    subprocess.run(["nsenter", f"--target={container.init}", "--mount", "--pid", "umount", tmp_path], check=True)
+    subprocess.run([*container.enter, "umount", tmp_path], check=True)
     assert container.process.poll() is None
 
 

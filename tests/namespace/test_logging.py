@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
-from .conftest import Ended, Start, python
+from testing.namespaces import Ended, python
+
+from .conftest import Start
 from .test_reaping import ORPHANS
 
 PING = """if True:
@@ -74,9 +76,7 @@ def test_a_terminal_that_hung_up_does_not_end_pid_1(start: Start) -> None:
     container = start("-vvv", "--", *python(program, "500"), stderr=theirs, stdin=subprocess.PIPE)
     os.close(theirs)
     os.close(ours)
-    assert container.process.stdin is not None
-    container.process.stdin.write(b"\n")
-    container.process.stdin.flush()
+    container.say()
     assert container.end().status == 4
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .conftest import Container, Run, Start, clean_environment, eventually
+from testing.namespaces import Container, clean_environment
+from testing.waiting import eventually
+
+from .conftest import Run, Start
 
 Join = Callable[[str], subprocess.Popen[bytes]]
 
@@ -43,14 +46,6 @@ def children(container: Container) -> list[psutil.Process]:
     return psutil.Process(container.init).children()
 
 
-def log_line(container: Container, text: str) -> str:
-    """The next line of the log with this text."""
-    assert container.process.stderr is not None
-    while text not in (line := container.process.stderr.readline().decode()):
-        assert line, f"it has ended without {text!r}"
-    return line
-
-
 @pytest.mark.parametrize("word", ["-P", "--pause"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_when_it_is_asked_to(start: Start, word: str, number: int) -> None:
@@ -77,7 +72,7 @@ def test_no_other_signal_means_anything_to_it(pause: Container) -> None:
     """Each is taken, and nothing follows."""
     for name in [*OTHERS, "TERM"]:
         pause.signal(getattr(signal, f"SIG{name}"))
-        assert log_line(pause, "") == f"pyinit: woken by SIG{name}\n"
+        assert pause.error_line() == f"pyinit: woken by SIG{name}\n"
     assert pause.end().status == 0
 
 
@@ -92,7 +87,7 @@ def test_orphans_of_those_who_share_the_namespace_are_reaped(pause: Container, j
     assert joined.stdin is not None
     joined.stdin.close()
     for _ in range(5):
-        assert log_line(pause, "reaped pid").endswith("which exited with 9\n")
+        assert pause.error_line("reaped pid").endswith("which exited with 9\n")
     assert children(pause) == []
 
 
@@ -135,15 +130,15 @@ def test_who_does_not_go_is_killed(pause: Container, join: Join) -> None:
     pause.signal(signal.SIGTERM)
     ended = pause.end()
     assert 0.5 <= time.monotonic() - begin < 10
-    assert (ended.status, "SIGKILL to those who are left: sleep" in ended.err) == (0, True), ended
+    assert (ended.status, "sending SIGKILL to 1 remaining process (sleep)" in ended.err) == (0, True), ended
 
 
 @pytest.mark.parametrize(
     ("words", "variables", "message"),
     [
-        (["--pause", "true"], {}, "with --pause there is no program, but 'true' is given"),
-        (["-P", "--", "true"], {}, "with --pause there is no program, but 'true' is given"),
-        (["true"], {"PYINIT_PAUSE": "1"}, "with --pause there is no program, but 'true' is given"),
+        (["--pause", "true"], {}, "--pause takes no program, but 'true' is given"),
+        (["-P", "--", "true"], {}, "--pause takes no program, but 'true' is given"),
+        (["true"], {"PYINIT_PAUSE": "1"}, "--pause takes no program, but 'true' is given"),
         ([], {}, "no program given"),
         ([], {"PYINIT_PAUSE": "0"}, "no program given"),
         ([], {"PYINIT_PAUSE": ""}, "no program given"),
@@ -155,7 +150,7 @@ def test_a_program_or_a_pause(run: Run, words: list[str], variables: dict[str, s
     """Both, or none of them, is a usage error."""
     ended = run(*words, env=clean_environment(**variables))
     assert (ended.status, ended.out) == (125, "")
-    assert ended.err == f"pyinit: {message} (pyinit --help tells the usage)\n"
+    assert ended.err == f"pyinit: {message}; see pyinit --help\n"
 
 
 def test_those_who_joined_have_time_to_end(start: Start) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, PATIENCE, UNSHARE, Container, Run, Start, python
+from testing.namespaces import INTERPRETER, UNSHARE, Container, python
+from testing.waiting import PATIENCE
+
+from .conftest import Run, Start
 
 ORPHANS = """if True:
     import posix, sys, time
@@ -80,16 +83,12 @@ def test_a_flood_of_signals_does_not_hold_up_the_reaping(start: Start) -> None:
     for sender in senders:
         sender.start()
     try:
-        assert container.process.stdin is not None
-        container.process.stdin.write(b"\n")
-        container.process.stdin.flush()
+        container.say()
         container.expect("True 0")
     finally:
         over.set()
         for sender in senders:
             sender.join()
-    container.process.stdin.close()
-    container.process.stdin = None
     assert container.end().status == 0
 
 
@@ -246,7 +245,7 @@ def test_the_parents_death_is_a_signal(launcher: str, tmp_path: Path) -> None:
 
 def test_an_interpreter_without_ctypes_is_a_warning(launcher: str, tmp_path: Path) -> None:
     """Not PID 1, and no way to become the subreaper: the workload runs all the same."""
-    text = Path(launcher).read_text().replace("import sys\n", "import sys\nsys.modules['ctypes'] = None\n", 1)
+    text = Path(launcher).read_text().replace("import sys\n", "import sys\nsys.modules['_ctypes'] = None\n", 1)
     (tmp_path / "pyinit").write_text(text)
     (tmp_path / "pyinit").chmod(0o755)
     done = subprocess.run([tmp_path / "pyinit", "sh", "-c", "exit 3"], capture_output=True, text=True, timeout=PATIENCE)

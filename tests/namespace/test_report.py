@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import INTERPRETER, Ended, Run, Start, clean_environment, eventually, python
+from testing.namespaces import INTERPRETER, Ended, clean_environment, python
+from testing.waiting import eventually
+
+from .conftest import Run, Start
 
 SLEEPER = ["sh", "-c", "echo ready; exec sleep 60"]
 
@@ -129,7 +132,7 @@ def test_hundreds_of_stragglers_still_make_a_line(start: Start) -> None:
     container = start("--exit-report=always", "--", "sh", "-c", script, stdin=subprocess.PIPE)
     container.expect("ready")
     ended = container.end()
-    assert re.search(r"; 300 stragglers ended \(.*\d+ sleep.*\); 300 orphans reaped", ended.err), ended
+    assert re.search(r"; 300 stragglers ended \(.*sleep x\d+.*\); 300 orphans reaped", ended.err), ended
 
 
 def test_the_termination_log_gets_the_very_line(run: Run, tmp_path: Path) -> None:
@@ -224,7 +227,7 @@ def test_without_proc_nobody_knows_how_many_were_killed(run: Run) -> None:
     without_proc = ["sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
     script = "(trap '' TERM; exec sleep 60) & sleep 0.2; exit 3"
     for form, told in (
-        ("text", "; stragglers killed (/proc does not tell who)"),
+        ("text", "; stragglers killed (which, /proc does not show)"),
         ("json", '"stragglers_killed": null'),
     ):
         ended = run(f"--log-format={form}", "--drain-timeout=0.2", "--", "sh", "-c", script, before=without_proc)
@@ -283,3 +286,96 @@ def test_of_signals_of_a_kind_the_last_explains_the_death(start: Start) -> None:
     assert re.search(
         r"was killed by SIGUSR1 after [\d.]+s, \d+ms after SIGUSR1 from outside the container", ended.err
     ), ended
+
+
+RESTORED = "trap 'echo reloaded' HUP; echo ready; read line; read line; trap - HUP; kill -HUP $$"
+"""Handle a SIGHUP, and die of another one later, which PID 1 has not forwarded."""
+
+
+def test_a_signal_that_was_handled_is_not_the_cause_of_a_later_death(start: Start) -> None:
+    """The end is one that nobody has asked us for: it is reported, and the sender of the first signal is not blamed."""
+    containers = [
+        start(f"--log-format={form}", "--", "bash", "-c", RESTORED, stdin=subprocess.PIPE) for form in ("text", "json")
+    ]
+    for container in containers:
+        container.expect("ready")
+        container.signal(signal.SIGHUP)
+        container.say()
+        container.expect("reloaded")
+    time.sleep(2)  # a signal that was handled counts for a second
+    for container in containers:
+        container.say()
+    text, record = (container.end() for container in containers)
+    assert text.status == record.status == 128 + signal.SIGHUP
+    assert report_of(text) == "pyinit: bash (pid N) was killed by SIGHUP after TIME; TIME CPU, SIZE peak memory"
+    facts = json.loads(record.err)
+    causes = {key: facts[key] for key in facts if key.startswith(("signal", "sender"))}
+    assert facts["killed_by"] == "SIGHUP", facts
+    assert causes == {"signal": None, "signal_seconds": None, "sender_pid": None, "sender_uid": None}, facts
+
+
+def test_a_signal_that_was_ignored_is_not_the_cause_of_a_later_death(start: Start) -> None:
+    """It came to nothing."""
+    script = "trap '' HUP; echo ready; read line; trap - HUP; kill -HUP $$"
+    container = start("--", "bash", "-c", script, stdin=subprocess.PIPE)
+    container.expect("ready")
+    container.signal(signal.SIGHUP)
+    time.sleep(2)
+    container.say()
+    assert (
+        report_of(container.end()) == "pyinit: bash (pid N) was killed by SIGHUP after TIME; TIME CPU, SIZE peak memory"
+    )
+
+
+SAVES = "trap 'echo saving; sleep {seconds}; trap - {name}; kill -{name} $$' {name}; echo ready; sleep 60 & wait"
+"""Save one's work on a signal, then die of it: what a shell or Python does that has been interrupted."""
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("HUP", 0.3), ("USR1", 0.3), ("TERM", 0.3), ("INT", 0.3), ("TERM", 1.5)])
+def test_a_workload_that_saves_first_and_then_dies_of_the_signal_died_of_it(
+    start: Start, name: str, seconds: float
+) -> None:
+    """A stop signal is a demand to end, however long that takes; any other explains what follows soon."""
+    number = getattr(signal, f"SIG{name}")
+    script = SAVES.format(name=name, seconds=seconds)
+    containers = [
+        start(f"--exit-report={when}", "--drain-timeout=0", "--", "bash", "-c", script)
+        for when in ("abnormal", "always")
+    ]
+    for container in containers:
+        container.expect("ready")
+        container.signal(number)
+        container.expect("saving")
+    quiet, told = (container.end() for container in containers)
+    assert (quiet.status, quiet.err, told.status) == (128 + number, "", 128 + number), quiet
+    assert f"was killed by SIG{name} after TIME, TIME after SIG{name} from outside the container; " in report_of(told)
+
+
+def test_a_signal_that_waited_in_the_workload_is_the_cause_of_its_death(start: Start) -> None:
+    """It was blocked for a while, and did its work as soon as it could."""
+    program = """if True:
+        import _signal, sys
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGUSR1])
+        print("ready", flush=True)
+        sys.stdin.readline()
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGUSR1])
+    """
+    container = start("--exit-report=always", "--", *python(program), stdin=subprocess.PIPE)
+    container.expect("ready")
+    container.signal(signal.SIGUSR1)
+    time.sleep(1.5)  # longer than a signal counts that was handled
+    container.say()
+    ended = container.end()
+    assert ended.status == 128 + signal.SIGUSR1
+    assert ", TIME after SIGUSR1 from outside the container; " in report_of(ended)
+
+
+def test_a_death_at_once_is_explained_by_the_signal(start: Start) -> None:
+    """And nothing is said, unless that was asked for."""
+    for words, told in (("", ""), ("--exit-report=always", ", TIME after SIGHUP from outside the container; ")):
+        container = start(*words.split(), "--", *SLEEPER)
+        container.expect("ready")
+        container.signal(signal.SIGHUP)
+        ended = container.end()
+        assert ended.status == 128 + signal.SIGHUP
+        assert (told in report_of(ended)) if told else ended.err == "", ended

@@ -2,14 +2,48 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
 
-from pyinit.kernel.signals import CAUGHT, name_of
+from pyinit.kernel.signals import name_of
+from testing.namespaces import INTERPRETER, Container, python
+from testing.waiting import eventually
 
-from .conftest import INTERPRETER, Run, Start, eventually, python
+from .conftest import Run, Start
+
+SENDABLE = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+"""Every signal that can be caught: 1 to 64, but for KILL, STOP, and those that the C library keeps for itself."""
+
+FAULTS = [
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGSEGV,
+    signal.SIGSYS,
+]
+"""What the kernel raises for a fault of a program, and anybody may send."""
+
+PASS_ON = ["sh", "-c", '"$@"; exit $?', "sh"]
+"""In front of the launcher: a shell is PID 1, and pyinit a subreaper below it."""
+
+below_a_shell_too = pytest.mark.parametrize("before", [[], PASS_ON], ids=["as PID 1", "as a subreaper"])
+
+
+def init_of(container: Container) -> psutil.Process:
+    """pyinit: PID 1, or the child of a shell that is."""
+    first = psutil.Process(container.init)
+    if first.name() != "sh":
+        return first
+    eventually(first.children, "the shell has started pyinit")
+    return first.children()[0]
+
 
 LISTEN = """if True:
     import _signal, sys
@@ -22,9 +56,9 @@ LISTEN = """if True:
 """Print the number of each signal that comes, and exit after as many as the argument says."""
 
 
-@pytest.mark.parametrize("number", CAUGHT, ids=name_of)
+@pytest.mark.parametrize("number", SENDABLE, ids=name_of)
 def test_a_signal_from_outside_reaches_the_workload(start: Start, number: int) -> None:
-    """Each of 1 to 64, but for KILL and STOP, the C library's own 32 and 33, and those that stand for faults."""
+    """Also one that stands for a fault: a watchdog asks for a core with ABRT."""
     container = start("--", *python(LISTEN, "1"))
     container.expect("ready")
     container.signal(number)
@@ -32,8 +66,8 @@ def test_a_signal_from_outside_reaches_the_workload(start: Start, number: int) -
     assert container.end().status == 0
 
 
-@pytest.mark.parametrize("number", sorted(set(range(1, 65)) - set(CAUGHT) - {signal.SIGKILL, signal.SIGSTOP}))
-def test_a_signal_that_stands_for_a_fault_does_no_harm(start: Start, number: int) -> None:
+@pytest.mark.parametrize("number", sorted({*range(1, 65)} - {*SENDABLE, signal.SIGKILL, signal.SIGSTOP}))
+def test_a_signal_of_the_c_library_does_no_harm(start: Start, number: int) -> None:
     """The kernel shields PID 1 from these while it has no handler: pyinit lives on and does its work."""
     container = start("--", *python(LISTEN, "1"))
     container.expect("ready")
@@ -41,6 +75,77 @@ def test_a_signal_that_stands_for_a_fault_does_no_harm(start: Start, number: int
     container.signal(signal.SIGUSR1)
     container.expect(str(int(signal.SIGUSR1)))
     assert container.end().status == 0
+
+
+def test_a_subreaper_forwards_every_signal_from_outside_once(start: Start) -> None:
+    """All in a row, but for CONT, which takes pending stops back; the workload hears of each and of nothing else."""
+    numbers = [number for number in SENDABLE if number != signal.SIGCONT]
+    container = start("--", *python(LISTEN, str(len(numbers))), before=PASS_ON)
+    container.expect("ready")
+    init = init_of(container)
+    for number in numbers:
+        init.send_signal(number)
+    ended = container.end()
+    assert sorted(map(int, ended.out.split())) == numbers, ended
+    assert (ended.status, ended.err) == (0, ""), ended
+
+
+SEND_ALL = """if True:
+    import _signal, posix, sys
+    init, numbers = posix.getppid(), list(map(int, sys.argv[1:]))
+    everything = _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD}
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
+    if posix.fork() == 0:
+        for number in numbers:
+            posix.kill(init, number)
+        posix._exit(0)
+    while number := _signal.sigwaitinfo(everything).si_signo:
+        print(number, flush=True)
+        if number == numbers[-1]:
+            posix._exit(0)
+"""
+"""The child of the workload sends these signals to pyinit; the workload prints what comes, up to the last of them."""
+
+
+@below_a_shell_too
+def test_a_child_of_the_workload_can_send_every_signal(start: Start, before: list[str]) -> None:
+    """Each comes once. (But for CONT, which takes pending stops back, and CHLD: the kernel sends one of its own.)"""
+    numbers = [number for number in SENDABLE if number not in (signal.SIGCHLD, signal.SIGCONT)]
+    ended = start("--", *python(SEND_ALL, *map(str, numbers)), before=before).end()
+    assert sorted(map(int, ended.out.split())) == numbers, ended
+    assert (ended.status, ended.err) == (0, ""), ended
+
+
+@below_a_shell_too
+@pytest.mark.parametrize("number", FAULTS, ids=name_of)
+def test_a_workload_dies_of_the_fault_that_it_was_sent(start: Start, before: list[str], number: int) -> None:
+    """And pyinit does not: 134 for ABRT, with nothing to report, for somebody has asked for it."""
+    container = start("--", "sh", "-c", "ulimit -c 0; echo ready; exec sleep 60", before=before)
+    container.expect("ready")
+    init = init_of(container)
+    [workload] = init.children()
+    eventually(lambda: workload.name() == "sleep", "the workload has no handler")
+    init.send_signal(number)
+    ended = container.end()
+    assert (ended.status, ended.err) == (128 + number, ""), ended
+
+
+def test_a_fault_of_our_own_ends_us(start: Start) -> None:
+    """The kernel does not wait for a process that has blocked what it raises: no loop, and no silence.
+
+    What pyinit executes when it wakes up is overwritten with zeroes, which no processor can carry out there.
+    """
+    container = start("--", *python(LISTEN, "1"))
+    container.expect("ready")
+    container.await_rest()
+    process = Path(f"/proc/{container.init}")
+    following = int((process / "syscall").read_text().split()[-1], 16)
+    with open(process / "mem", "r+b", buffering=0) as memory:
+        memory.seek(following)
+        memory.write(bytes(64))
+    container.signal(signal.SIGUSR1)
+    ended = container.end()
+    assert -ended.status in FAULTS, ended  # unshare(1) has passed it on to itself
 
 
 def test_real_time_signals_arrive_with_each_instance_and_in_order(start: Start) -> None:
@@ -61,14 +166,16 @@ def test_real_time_signals_arrive_with_each_instance_and_in_order(start: Start) 
     assert sorted(real_time) == real_time
 
 
-def test_a_signal_that_came_before_the_workload_waits_for_it(run: Run) -> None:
+@pytest.mark.parametrize("numbers", [[10, 34, 34], [*FAULTS]], ids=["others", "faults"])
+def test_a_signal_that_came_before_the_workload_waits_for_it(run: Run, numbers: list[int]) -> None:
     """Pending when PID 1 was started: delivered when the workload runs."""
     pend_and_start = (
-        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [10, 34]);"
-        "[os.kill(os.getpid(), number) for number in (34, 10, 34)]; os.execv(sys.argv[1], sys.argv[1:])"
+        "import os, signal, sys; numbers = eval(sys.argv[1]); signal.pthread_sigmask(signal.SIG_BLOCK, numbers);"
+        "[os.kill(os.getpid(), number) for number in numbers]; os.execv(sys.argv[2], sys.argv[2:])"
     )
-    ended = run("--", *python(LISTEN, "3"), before=python(pend_and_start))
-    assert sorted(ended.out.split()[1:]) == ["10", "34", "34"], ended
+    before = python(pend_and_start, str([*map(int, numbers)]))
+    ended = run("--", *python(LISTEN, str(len(numbers))), before=before)
+    assert sorted(map(int, ended.out.split()[1:])) == sorted(numbers), ended
 
 
 GROUP = """if True:
@@ -180,10 +287,59 @@ def test_a_signal_that_cannot_be_delivered_is_a_log_line(start: Start) -> None:
     container = start("--", *python(drop + LISTEN, "1"), before=without_kill)
     container.expect("ready")
     container.signal(signal.SIGTERM)
-    assert container.process.stderr is not None
-    line = container.process.stderr.readline().decode()
+    line = container.error_line()
     assert line == "pyinit: cannot forward SIGTERM: Operation not permitted\n"
     assert container.process.poll() is None
+
+
+DROP_PRIVILEGES = "import os; os.setgroups([]); os.setgid(1002); os.setuid(1002)\n"
+
+
+def test_what_cannot_be_delivered_is_told_once(start: Start) -> None:
+    """Twenty signals, of several kinds, to a workload that is somebody else's by now: one line."""
+    without_kill = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
+    container = start("--", *python(DROP_PRIVILEGES + LISTEN, "1"), before=without_kill)
+    container.expect("ready")
+    status = Path(f"/proc/{container.init}/status")
+    kinds = [signal.SIGUSR1, signal.SIGWINCH, signal.SIGHUP, signal.SIGTERM, signal.SIGRTMIN]
+    for number in [*kinds, *kinds[:3] * 5]:
+        container.signal(number)
+        eventually(lambda: "ShdPnd:\t0000000000000000" in status.read_text(), "PID 1 has taken the signal")
+    container.await_rest()
+    [workload] = psutil.Process(container.init).children()
+    workload.kill()
+    ended = container.end()
+    assert ended.status == 137
+    lines = ended.err.splitlines()
+    assert lines[:-1] == ["pyinit: cannot forward SIGUSR1: Operation not permitted"], ended
+    assert "was killed by SIGKILL" in lines[-1], ended
+
+
+FOREIGN_ORPHAN = """if True:
+    import os, sys, time
+    if not os.fork():
+        if os.fork():
+            os._exit(0)
+        os.setuid(1002)
+        time.sleep(60)
+    sys.stdin.readline()
+"""
+"""Leave an orphan of another user, and end with the next line of standard input."""
+
+
+def test_what_is_tried_again_is_told_once(start: Start) -> None:
+    """An orphan that nobody may end is tried to be ended as an orphan, and once more in the drain."""
+    without_kill = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
+    options = ["--orphans=terminate", "--drain-timeout=0.2"]
+    container = start(*options, "--", *python(FOREIGN_ORPHAN), before=without_kill, stdin=subprocess.PIPE)
+    assert container.process.stderr is not None
+    told = [container.process.stderr.readline().decode() for _ in range(2)]
+    container.say()
+    ended = container.end()
+    told += ended.err.splitlines(keepends=True)
+    failures = [line for line in told if "Operation not permitted" in line]
+    assert re.fullmatch(r"pyinit: cannot send SIGTERM to python3[.\d]* \(pid \d+\): Operation not permitted\n", told[0])
+    assert len(failures) == len(set(failures)), (told, ended)
 
 
 def test_ten_thousand_signals_in_a_row_are_answered(start: Start) -> None:

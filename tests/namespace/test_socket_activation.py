@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tools import debian
+from testing import packages
+from testing.namespaces import clean_environment, python
+from testing.processes import descriptors
+from testing.waiting import PATIENCE, eventually
 
-from .conftest import PATIENCE, Container, Run, Start, clean_environment, descriptors, eventually, python
+from .conftest import Run, Start
 
 
 @pytest.fixture(scope="session")
 def activate() -> str:
     """systemd's own, from Debian's packages."""
-    return debian.provide("systemd-socket-activate", "systemd")
+    return packages.provide("systemd-socket-activate", "systemd")
 
 
 SERVICE = """if True:
@@ -36,13 +39,6 @@ SERVICE = """if True:
 """Takes what systemd's own library says is there, and answers one connection on each of the sockets."""
 
 
-def await_line(container: Container, text: str) -> None:
-    """Read standard error up to the line with this text."""
-    assert container.process.stderr is not None
-    while text not in (line := container.process.stderr.readline().decode()):
-        assert line, f"it has ended without {text!r}"
-
-
 def ask(path: Path) -> dict[str, object]:
     """What the service at this socket tells."""
     with socket.socket(socket.AF_UNIX) as client:
@@ -58,7 +54,7 @@ def test_a_service_behind_systemd_socket_activate_gets_its_sockets(start: Start,
     paths = {"web": tmp_path / "web", "admin": tmp_path / "admin"}
     before = [activate, *[f"--listen={path}" for path in paths.values()], f"--fdname={':'.join(paths)}"]
     container = start("--", *python(SERVICE), before=before, stdin=subprocess.PIPE)
-    await_line(container, f"Listening on {paths['admin']} as 4.")
+    container.error_line(f"Listening on {paths['admin']} as 4.")
     for path in paths.values():
         assert ask(path) == {"passed": 2, "path": str(path), "names": [*paths], "is_ours": True}
     with pytest.raises(ConnectionRefusedError):  # the service has closed them, and so has pyinit

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PATIENCE, Run, clean_environment, python
+from testing.namespaces import clean_environment, python
+from testing.waiting import PATIENCE
+
+from .conftest import Run
 
 ENDING = [number for number in range(1, 65) if number not in (17, 18, 19, 20, 21, 22, 23, 28, 32, 33)]
 """The signals whose default is to end a process: not CHLD, CONT, the stopping ones, URG and WINCH (signal(7))."""
@@ -40,8 +43,8 @@ def test_a_workload_ended_by_a_signal_is_128_and_the_signal(run: Run, number: in
         (["--", "/etc"], 126, "cannot execute '/etc': Permission denied"),
         (["--", "/etc/passwd"], 126, "cannot execute '/etc/passwd': Permission denied"),
         (["--", "/etc/passwd/x"], 126, "cannot execute '/etc/passwd/x': Not a directory"),
-        ([], 125, "no program given (pyinit --help tells the usage)"),
-        (["-e", "x", "true"], 125, "option -e: 'x' is no exit status from 0 to 255 (pyinit --help tells the usage)"),
+        ([], 125, "no program given; see pyinit --help"),
+        (["-e", "x", "true"], 125, "option -e: 'x' is not an exit status from 0 to 255; see pyinit --help"),
     ],
 )
 def test_what_could_not_be_started_has_a_status_and_one_line(

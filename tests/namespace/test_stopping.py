@@ -8,7 +8,10 @@ import time
 import psutil
 import pytest
 
-from .conftest import PATIENCE, Container, Start, python
+from testing.namespaces import Container, python
+from testing.waiting import PATIENCE
+
+from .conftest import Start
 
 LISTEN = """if True:
     import _signal, posix, sys, time

@@ -8,7 +8,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from .conftest import INTERPRETER, PATIENCE, UNSHARE, clean_environment, python
+from testing.namespaces import INTERPRETER, UNSHARE, clean_environment, python
+from testing.waiting import PATIENCE
+
 from .test_signals import LISTEN
 
 PROMPT = "ready> "
@@ -147,3 +149,16 @@ def test_without_its_files_it_ends_as_it_would(on_terminal: Terminal, bin_folder
     child.expect(pexpect.EOF)
     child.close()
     assert ("saved" in str(child.before), "pyinit" in str(child.before), child.exitstatus) == (True, False, 3)
+
+
+@pytest.mark.parametrize("options", [["--verbose"], ["--verbose", "--session"]], ids=" ".join)
+def test_a_closed_standard_input_takes_no_terminal(on_terminal: Terminal, launcher: str, options: list[str]) -> None:
+    """The log opens the terminal of standard error anew, and that gets number 0: it is not standard input for it."""
+    look = """if True:
+        import os
+        terminal = os.open("/dev/tty", os.O_RDWR)
+        print("ours" if os.tcgetpgrp(terminal) == os.getpgrp() else "not ours")
+    """
+    init = ["sh", "-c", 'exec "$@" 0<&-', "sh", launcher, *options]
+    found = on_terminal(*python(look), init=init)
+    found.expect(["not ours", "No such device or address"])

@@ -21,7 +21,7 @@ import psutil
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .conftest import UNSHARE, Container, python
+from testing.namespaces import UNSHARE, Container, python
 
 EXAMPLES = int(os.environ.get("PYINIT_TREES", "0"))
 

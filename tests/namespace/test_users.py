@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .conftest import Ended, Run, Start, clean_environment
+from testing.namespaces import Ended, clean_environment
+
+from .conftest import Run, Start
 
 PASSWD = """\
 root:x:0:0:root:/root:/bin/sh
@@ -101,7 +103,7 @@ def test_ids_need_no_database(run: Run) -> None:
     seen = who(run("-u", "1010:1011", "--", *WHO, before=NO_DATABASE))
     assert (*identity(seen), seen["Home"]) == (1010, 1011, {1011}, ["/", "1010", "1010"])
     refused = run("-u", "app", "--", *WHO, before=NO_DATABASE)
-    assert_refused(refused, "option -u: there is no user 'app' (pyinit --help tells the usage)")
+    assert_refused(refused, "option -u: there is no user 'app'; see pyinit --help")
 
 
 def test_nothing_else_in_the_environment_changes(run: Run, database: list[str]) -> None:
@@ -178,11 +180,11 @@ def test_no_privileges_come_back(run: Run, database: list[str], become: list[str
 def test_what_is_no_user_is_a_usage_error(run: Run, database: list[str], user: str | bytes, message: str) -> None:
     """One line that names the option or the variable and the value, before anything is started."""
     ended = run("-u", user, "--", "echo", "started", before=database)
-    assert_refused(ended, f"option -u: {message} (pyinit --help tells the usage)")
+    assert_refused(ended, f"option -u: {message}; see pyinit --help")
     if user:
         environment = {**os.environb, b"PYINIT_USER": user if isinstance(user, bytes) else user.encode()}
         ended = run("--", "echo", "started", before=database, env=environment)
-        assert_refused(ended, f"environment variable PYINIT_USER: {message} (pyinit --help tells the usage)")
+        assert_refused(ended, f"environment variable PYINIT_USER: {message}; see pyinit --help")
 
 
 def test_who_is_that_user_already_needs_no_privileges(run: Run, database: list[str]) -> None:
@@ -197,7 +199,7 @@ def test_an_id_that_means_none_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "passwd").write_text("bad:x:4294967295:1234::/:/bin/sh\n")
     before = ["sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(tmp_path / "passwd")]
     ended = run("-u", "bad", "--", "echo", "started", before=before)
-    assert_refused(ended, "option -u: there is no user '-1' (pyinit --help tells the usage)")
+    assert_refused(ended, "option -u: there is no user '-1'; see pyinit --help")
 
 
 def test_a_program_that_only_that_user_can_see(run: Run, database: list[str], tmp_path: Path) -> None:
@@ -269,16 +271,16 @@ def test_signals_reach_a_workload_of_another_user(start: Start, database: list[s
 
 
 def test_without_the_right_to_signal_it_that_is_a_line_in_the_log(start: Start, database: list[str]) -> None:
-    """A line for each signal, the workload hears of none, and the container goes on."""
+    """Once, however many come; the workload hears of none, and the container goes on."""
     before = [*database, *WITHOUT_KILL]
     program = "trap 'echo heard' TERM USR1; echo ready; read -r line; exit 7"
     container = start("-u", "app", "--", "sh", "-c", program, before=before, stdin=subprocess.PIPE)
     container.expect("ready")
-    assert container.process.stderr is not None
-    for name in ("SIGTERM", "SIGUSR1"):
-        container.signal(getattr(signal, name))
-        line = container.process.stderr.readline().decode()
-        assert line == f"pyinit: cannot forward {name}: Operation not permitted\n"
+    container.signal(signal.SIGTERM)
+    assert container.error_line() == "pyinit: cannot forward SIGTERM: Operation not permitted\n"
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        container.signal(number)
+        container.await_rest()
     container.say()
     ended = container.end()
     assert (ended.status, ended.out, ended.err) == (7, "", ""), ended

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pyinit.ctl import commands, counters, picture
+from pyinit.ctl import commands, picture, published
 from pyinit.ctl.failure import CannotLook
 from pyinit.kernel import procfs, signals
-from pyinit.options import personas as peers
-from pyinit.options import table as options
-from pyinit.options.settings import OWN, Manner
-from pyinit.options.table import Option
+from pyinit.options import personas
+from pyinit.options.settings import OWN, Persona
+from pyinit.options.table import Option, rows
 
 _EXAMPLES = os.environ.get("PYINIT_FUZZ_EXAMPLES", "")
 
@@ -76,7 +75,7 @@ def edited(draw: st.DrawFn, valid: st.SearchStrategy[str]) -> str:
 
 # The command line.
 
-MANNERS = [OWN, *{manner.name: manner for manner in peers.MANNERS.values()}.values()]
+PERSONAS = [OWN, *{persona.name: persona for persona in personas.PERSONAS.values()}.values()]
 
 _NAMES = [one.name for one in signal.Signals]
 _SIGNALS = st.sampled_from([*_NAMES, *[name[3:].lower() for name in _NAMES], "RTMIN+3", "RTMAX-1", "1", "64"])
@@ -128,21 +127,21 @@ class Chosen:
 
 
 @functools.cache
-def chosen(manner: Manner, is_valid: bool) -> st.SearchStrategy[Chosen]:
-    """An option that this manner has, with a value."""
-    rows = [
+def chosen(persona: Persona, is_valid: bool) -> st.SearchStrategy[Chosen]:
+    """An option of this persona, with a value."""
+    values = [
         st.builds(Chosen, st.just(row), _value(VALUES[row.long], is_valid) if row.metavar else st.just(""))
-        for row in options.rows(manner)
+        for row in rows(persona)
     ]
-    return st.one_of(rows)
+    return st.one_of(values)
 
 
 @functools.cache
-def environs(manner: Manner, is_valid: bool) -> st.SearchStrategy[dict[bytes, bytes]]:
-    """Environment twins; those of others that this manner does not read among them."""
+def environs(persona: Persona, is_valid: bool) -> st.SearchStrategy[dict[bytes, bytes]]:
+    """Environment twins; some of those that this persona does not read among them."""
     pairs = []
-    for row in options.rows(manner):
-        for variable, _ in row.twins:
+    for row in rows(persona):
+        for variable, _ in row.twins():
             usual = VALUES[row.long] if row.metavar else _BOOLEANS
             value = _value(_TWINS.get(variable, usual), is_valid).map(_as_bytes)
             pairs.append(st.tuples(st.just(variable.encode()), value))
@@ -150,13 +149,13 @@ def environs(manner: Manner, is_valid: bool) -> st.SearchStrategy[dict[bytes, by
 
 
 @functools.cache
-def command_lines(manner: Manner) -> st.SearchStrategy[list[str]]:
+def command_lines(persona: Persona) -> st.SearchStrategy[list[str]]:
     """Options in each way of writing them, joined ones among them, with mistakes; and a program or none."""
-    said = chosen(manner, is_valid=False).flatmap(lambda one: st.sampled_from(one.spellings()))
-    letters = "".join(row.short for row in options.rows(manner) if not row.metavar)
+    said = chosen(persona, is_valid=False).flatmap(lambda one: st.sampled_from(one.spellings()))
+    letters = "".join(row.short for row in rows(persona) if not row.metavar)
     joined = st.text(letters, min_size=1, max_size=4).map(lambda text: ["-" + text])
     with_value = st.builds(lambda flags, last: [f"{flags[0]}{last[0].lstrip('-')}", *last[1:]], joined, said)
-    longs = st.sampled_from([f"--{row.long}" for row in options.rows(manner)])
+    longs = st.sampled_from([f"--{row.long}" for row in rows(persona)])
     wrong = (longs | edited(longs) | st.builds("{}={}".format, longs, WORDS)).map(lambda word: [word])
     parts = st.lists(said | joined | with_value | wrong | WORDS.map(lambda word: [word]), max_size=5)
     program = st.sampled_from([[], ["ls"], ["--", "ls", "-v"], ["--"]]) | WORDS.map(lambda word: ["--", word])
@@ -282,12 +281,12 @@ def shown(proc: Proc) -> Iterator[None]:
         patch.setattr("posix.listdir", proc.listdir)
         patch.setattr("pyinit.reporting.zombies._entries", lambda: iter(proc.listdir("/proc")))
         patch.setattr(commands, "open", proc.open, raising=False)
-        patch.setattr(counters, "read", _no_counters)
+        patch.setattr(published, "read", _no_counters)
         patch.setattr(picture, "MOMENT", 0.0)
         yield
 
 
-def _no_counters(pid: int) -> counters.Counters:
+def _no_counters(pid: int) -> published.Counters:
     raise CannotLook("no counters")
 
 

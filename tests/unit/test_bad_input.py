@@ -24,24 +24,25 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pyinit import main
-from pyinit.ctl import ages, clear, commands, counters, health, picture, tree
+from pyinit.ctl import ages, clear, commands, health, picture, published, tree
 from pyinit.ctl import zombies as zombies_command
 from pyinit.ctl.failure import CannotLook
 from pyinit.kernel import cgroup, procfs, signals
 from pyinit.options import help as about
-from pyinit.options import table as options
-from pyinit.options.settings import OWN, Manner, Options, UsageError, without_options
+from pyinit.options import table, without_options
+from pyinit.options.settings import OWN, Persona, Settings
+from pyinit.options.table import UsageError
 from pyinit.reporting import zombies
 from pyinit.reporting.log import Log, printable, quoted
 from pyinit.workload import adopted, environment
 from tests.unit import bad_input
-from tests.unit.bad_input import BYTES, COMMAND_LINES, COMMS, MANNERS, TEXT, Chosen, Forged, Proc, Written, tried
-from tests.unit.test_counters import TOLD, hold_shape, page_of, published
+from tests.unit.bad_input import BYTES, COMMAND_LINES, COMMS, PERSONAS, TEXT, Chosen, Forged, Proc, Written, tried
+from tests.unit.test_counters import TOLD, hold_shape, holding, page_of
 
 
-def settings_of(parsed: Options) -> dict[str, object]:
+def settings_of(parsed: Settings) -> dict[str, object]:
     """All that was chosen, so that two of them can be compared."""
-    found = {name: getattr(parsed, name) for name in Options.__slots__}
+    found: dict[str, object] = {name: getattr(parsed, name) for name in Settings.__slots__}
     if parsed.user:
         found["user"] = parsed.user.text, parsed.user.variables
     return found
@@ -49,35 +50,35 @@ def settings_of(parsed: Options) -> dict[str, object]:
 
 # The command line and its environment twins.
 
-PARSED = st.sampled_from(MANNERS).flatmap(
-    lambda manner: st.tuples(st.just(manner), bad_input.command_lines(manner), bad_input.environs(manner, False))
+PARSED = st.sampled_from(PERSONAS).flatmap(
+    lambda persona: st.tuples(st.just(persona), bad_input.command_lines(persona), bad_input.environs(persona, False))
 )
 
 
 @given(PARSED)
 @tried(200)
 def test_a_command_line_is_options_or_one_line_that_says_what_is_wrong(
-    given: tuple[Manner, list[str], dict[bytes, bytes]],
+    given: tuple[Persona, list[str], dict[bytes, bytes]],
 ) -> None:
     """By each name, whatever the words and the variables are; and the same again gives the same."""
-    manner, words, environ = given
+    persona, words, environ = given
     try:
-        parsed = options.parse(words, environ, manner)
+        parsed = table.parse(words, environ, persona)
     except UsageError as error:
         said = str(error)
-        line = Log(prefixes=manner.prefixes, messages=manner.messages).line(0, "usage", said, {}).decode()
+        line = Log().line(0, "usage", said, {}).decode()
         assert line.count("\n") == 1 and line.removesuffix("\n").isprintable()
         with pytest.raises(UsageError) as again:
-            options.parse(words, environ, manner)
+            table.parse(words, environ, persona)
         assert str(again.value) == said
         return
     assert parsed.argv == words[len(words) - len(parsed.argv) :]
     assert parsed.show or bool(parsed.argv) != parsed.pause
-    assert settings_of(options.parse(words, environ, manner)) == settings_of(parsed)
+    assert settings_of(table.parse(words, environ, persona)) == settings_of(parsed)
 
 
 @given(
-    st.just(OWN) | st.sampled_from(MANNERS),
+    st.just(OWN) | st.sampled_from(PERSONAS),
     st.lists(st.sampled_from(["-", "--", "-v", "--v", "", "ls"]) | bad_input.WORDS, max_size=3),
     st.just({})
     | st.dictionaries(
@@ -90,19 +91,21 @@ def test_a_command_line_is_options_or_one_line_that_says_what_is_wrong(
 )
 @tried(400)
 def test_what_is_taken_without_being_parsed_means_the_same(
-    manner: Manner, words: list[str], environ: dict[bytes, bytes]
+    persona: Persona, words: list[str], environ: dict[bytes, bytes]
 ) -> None:
     """The short way, for a command line without options, is nothing but shorter."""
-    taken = without_options(words, environ, manner)
+    taken = without_options(words, environ, persona)
     if taken:
-        assert settings_of(taken) == settings_of(options.parse(words, environ, manner))
-    elif manner is OWN and not environ and words[:1] not in ([], ["--"]):
+        assert settings_of(taken) == settings_of(table.parse(words, environ, persona))
+    elif persona is OWN and not environ and words[:1] not in ([], ["--"]):
         assert words[0].startswith("-"), "the short way is for this one"
 
 
 @given(
-    st.sampled_from(MANNERS)
-    .flatmap(lambda manner: st.tuples(st.just(manner), st.lists(bad_input.chosen(manner, is_valid=True), max_size=5)))
+    st.sampled_from(PERSONAS)
+    .flatmap(
+        lambda persona: st.tuples(st.just(persona), st.lists(bad_input.chosen(persona, is_valid=True), max_size=5))
+    )
     .flatmap(
         lambda one: st.tuples(
             st.just(one[0]), *[st.tuples(*[st.sampled_from(said.spellings()) for said in one[1]])] * 2
@@ -111,58 +114,58 @@ def test_what_is_taken_without_being_parsed_means_the_same(
 )
 @tried(120)
 def test_each_way_of_writing_an_option_means_the_same(
-    given: tuple[Manner, tuple[list[str], ...], tuple[list[str], ...]],
+    given: tuple[Persona, tuple[list[str], ...], tuple[list[str], ...]],
 ) -> None:
     """Short or long, the value attached or apart: `TABLE` says it all."""
-    manner, *ways = given
+    persona, *ways = given
     one, other = ([word for said in way for word in said] for way in ways)
     program = [] if "-P" in one or "--pause" in one else ["--", "ls", "-v"]
-    parsed = settings_of(options.parse([*one, *program], {}, manner))
-    assert settings_of(options.parse([*other, *program], {}, manner)) == parsed
+    parsed = settings_of(table.parse([*one, *program], {}, persona))
+    assert settings_of(table.parse([*other, *program], {}, persona)) == parsed
     assert parsed["argv"] == program[1:]
 
 
 @given(
-    st.sampled_from(MANNERS).flatmap(
-        lambda manner: st.tuples(
-            st.just(manner),
+    st.sampled_from(PERSONAS).flatmap(
+        lambda persona: st.tuples(
+            st.just(persona),
             st.lists(
-                bad_input.chosen(manner, is_valid=True).filter(lambda one: one.option.long != "pause"), max_size=4
+                bad_input.chosen(persona, is_valid=True).filter(lambda one: one.option.long != "pause"), max_size=4
             ),
-            bad_input.environs(manner, True),
+            bad_input.environs(persona, True),
         )
     )
 )
 @tried(100)
-def test_a_flag_beats_its_twin(given: tuple[Manner, list[Chosen], dict[bytes, bytes]]) -> None:
+def test_a_flag_beats_its_twin(given: tuple[Persona, list[Chosen], dict[bytes, bytes]]) -> None:
     """What the flags say is what holds, and where they say nothing the twins do."""
-    manner, said, environ = given
+    persona, said, environ = given
     environ.pop(b"PYINIT_PAUSE", None)
     words = [word for one in said for word in one.spellings()[0]]
-    flags = settings_of(options.parse([*words, "ls"], {}, manner))
-    twins = settings_of(options.parse(["ls"], environ, manner))
-    both = settings_of(options.parse([*words, "ls"], environ, manner))
-    named, _ = options._from_words(words, options.rows(manner))
-    assert both == {**twins, **{name: flags[name] for name in named}, "argv": ["ls"]}
+    flags = settings_of(table.parse([*words, "ls"], {}, persona))
+    twins = settings_of(table.parse(["ls"], environ, persona))
+    both = settings_of(table.parse([*words, "ls"], environ, persona))
+    named, _ = table._from_words(words, table.rows(persona))
+    assert both == twins | {name: flags[name] for name in named} | {"argv": ["ls"]}
 
 
 @given(
-    st.sampled_from(MANNERS).flatmap(
-        lambda manner: st.tuples(st.just(manner), bad_input.environs(manner, is_valid=False))
+    st.sampled_from(PERSONAS).flatmap(
+        lambda persona: st.tuples(st.just(persona), bad_input.environs(persona, is_valid=False))
     )
 )
 @tried(120)
-def test_a_malformed_twin_is_named(given: tuple[Manner, dict[bytes, bytes]]) -> None:
+def test_a_malformed_twin_is_named(given: tuple[Persona, dict[bytes, bytes]]) -> None:
     """And whoever is named is to blame: without that variable it is another that is, or none."""
-    manner, environ = given
+    persona, environ = given
     environ.pop(b"PYINIT_PAUSE", None)
     while True:
         try:
-            options.parse(["ls"], environ, manner)
+            table.parse(["ls"], environ, persona)
             return
         except UsageError as error:
             start, _, name = str(error).partition(":")[0].rpartition(" ")
-            assert start == "environment variable" and name.startswith(manner.variables)
+            assert start == "environment variable" and name.startswith(persona.variables)
             assert environ.pop(name.encode())
 
 
@@ -188,7 +191,7 @@ def test_a_value_counts_only_if_it_is_written_as_it_should_be(given: tuple[str, 
     """Python takes more for a number than anybody else does: blanks, underscores, digits of all the world."""
     name, value = given
     try:
-        options.parse([f"--{name}={value}", "ls"], {})
+        table.parse([f"--{name}={value}", "ls"], {})
     except UsageError as error:
         assert str(error).startswith(f"option --{name}: ")
         assert not WRITTEN[name].fullmatch(value)
@@ -196,12 +199,12 @@ def test_a_value_counts_only_if_it_is_written_as_it_should_be(given: tuple[str, 
         assert WRITTEN[name].fullmatch(value)
 
 
-@pytest.mark.parametrize("manner", MANNERS, ids=lambda manner: str(manner.name))
-def test_the_help_can_be_printed_by_each_name(manner: Manner) -> None:
+@pytest.mark.parametrize("persona", PERSONAS, ids=lambda persona: str(persona.name))
+def test_the_help_can_be_printed_by_each_name(persona: Persona) -> None:
     """On a terminal: no escapes, and no line that it would break."""
-    lines = about._help(manner).split("\n")
+    lines = about._help(persona).split("\n")
     assert all(line.isprintable() and len(line) <= 130 for line in lines)
-    assert all(any(f"--{row.long}" in line for line in lines) for row in options.rows(manner))
+    assert all(any(f"--{row.long}" in line for line in lines) for row in table.rows(persona))
 
 
 @given(text=TEXT | st.sampled_from(sorted(signals._names())).flatmap(lambda name: bad_input.edited(st.just(name))))
@@ -252,7 +255,7 @@ def test_words_for_the_interpreter_are_taken_or_refused_in_one_line(name: object
 @tried(100)
 def test_the_description_of_a_workload_is_one_or_a_value_error(text: str) -> None:
     """``-X workload``."""
-    parsed = Options()
+    parsed = Settings()
     parsed.argv = ["app"]
     try:
         found = adopted.Adopted(text, parsed)
@@ -547,11 +550,11 @@ def state(number: int, orphans: int) -> bytes:
 def test_a_page_that_is_read_while_it_is_written_is_of_one_state_or_of_none(writing: Written) -> None:
     """Whatever has been written of it at each look."""
     looks = iter(range(3))
-    with pytest.MonkeyPatch.context() as patch, published(b"") as _:
-        patch.setattr(counters, "_PATIENCE", -1.0)
-        patch.setattr(counters, "_all", lambda fd: writing.seen(next(looks)))
+    with pytest.MonkeyPatch.context() as patch, holding(b"") as _:
+        patch.setattr(published, "_PATIENCE", -1.0)
+        patch.setattr(published, "_all", lambda fd: writing.seen(next(looks)))
         try:
-            text, _ = counters._text("/dev/null", 1)
+            text, _ = published._object_in("/dev/null", 1)
         except CannotLook as error:
             assert "being written all the time" in str(error)
             return
@@ -567,10 +570,10 @@ def test_a_page_that_is_read_while_it_is_written_is_of_one_state_or_of_none(writ
 def test_a_page_whose_length_is_a_lie_is_refused_or_read(head: str, cut: int) -> None:
     """Longer than the file, or shorter than its first line."""
     content = head.encode("utf-8", "surrogatepass").ljust(79) + f"\n{BODY}\n7\n".encode()[:cut]
-    with pytest.MonkeyPatch.context() as patch, published(content):
-        patch.setattr(counters, "_PATIENCE", -1.0)
+    with pytest.MonkeyPatch.context() as patch, holding(content):
+        patch.setattr(published, "_PATIENCE", -1.0)
         try:
-            seen = counters.read(os.getpid())
+            seen = published.read(os.getpid())
         except CannotLook as error:
             assert printable(str(error)) == str(error)
             return
@@ -589,12 +592,12 @@ ODD = st.sampled_from(["NaN", "-Infinity", "1e999", "-0", "1" * 5000, "[" * 9000
 @tried(250)
 def test_a_page_with_a_mistake_is_refused_or_keeps_its_shape(body: str) -> None:
     """In each form of the output, and for a health check."""
-    with published(page_of(body.encode("utf-8", "surrogatepass"))):
+    with holding(page_of(body.encode("utf-8", "surrogatepass"))):
         status, line = printed(health.run, pid=os.getpid(), max_zombies=None, max_age=None)
         assert status in (0, 1) and line.count("\n") == 1 and line.removesuffix("\n").isprintable()
         assert line.startswith("unhealthy: " if status else "healthy: ")
         try:
-            seen = counters.read(os.getpid())
+            seen = published.read(os.getpid())
         except CannotLook as error:
             assert printable(str(error)) == str(error)
             return
@@ -609,21 +612,17 @@ FIELDS = st.one_of(
 
 
 @given(
-    manner=st.sampled_from(MANNERS),
     event=st.sampled_from(["exec", "started", "reaped", "usage", "ended"]),
     text=TEXT,
     fields=st.fixed_dictionaries({"program": TEXT, "error": TEXT, "pid": st.integers(1, 1 << 22), "name": FIELDS}),
     level=st.integers(0, 4),
 )
 @tried(200)
-def test_an_event_is_one_line_by_each_name(
-    manner: Manner, event: str, text: str, fields: dict[str, str], level: int
-) -> None:
-    """Braces in it are no fields, and it is the same in JSON."""
-    line = Log(prefixes=manner.prefixes, messages=manner.messages).line(level, event, text, {**fields}).decode()
+def test_an_event_is_one_line(event: str, text: str, fields: dict[str, str], level: int) -> None:
+    """Braces in it are not fields, and it is the same in JSON."""
+    line = Log().line(level, event, text, {**fields}).decode()
     assert line.count("\n") == 1 and line.removesuffix("\n").isprintable()
-    if event not in manner.messages:
-        assert line.endswith(printable(text) + "\n")
+    assert line == f"pyinit: {printable(text)}\n"
     record = json.loads(Log(json=True).line(level, event, text, {**fields}), parse_constant=pytest.fail)
     assert record["message"] == printable(text) and record["event"] == event
 

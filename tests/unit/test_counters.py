@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +17,14 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 import pyinit
-from pyinit import pause
-from pyinit.ctl import counters
+from pyinit.account import Account, Received
+from pyinit.ctl import published
 from pyinit.ctl import status as command
-from pyinit.ctl.counters import Counters
 from pyinit.ctl.failure import CannotLook
-from pyinit.init import Init, Received
-from pyinit.options import settings
-from pyinit.reporting import counters as status
+from pyinit.ctl.published import Counters
+from pyinit.forwarder import received_from
+from pyinit.kernel import reserves
+from pyinit.reporting import COUNTERS, counters
 from pyinit.reporting.log import Log
 
 ROOT = Path(__file__).parents[2]
@@ -56,9 +57,9 @@ ANYTHING = st.recursive(
 
 
 @contextlib.contextmanager
-def published(content: bytes) -> Iterator[None]:
+def holding(content: bytes) -> Iterator[None]:
     """This process has a memfd that holds this, under the name of pyinit's."""
-    fd = os.memfd_create(status.NAME)
+    fd = os.memfd_create(COUNTERS)
     try:
         os.write(fd, content)
         yield
@@ -66,50 +67,47 @@ def published(content: bytes) -> Iterator[None]:
         os.close(fd)
 
 
-def page(told: object, layout: int = status.LAYOUT, version: bytes = b"1.2") -> bytes:
+def page(told: object, layout: int = counters.LAYOUT, version: bytes = b"1.2") -> bytes:
     """A page that is whole."""
     return page_of(json.dumps(told).encode(), layout, version)
 
 
-def page_of(body: bytes, layout: int = status.LAYOUT, version: bytes = b"1.2") -> bytes:
+def page_of(body: bytes, layout: int = counters.LAYOUT, version: bytes = b"1.2") -> bytes:
     """The same for any body."""
     text = b"%s\n7\n" % body
-    head = b"%s %d %s %d 7" % (status.NAME.encode(), layout, version, 80 + len(text))
+    head = b"%s %d %s %d 7" % (COUNTERS.encode(), layout, version, 80 + len(text))
     return b"%s\n%s" % (head.ljust(79), text)
 
 
 def look() -> Counters:
     """Read the counters of this process."""
-    return counters.read(os.getpid())
+    return published.read(os.getpid())
 
 
 def received(number: int, code: int = 0, pid: int = 0, uid: int = 0) -> Received:
-    """A signal, as the kernel tells of it."""
-    return Received(signal.struct_siginfo((number, code, 0, pid, uid, 0, 0)))
+    """A signal, as the kernel reports it."""
+    return received_from(signal.struct_siginfo((number, code, 0, pid, uid, 0, 0)))
 
 
 @contextlib.contextmanager
-def published_init(name: str = "app") -> Iterator[tuple[Init, Log, status.Page]]:
+def published_account(name: str = "app") -> Iterator[tuple[Account, Log, counters.Page]]:
     """This process has the page of an init, as pyinit opens it."""
     log = Log()
-    nothing = pause.Nothing()
-    nothing.name = name
-    nothing.pid = 7
-    init = Init(nothing, settings.Options(), log)
-    opened = status.Page(init, log)
+    account = Account(7, name, time.monotonic(), False, {})
+    opened = counters.Page(account, reserves.open_memfd(COUNTERS), log)
     try:
-        yield init, log, opened
+        yield account, log, opened
     finally:
         os.close(opened._fd)
 
 
 def test_what_pyinit_writes_is_what_is_read() -> None:
     """Each of the counters."""
-    with published_init() as (init, log, opened):
-        init.reaper.orphans = 12
+    with published_account() as (account, log, opened):
+        account.orphans = 12
         log.lost = 3
-        init.forwards = 3
-        init.forwarded = {15: (2, received(15)), 34: (1, received(34, pid=9, uid=1000)), 2: (1, received(2, code=0x80))}
+        for one in (received(15), received(15), received(34, pid=9, uid=1000), received(2, code=0x80)):
+            account.add_signal(one, one.number, is_stop=False)
         opened.update()
         seen = look()
     assert (seen.version, seen.pid, seen.workload, seen.name) == (pyinit.__version__, os.getpid(), 7, "app")
@@ -127,11 +125,11 @@ def test_what_pyinit_writes_is_what_is_read() -> None:
 
 def test_a_state_that_is_shorter_than_the_one_before_leaves_nothing_of_it() -> None:
     """The file does not shrink."""
-    with published_init() as (init, log, opened):
+    with published_account() as (account, log, opened):
         log.lost = 10**15
         opened.update()
         log.lost = 0
-        init.reaper.wait_status = 9
+        account.end_workload(9)
         opened.update()
         seen = look()
     assert (seen.log_lines_dropped, seen.wait_status) == (0, 9)
@@ -140,7 +138,7 @@ def test_a_state_that_is_shorter_than_the_one_before_leaves_nothing_of_it() -> N
 @given(name=st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
 def test_any_name_arrives_and_is_printable(name: str) -> None:
     """That of a program may hold any byte."""
-    with published_init(name) as (_, _, opened):
+    with published_account(name) as (_, _, opened):
         opened.update()
         seen = look()
     assert seen.name.isprintable()
@@ -151,21 +149,19 @@ def test_any_name_arrives_and_is_printable(name: str) -> None:
 def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
     """Nobody locks: the numbers of one state are the same, and never of two."""
     program = """if True:
-        import signal, sys
-        from pyinit.reporting import log, counters as status
-        from pyinit import pause
-        from pyinit.options import settings
-        from pyinit.init import Init, Received
+        from pyinit.account import Account, Received
+        from pyinit.kernel import reserves
+        from pyinit.reporting import COUNTERS, counters, log
         lines = log.Log()
-        init = Init(pause.Nothing(), settings.Options(), lines)
-        page = status.Page(init, lines)
-        infos = [Received(signal.struct_siginfo((number, 0, 0, 0, 0, 0, 0))) for number in range(34, 64)]
+        account = Account(7, "app", 0.0, False, {})
+        page = counters.Page(account, reserves.open_memfd(COUNTERS), lines)
+        infos = [Received(number, 0, 0) for number in range(34, 64)]
         page.update()
         print(flush=True)
         while True:
             for number in (*range(1000), 10**15):
-                init.reaper.orphans = lines.lost = init.forwards = number
-                init.forwarded = {34 + n: (number, info) for n, info in enumerate(infos[:number % 30])}
+                account.orphans = lines.lost = account.forwards = number
+                account.forwarded = {34 + n: (number, info) for n, info in enumerate(infos[:number % 30])}
                 page.update()
     """
     writer = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
@@ -173,7 +169,7 @@ def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
         try:
             assert writer.stdout is not None
             writer.stdout.readline()
-            states = [counters.read(writer.pid) for _ in range(300)]
+            states = [published.read(writer.pid) for _ in range(300)]
         finally:
             writer.kill()
     for seen in states:
@@ -185,16 +181,16 @@ def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
 
 def test_another_layout_is_told_with_both_versions() -> None:
     """A pyinitctl from elsewhere, by mistake."""
-    with published(page("what nobody knows yet", layout=2, version=b"9.9")), pytest.raises(CannotLook) as refused:
+    with holding(page("what nobody knows yet", layout=2, version=b"9.9")), pytest.raises(CannotLook) as refused:
         look()
     assert "pyinit 9.9, whose counters have layout 2" in str(refused.value)
-    assert f"pyinitctl {pyinit.__version__}, which reads layout {status.LAYOUT}" in str(refused.value)
+    assert f"pyinitctl {pyinit.__version__}, which reads layout {counters.LAYOUT}" in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [b"", page(TOLD)[:-1], page(TOLD).replace(b"7", b"8", 1)])
 def test_what_is_never_whole_is_said_to_be_damaged(content: bytes) -> None:
     """And is no reason to wait for ever."""
-    with published(content), pytest.raises(CannotLook, match="written all the time, or are damaged"):
+    with holding(content), pytest.raises(CannotLook, match="written all the time, or are damaged"):
         look()
 
 
@@ -202,14 +198,14 @@ def test_a_fifo_keeps_nobody_waiting(tmp_path: Path) -> None:
     """In a mount namespace of its own a process may have one under the name that the link of a memfd shows."""
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(CannotLook, match="cannot read the counters of pid 7: Illegal seek"):
-        counters._text(str(tmp_path / "fifo"), 7)
+        published._object_in(str(tmp_path / "fifo"), 7)
 
 
 @given(content=st.binary() | st.binary().map(lambda tail: page(TOLD)[:85] + tail))
 def test_whatever_is_there_instead_is_told_in_one_line(content: bytes) -> None:
     """No traceback."""
-    with pytest.MonkeyPatch.context() as patch, published(content), pytest.raises(CannotLook) as refused:
-        patch.setattr(counters, "_PATIENCE", 0)
+    with pytest.MonkeyPatch.context() as patch, holding(content), pytest.raises(CannotLook) as refused:
+        patch.setattr(published, "_PATIENCE", 0)
         look()
     assert "\n" not in str(refused.value)
 
@@ -217,14 +213,14 @@ def test_whatever_is_there_instead_is_told_in_one_line(content: bytes) -> None:
 @given(told=ANYTHING)
 def test_an_object_that_is_none_of_ours_is_told_in_one_line(told: object) -> None:
     """Any JSON value."""
-    with published(page(told)), pytest.raises(CannotLook, match="make no sense"):
+    with holding(page(told)), pytest.raises(CannotLook, match="make no sense"):
         look()
 
 
 @pytest.mark.parametrize("body", [b"[" * 20_000, b"1" * 20_000, b"\xff", b'{"pid": 1e999}'])
 def test_what_no_parser_takes_is_told_in_one_line(body: bytes) -> None:
     """Too deep, too long, no UTF-8."""
-    with published(page_of(body)), pytest.raises(CannotLook, match="make no sense"):
+    with holding(page_of(body)), pytest.raises(CannotLook, match="make no sense"):
         look()
 
 
@@ -234,7 +230,7 @@ def test_what_no_parser_takes_is_told_in_one_line(body: bytes) -> None:
 )
 def test_a_page_that_somebody_has_overwritten_forges_nothing(told: dict[str, object]) -> None:
     """Each form of the output keeps its shape, or there is none."""
-    with published(page(told)):
+    with holding(page(told)):
         try:
             seen = look()
         except CannotLook as error:
@@ -247,7 +243,7 @@ def test_a_page_that_somebody_has_overwritten_forges_nothing(told: dict[str, obj
 def test_names_forge_nothing(name: str, origin: str, version: bytes) -> None:
     """Nor does the version."""
     word = b"".join(version.split()) or b"?"
-    with published(page({**TOLD, "name": name, "signals": [[15, 2, 0, 0, origin, 2.0]]}, version=word)):
+    with holding(page({**TOLD, "name": name, "signals": [[15, 2, 0, 0, origin, 2.0]]}, version=word)):
         hold_shape(look())
 
 
@@ -271,8 +267,8 @@ def hold_shape(seen: Counters) -> None:
 
 
 def test_a_process_without_counters_is_named() -> None:
-    """It is no pyinit."""
-    with pytest.raises(CannotLook, match=r"^pid \d+ \(.+\) publishes no counters: it is no pyinit"):
+    """It is not pyinit."""
+    with pytest.raises(CannotLook, match=r"^pid \d+ \(.+\) publishes no counters: it is not pyinit"):
         look()
 
 
@@ -280,5 +276,5 @@ def test_a_process_that_is_not_there_is_said_not_to_be() -> None:
     """It may have ended just now."""
     child = subprocess.Popen(["true"])
     child.wait()
-    with pytest.raises(CannotLook, match=f"there is no pid {child.pid} to be seen"):
-        counters.read(child.pid)
+    with pytest.raises(CannotLook, match=f"no process with pid {child.pid} is visible"):
+        published.read(child.pid)

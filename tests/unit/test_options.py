@@ -9,22 +9,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyinit.options import help as about
-from pyinit.options import table as options
-from pyinit.options.settings import Options, UsageError
-from pyinit.options.table import TABLE
+from pyinit.options import table
+from pyinit.options.settings import Settings
+from pyinit.options.table import TABLE, UsageError
 
 
-def parse(*words: str, **environ: str) -> Options:
+def parse(*words: str, **environ: str) -> Settings:
     """Parse words and environment; a workload is added."""
-    return options.parse([*words, "--", "true"], {key.encode(): value.encode() for key, value in environ.items()})
+    return table.parse([*words, "--", "true"], {key.encode(): value.encode() for key, value in environ.items()})
 
 
-def test_options_end_at_the_first_word_that_is_none() -> None:
+def test_options_end_at_the_first_word_that_is_not_an_option() -> None:
     """Everything from PROGRAM on belongs to the workload, options and ``--`` too."""
-    assert options.parse(["-v", "ls", "-v", "--", "-g"], {}).argv == ["ls", "-v", "--", "-g"]
-    assert options.parse(["-v", "--", "-ls", "--"], {}).argv == ["-ls", "--"]
-    assert options.parse(["-", "x"], {}).argv == ["-", "x"]
-    assert options.parse(["--", "--", "x"], {}).argv == ["--", "x"]
+    assert table.parse(["-v", "ls", "-v", "--", "-g"], {}).argv == ["ls", "-v", "--", "-g"]
+    assert table.parse(["-v", "--", "-ls", "--"], {}).argv == ["-ls", "--"]
+    assert table.parse(["-", "x"], {}).argv == ["-", "x"]
+    assert table.parse(["--", "--", "x"], {}).argv == ["--", "x"]
 
 
 def test_short_options_combine() -> None:
@@ -43,6 +43,12 @@ def test_repeatable_options_add_up() -> None:
     """Each -r and -e says one thing more; the last word on the same signal counts."""
     assert parse("-r", "TERM:INT", "-r", "HUP:0", "-r", "15:QUIT").rewrite == {15: 3, 1: 0}
     assert parse("-e143", "-e137:3").exit_remap == {143: 0, 137: 3}
+
+
+@pytest.mark.parametrize("name", ["ABRT", "SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS"])
+def test_a_signal_that_can_stand_for_a_fault_is_rewritten_like_others(name: str) -> None:
+    """It can be sent as well, and is forwarded then."""
+    assert parse("-r", f"{name}:TERM").rewrite == {signal.Signals[f"SIG{name}"]: signal.SIGTERM}
 
 
 @pytest.mark.parametrize(
@@ -177,38 +183,38 @@ def test_a_relative_termination_log_is_in_the_folder_of_the_start(
         (["--verbose=3", "true"], "option --verbose takes no value"),
         (["-e"], "option -e needs a value: CODE[:TO]"),
         (["--rewrite"], "option --rewrite needs a value: FROM:TO"),
-        (["-e", "256", "true"], "option -e: '256' is no exit status from 0 to 255"),
-        (["-e", "-1", "true"], "option -e: '-1' is no exit status"),
-        (["-e", "", "true"], "option -e: '' is no exit status"),
-        (["-e", "1:", "true"], "option -e: '' is no exit status"),
-        (["-e", "1:300", "true"], "option -e: '300' is no exit status"),
+        (["-e", "256", "true"], "option -e: '256' is not an exit status from 0 to 255"),
+        (["-e", "-1", "true"], "option -e: '-1' is not an exit status"),
+        (["-e", "", "true"], "option -e: '' is not an exit status"),
+        (["-e", "1:", "true"], "option -e: '' is not an exit status"),
+        (["-e", "1:300", "true"], "option -e: '300' is not an exit status"),
         (["-r", "TERM", "true"], "option -r: 'TERM' is not of the form FROM:TO"),
         (["-r", "TERM:NOPE", "true"], "option -r: there is no signal 'NOPE'"),
-        (["-r", "KILL:TERM", "true"], "option -r: SIGKILL is never forwarded"),
-        (["-r", "SEGV:TERM", "true"], "option -r: SIGSEGV is never forwarded"),
+        (["-r", "KILL:TERM", "true"], "option -r: SIGKILL cannot be caught"),
+        (["-r", "STOP:TERM", "true"], "option -r: SIGSTOP cannot be caught"),
         (["-r", "0:TERM", "true"], "option -r: there is no signal '0'"),
         (["-p", "FOO", "true"], "option -p: there is no signal 'FOO'"),
-        (["--forward-to", "me", "true"], "option --forward-to: 'me' is none of child, group, all"),
-        (["-t", "-1", "true"], "option -t: '-1' is no number of seconds"),
-        (["-t", "10s", "true"], "option -t: '10s' is no number of seconds"),
-        (["-t", "inf", "true"], "option -t: 'inf' is no number of seconds"),
-        (["-t.", "true"], "option -t: '.' is no number of seconds"),
-        (["-t", "1e3", "true"], "option -t: '1e3' is no number of seconds"),
-        (["-t", "1.2.3", "true"], "option -t: '1.2.3' is no number of seconds"),
-        (["-t", "\u0663", "true"], "option -t: '\u0663' is no number of seconds"),
-        (["-t", "9" * 10, "true"], "is no number of seconds"),
-        (["--drain-timeout=", "true"], "option --drain-timeout: '' is no number of seconds"),
-        (["--wait-for=some", "true"], "option --wait-for: 'some' is none of main, all"),
-        (["--orphans", "kill", "true"], "option --orphans: 'kill' is none of keep, terminate"),
-        (["--exit-report=yes", "true"], "option --exit-report: 'yes' is none of never, abnormal, always"),
-        (["--termination-log=", "true"], "option --termination-log: '' is no path"),
-        (["--log-format=xml", "true"], "option --log-format: 'xml' is none of text, json"),
+        (["--forward-to", "me", "true"], "option --forward-to: 'me' is not one of child, group, all"),
+        (["-t", "-1", "true"], "option -t: '-1' is not a number of seconds"),
+        (["-t", "10s", "true"], "option -t: '10s' is not a number of seconds"),
+        (["-t", "inf", "true"], "option -t: 'inf' is not a number of seconds"),
+        (["-t.", "true"], "option -t: '.' is not a number of seconds"),
+        (["-t", "1e3", "true"], "option -t: '1e3' is not a number of seconds"),
+        (["-t", "1.2.3", "true"], "option -t: '1.2.3' is not a number of seconds"),
+        (["-t", "\u0663", "true"], "option -t: '\u0663' is not a number of seconds"),
+        (["-t", "9" * 10, "true"], "is not a number of seconds"),
+        (["--drain-timeout=", "true"], "option --drain-timeout: '' is not a number of seconds"),
+        (["--wait-for=some", "true"], "option --wait-for: 'some' is not one of main, all"),
+        (["--orphans", "kill", "true"], "option --orphans: 'kill' is not one of keep, terminate"),
+        (["--exit-report=yes", "true"], "option --exit-report: 'yes' is not one of never, abnormal, always"),
+        (["--termination-log=", "true"], "option --termination-log: '' is not a path"),
+        (["--log-format=xml", "true"], "option --log-format: 'xml' is not one of text, json"),
     ],
 )
 def test_a_malformed_command_line_is_named(words: list[str], complaint: str) -> None:
     """One sentence that names the option and what is wrong with it."""
     with pytest.raises(UsageError, match=re.escape(complaint)):
-        options.parse(words, {})
+        table.parse(words, {})
 
 
 @pytest.mark.parametrize(
@@ -240,10 +246,10 @@ def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
 
 def test_each_empty_twin_counts_as_not_set() -> None:
     """Except tini's two, which count when set at all."""
-    names = {variable for option in TABLE for variable, _ in option.twins} - set(options.SET_AT_ALL)
+    names = {variable for option in TABLE for variable, _ in option.twins()} - set(table.SET_AT_ALL)
     assert len(names) >= 9
     bare, emptied = parse(), parse(**dict.fromkeys(names, ""))
-    for name in Options.__slots__:
+    for name in Settings.__slots__:
         assert getattr(bare, name) == getattr(emptied, name)
 
 
@@ -255,7 +261,7 @@ def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> N
         assert f"--{option.long}" in text
         assert not option.short or f"-{option.short}, " in text
         assert option.text in text
-        for variable, _ in option.twins:
+        for variable, _ in option.twins():
             assert variable in text
     assert max(map(len, text.splitlines())) <= 120
 
@@ -266,13 +272,13 @@ def test_the_readme_lists_every_option_and_every_variable() -> None:
     for option in TABLE:
         assert not option.metavar or f"--{option.long}={option.metavar}".replace("|", "\\|") in readme, option.long
         assert f"--{option.long}" in readme or f"`-{option.short}`" in readme, option.long
-        assert all(variable in readme for variable, _ in option.twins), option.long
+        assert all(variable in readme for variable, _ in option.twins()), option.long
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "-V", "--version", "-l", "--license"])
 def test_what_is_shown_needs_no_program(word: str) -> None:
     """Print and exit: nothing is started."""
-    assert options.parse([word], {}).show in ("help", "version", "license")
+    assert table.parse([word], {}).show in ("help", "version", "license")
 
 
 WORDS = st.one_of(
@@ -283,7 +289,7 @@ WORDS = st.one_of(
     st.binary(max_size=8).map(lambda raw: raw.decode("utf-8", "surrogateescape")),
 )
 VARIABLES = st.dictionaries(
-    st.sampled_from([variable.encode() for option in TABLE for variable, _ in option.twins]),
+    st.sampled_from([variable.encode() for option in TABLE for variable, _ in option.twins()]),
     st.one_of(st.binary(max_size=12), st.sampled_from([b"1", b"0.5", b"TERM:INT", b"143:0,1", b"json", b"all"])),
 )
 
@@ -297,7 +303,7 @@ def test_no_input_is_answered_with_anything_but_options_or_a_usage_error(
 ) -> None:
     """No input yields a traceback, and what is accepted is whole."""
     try:
-        parsed = options.parse(words, environ)
+        parsed = table.parse(words, environ)
     except UsageError as error:
         assert str(error)
         return

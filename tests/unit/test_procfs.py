@@ -92,3 +92,15 @@ def test_a_signal_does_not_reach_a_process_that_got_the_number_since() -> None:
     assert child.poll() is None
     child.kill()
     child.wait()
+
+
+@pytest.mark.parametrize(
+    ("pid", "status", "is_first"),
+    [(1, b"", True), (7, b"\nNSpid:\t7\t1\n", True), (7, b"\nNSpid:\t7\t12\n", False), (7, b"\n", False)],
+)
+def test_the_init_of_a_nested_namespace_is_pid_1(
+    pid: int, status: bytes, is_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its innermost pid counts; an unknown one does not."""
+    monkeypatch.setattr(procfs, "read", lambda path: status)
+    assert procfs.is_pid_1(pid) == is_first

@@ -2,28 +2,73 @@
 
 import os
 import signal
+import subprocess
+import time
 
 import pytest
 
+from pyinit.account import Account
 from pyinit.reaper import Reaper
 from pyinit.reporting.log import Log
 
 
-def test_a_child_that_is_killed_while_its_stop_is_looked_at_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """waitid(2) says ECHILD then, and that does not mean that there is no child at all."""
+def account_of(pid: int) -> Account:
+    """Of a workload that has this pid."""
+    return Account(pid, "app", time.monotonic(), False, {})
+
+
+@pytest.mark.parametrize("measures_usage", [False, True])
+def test_a_stopped_child_that_is_killed_between_the_peek_and_the_wait_is_reaped_as_killed(
+    monkeypatch: pytest.MonkeyPatch, measures_usage: bool
+) -> None:
+    """The peek has seen a stop; the wait takes what has become of that child."""
     waitid = os.waitid
     child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "60")
 
-    def kill_between(kind: int, pid: int, options: int) -> object:
-        if not options & os.WNOWAIT:
+    def kill_after(kind: int, pid: int, options: int) -> object:
+        found = waitid(kind, pid, options)
+        if found is not None and found.si_code == os.CLD_STOPPED:
             os.kill(child, signal.SIGKILL)
             waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        return waitid(kind, pid, options)
+        return found
 
     os.kill(child, signal.SIGSTOP)
     waitid(os.P_PID, child, os.WSTOPPED | os.WNOWAIT)
-    monkeypatch.setattr("posix.waitid", kill_between)
-    reaper = Reaper(child, Log(), warn=False, accounts=True)
-    reaper.reap()
-    assert reaper.wait_status == signal.SIGKILL
-    assert reaper.is_childless
+    monkeypatch.setattr("posix.waitid", kill_after)
+    account = account_of(child)
+    reaper = Reaper(account, Log(), names_orphans=True)
+    if measures_usage:
+        reaper.measure_usage()
+    assert not reaper.reap()
+    assert account.ending is not None and account.ending.wait_status == signal.SIGKILL
+    assert reaper.is_childless and not reaper.stopped_by
+
+
+def test_an_orphan_that_ends_between_the_peek_and_the_wait_has_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is waited for that was not peeked at: its SIGCHLD is pending, and the next turn names it."""
+    waitid = os.waitid
+    processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]  # returns when each is that program
+    children = [process.pid for process in processes]
+    reaped: list[tuple[int, str | None]] = []
+
+    def kill_after(kind: int, pid: int, options: int) -> object:
+        found = waitid(kind, pid, options)
+        if found is None and not reaped:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        return found
+
+    monkeypatch.setattr("posix.waitid", kill_after)
+    monkeypatch.setattr(Log, "warning", lambda *_, pid, name: reaped.append((pid, name)))
+    account = account_of(2**22 + 1)
+    reaper = Reaper(account, Log(), names_orphans=True)
+    assert not reaper.reap()
+    assert (account.orphans, reaper.is_childless) == (0, False)
+    assert not reaper.reap()
+    assert (account.orphans, account.ending, reaper.is_childless) == (2, None, True)
+    assert sorted(reaped) == [(child, "sleep") for child in sorted(children)]
+    for process in processes:  # reaped behind its back
+        process.returncode = -signal.SIGKILL

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ..container.support import EXAMPLES, ROOT
+from testing import EXAMPLES, ROOT
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text()
 SHOWN = re.findall(r"^```dockerfile\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

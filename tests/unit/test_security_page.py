@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/security.md").read_text()
-NAMED = set(re.findall(r"`((?:unit|namespace|container)/test_\w+)::(test_\w+)`", PAGE))
+NAMED = set(re.findall(r"`((?:unit|namespace|container)/(?:\w+/)*test_\w+)::(test_\w+)`", PAGE))
 
 
 def names_in(module: str) -> set[str]:

@@ -6,7 +6,10 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from ..support import EXAMPLES, Containers, await_condition, await_output, ended, execute, processes
+from testing import EXAMPLES
+from testing.containers import Containers, await_output, execute, processes, stopped
+from testing.waiting import eventually
+
 from .conftest import Recipe
 
 VARIABLES = {"PYTHONPATH": "/usr/local/lib/pyinit", "PYTHONUNBUFFERED": "1"}
@@ -17,9 +20,8 @@ MOUNTED = {str(EXAMPLES / "api"): {"bind": "/api", "mode": "ro"}}
 @pytest.fixture
 def containers(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Containers]:
     """Makes containers of the image under test."""
-    containers = Containers(engine, pyinit_image)
-    yield containers
-    containers.remove()
+    with Containers(engine, pyinit_image) as containers:
+        yield containers
 
 
 def test_an_application_parts_from_pid_1_with_next_to_no_rights(containers: Containers) -> None:
@@ -28,21 +30,19 @@ def test_an_application_parts_from_pid_1_with_next_to_no_rights(containers: Cont
         "script.py", entrypoint=["python3"], working_dir="/api", volumes=MOUNTED, environment=VARIABLES, **READ_ONLY
     )
     await_output(container, "working")
-    await_condition(
-        lambda: container.exec_run(["pyinitctl", "health", "--max-zombies=0"]), lambda done: done.exit_code == 0
+    eventually(
+        lambda: container.exec_run(["pyinitctl", "health", "--max-zombies=0"]), holds=lambda done: done.exit_code == 0
     )
     assert "workload  script.py (pid " in execute(container, "pyinitctl", "status")
-    container.stop(timeout=10)
-    done = ended(container)
+    done = stopped(container, timeout=10)
     assert (done.status, done.output, done.errors) == (0, "working\nfinished\n", "")
 
 
 def test_gunicorn_parts_from_pid_1_in_its_configuration(engine: docker.DockerClient, recipe: Recipe) -> None:
     """It is the init's child, a reload reads the configuration again to no effect, and a stop is graceful."""
-    containers = Containers(engine, recipe("gunicorn"))
     command = ["--config=/api/gunicorn.conf.py", "--worker-tmp-dir=/dev/shm", "hello_wsgi:app"]
-    container = containers.start(*command, entrypoint=["gunicorn"], volumes=MOUNTED, environment=VARIABLES)
-    try:
+    with Containers(engine, recipe("gunicorn")) as containers:
+        container = containers.start(*command, entrypoint=["gunicorn"], volumes=MOUNTED, environment=VARIABLES)
         await_output(container, "Booting worker with pid")
         init, master, *workers = processes(container)
         assert (init.pid, master.parent) == (1, 1)
@@ -50,10 +50,7 @@ def test_gunicorn_parts_from_pid_1_in_its_configuration(engine: docker.DockerCli
         assert {worker.parent for worker in workers} == {master.pid}
         container.kill("HUP")
         await_output(container, "Hang up: Master")
-        container.stop(timeout=30)
-        done = ended(container)
+        done = stopped(container, timeout=30)
         assert done.status == 0, done
         assert "Shutting down: Master" in done.errors
         assert "pyinit:" not in done.errors
-    finally:
-        containers.remove()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from ..support import Containers, await_condition, await_output, ended, execute, processes
+from testing.containers import Containers, await_output, execute, processes, stopped
+from testing.waiting import eventually
 
 TASKS = 12
 
@@ -95,9 +96,9 @@ def assert_nothing_is_lost(broker: Broker) -> None:
     broker.start_worker()
     broker.await_diary("finished", TASKS)
     every = list(range(TASKS))
-    await_condition(broker.results, lambda results: results == every)
+    eventually(broker.results, holds=lambda results: results == every)
     assert sorted(broker.diary("begun")) == sorted(broker.diary("finished")) == every
-    await_condition(lambda: (broker.queued(), broker.fetched()), lambda left: left == (0, 0))
+    eventually(lambda: (broker.queued(), broker.fetched()), holds=lambda left: left == (0, 0))
 
 
 def test_stopped_worker_finishes_what_it_has_begun(broker: Broker) -> None:
@@ -105,8 +106,7 @@ def test_stopped_worker_finishes_what_it_has_begun(broker: Broker) -> None:
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker()
     broker.await_diary("begun", 2)
-    worker.stop(timeout=20)
-    end = ended(worker)
+    end = stopped(worker, timeout=20)
     assert end.status == 0 and "pyinit:" not in end.errors, end
     assert_nothing_is_lost(broker)
 
@@ -125,8 +125,7 @@ def test_detached_worker_finishes_what_it_has_begun(
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker(*command, environment=environment)
     broker.await_diary("begun", 2)
-    worker.stop(timeout=20)
-    end = ended(worker)
+    end = stopped(worker, timeout=20)
     assert (end.status, "pyinit:" in end.errors) == (status, False), end
     assert_nothing_is_lost(broker)
 
@@ -136,8 +135,7 @@ def test_detached_worker_loses_what_it_has_begun_if_nobody_waits(broker: Broker)
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker(*BEHIND_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "0"})
     broker.await_diary("begun", 2)
-    worker.stop(timeout=20)
-    assert ended(worker).status == 143
+    assert stopped(worker, timeout=20).status == 143
     lost = set(broker.diary("begun")) - set(broker.diary("finished"))
     assert lost and broker.fetched() > 0, lost
 
@@ -156,8 +154,7 @@ def test_pool_that_gets_term_loses_its_tasks(
     broker.send("work", 6, 100)
     worker = broker.start_worker(*command, environment=environment)
     broker.await_diary("begun", 2)
-    worker.stop(timeout=20)
-    ended(worker)
+    stopped(worker, timeout=20)
     assert (len(broker.diary("begun")), broker.diary("finished"), broker.queued()) == (2, [], 4)
 
 
@@ -174,7 +171,7 @@ def test_task_of_a_killed_process_is_done_again(broker: Broker) -> None:
     assert [process.parent for process in left] == [0, 1, main.pid] and left[2].pid != child.pid, left
     assert "Z" not in {process.state for process in left}, left
     broker.hurry(1)
-    await_condition(broker.results, lambda results: results == [0])
+    eventually(broker.results, holds=lambda results: results == [0])
     assert (broker.diary("begun"), broker.diary("finished")) == ([0, 0], [0])
 
 
@@ -183,11 +180,10 @@ def test_worker_that_does_not_end_in_time_is_killed(broker: Broker) -> None:
     broker.send("work", 2, 100)
     worker = broker.start_worker(environment={"PYINIT_STOP_TIMEOUT": "2"})
     broker.await_diary("begun", 2)
-    worker.stop(timeout=20)
-    end = ended(worker)
+    end = stopped(worker, timeout=20)
     assert (end.status, broker.diary("finished")) == (137, []), end
     line = (
-        r"pyinit: celery \(pid \d+\) was killed by SIGKILL .*: it was still there \d+\.\ds after SIGTERM from outside "
+        r"pyinit: celery \(pid \d+\) was killed by SIGKILL .*: it did not exit within \d+\.\ds of SIGTERM from outside "
     )
     assert re.search(line, end.errors), end
 
@@ -197,7 +193,6 @@ def test_worker_puts_back_what_takes_too_long(broker: Broker) -> None:
     broker.send("careful_work", 6, 100)
     worker = broker.start_worker(environment={"PYINIT_REWRITE": "TERM:QUIT"})
     broker.await_diary("begun", 2)
-    worker.stop(timeout=20)
-    end = ended(worker)
+    end = stopped(worker, timeout=20)
     assert end.status == 0 and "pyinit:" not in end.errors, end
     assert (len(broker.diary("begun")), broker.diary("finished"), broker.queued()) == (2, [], 6)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from ..support import Containers, Process, await_condition, await_output, ended, processes
+from testing.containers import Containers, Process, await_output, processes, stopped
+from testing.waiting import eventually
 
 # Serves a page, reads its title in so many sessions, ends each in the way that is asked for, and sleeps.
 SESSIONS = """
@@ -86,13 +87,13 @@ def left(container: Container) -> list[Process]:
 def test_nothing_is_left_of_sessions_that_have_ended(containers: Containers, end: str, orphans: str) -> None:
     """Neither a zombie nor a live process; if chromedriver alone was killed it takes --orphans=terminate."""
     container = start(containers, 5, end, environment={"PYINIT_ORPHANS": orphans})
-    await_condition(lambda: left(container), lambda seen: seen == [])
+    eventually(lambda: left(container), holds=lambda seen: seen == [])
 
 
 def test_zombies_are_left_of_every_session_without_an_init(containers: Containers) -> None:
     """The check of the test above: two crash handlers each, and the processes of the browser."""
     container = start(containers, 2, "quit", entrypoint=[])
-    seen = await_condition(lambda: left(container), lambda seen: {process.state for process in seen} == {"Z"})
+    seen = eventually(lambda: left(container), holds=lambda seen: {process.state for process in seen} == {"Z"})
     assert [process.command for process in seen].count("[chrome_crashpad] <defunct>") == 4, seen
     assert len(seen) > 10, seen
 
@@ -102,8 +103,7 @@ def test_browser_whose_chromedriver_was_killed_lives_on(containers: Containers) 
     container = start(containers, 1, "kill chromedriver", environment=PATIENT | {"PYINIT_ORPHANS": "keep"})
     orphans = sorted(process.command.split("/")[4].split()[0] for process in left(container) if process.parent == 1)
     assert orphans == ["chrome_crashpad_handler"] * 2 + ["chromium"], left(container)
-    container.stop(timeout=SECONDS_TO_STOP)
-    end = ended(container)
+    end = stopped(container, timeout=SECONDS_TO_STOP)
     assert end.status == 143, end
     assert re.search(r"stragglers? killed", end.errors) is None, end
 
@@ -112,8 +112,7 @@ def test_session_is_quit_when_the_container_stops(containers: Containers) -> Non
     """When the page has come; the status is the program's own, nobody had to be killed, and it takes no capability."""
     container = containers.start("python3", "-c", SLOW_PAGE, "1", cap_drop=["ALL"], environment=PATIENT)
     await_output(container, "asked for the page\n", SECONDS_TO_BROWSE)
-    container.stop(timeout=SECONDS_TO_STOP)
-    end = ended(container)
+    end = stopped(container, timeout=SECONDS_TO_STOP)
     assert (end.status, end.errors) == (0, "")
 
 
@@ -121,8 +120,7 @@ def test_page_that_never_comes_does_not_hold_up_the_end(containers: Containers) 
     """Quitting waits for it: the program is killed after the stop timeout, and the browser goes when it is asked to."""
     container = containers.start("python3", "-c", SLOW_PAGE, "1000", environment=PATIENT | {"PYINIT_STOP_TIMEOUT": "5"})
     await_output(container, "asked for the page\n", SECONDS_TO_BROWSE)
-    container.stop(timeout=SECONDS_TO_STOP)
-    end = ended(container)
+    end = stopped(container, timeout=SECONDS_TO_STOP)
     assert end.status == 137, end
-    assert re.search(r"it was still there \d+\.\ds after SIGTERM", end.errors), end
+    assert re.search(r"it did not exit within \d+\.\ds of SIGTERM", end.errors), end
     assert "stragglers ended (" in end.errors and "killed (" not in end.errors, end

@@ -6,7 +6,8 @@ from io import BytesIO
 
 from docker.models.containers import Container
 
-from ..support import Containers, await_condition, await_output, ended, execute, processes
+from testing.containers import Containers, await_output, execute, processes, stopped
+from testing.waiting import eventually
 
 ENVIRONMENT = {"CUSTOMER": """it's "us", \\$HOME"""}
 AT_WORK = f"at-start: at work for {ENVIRONMENT['CUSTOMER']}\n"
@@ -40,8 +41,7 @@ def test_job_that_runs_at_docker_stop_saves_its_work(containers: Containers) -> 
     """cron itself dies of the TERM at once, which the recipe calls no failure; the job gets TERM and time."""
     container = containers.start(environment=ENVIRONMENT)
     await_output(container, AT_WORK)
-    container.stop(timeout=30)
-    end = ended(container)
+    end = stopped(container, timeout=30)
     assert (end.status, end.output, end.errors) == (0, f"{AT_WORK}at-start: saved what it had\n", "")
 
 
@@ -49,17 +49,16 @@ def test_status_of_a_cron_that_was_stopped_is_143(containers: Containers) -> Non
     """Where nothing is remapped."""
     container = containers.start(environment={"PYINIT_REMAP_EXIT": ""})
     await_output(container, "at-start: at work for nobody\n")
-    container.stop(timeout=30)
-    assert ended(container).status == 143
+    assert stopped(container, timeout=30).status == 143
 
 
 def test_jobs_leave_no_zombie(containers: Containers) -> None:
     """What a job leaves behind is pyinit's: it lives on until it ends, and is reaped then."""
     container = start_with(containers, LEAVES_ORPHANS)
     await_output(container, "over\n")
-    await_condition(
+    eventually(
         lambda: sorted((process.parent, process.command) for process in processes(container)[1:]),
-        lambda seen: seen == [(1, "cron -f"), (1, "sleep 100"), (1, "sleep 200")],
+        holds=lambda seen: seen == [(1, "cron -f"), (1, "sleep 100"), (1, "sleep 200")],
     )
 
 
@@ -75,4 +74,4 @@ def test_start_of_the_container_is_a_boot(containers: Containers) -> None:
     container = containers.start(environment=ENVIRONMENT)
     await_output(container, AT_WORK)
     container.restart()
-    await_condition(lambda: container.logs().decode(), lambda said: said.count(AT_WORK) == 2)
+    eventually(lambda: container.logs().decode(), holds=lambda said: said.count(AT_WORK) == 2)

@@ -2,7 +2,8 @@
 
 from docker.models.containers import Container
 
-from ..support import Containers, Process, await_condition, await_output, ended, execute, processes
+from testing.containers import Containers, Process, await_output, ended, execute, processes, stopped
+from testing.waiting import eventually
 
 # Goes on when the program has ended.
 MANAGER = 'python3 jobs.py 100 1; echo "status: $?"; exec sleep 100'
@@ -17,7 +18,7 @@ def start(containers: Containers, seconds: int, **environment: str) -> Container
 
 def await_begun(container: Container) -> None:
     """Return when both workers have had a job."""
-    await_condition(lambda: container.logs().decode(), lambda said: said.count(": started\n") >= 2)
+    eventually(lambda: container.logs().decode(), holds=lambda said: said.count(": started\n") >= 2)
 
 
 def test_program_whose_worker_is_killed_goes_on_with_a_new_pool(containers: Containers) -> None:
@@ -27,8 +28,9 @@ def test_program_whose_worker_is_killed_goes_on_with_a_new_pool(containers: Cont
     assert [worker.parent for worker in workers] == [program.pid] * 2
     execute(container, "sh", "-c", f"kill -KILL {workers[0].pid}")
     old = {worker.pid for worker in workers}
-    seen = await_condition(
-        lambda: processes(container), lambda seen: len(seen) == 4 and old.isdisjoint(process.pid for process in seen)
+    seen = eventually(
+        lambda: processes(container),
+        holds=lambda seen: len(seen) == 4 and old.isdisjoint(process.pid for process in seen),
     )
     assert "Z" not in [process.state for process in seen], seen
     end = ended(container)
@@ -40,8 +42,7 @@ def test_program_whose_worker_is_killed_goes_on_with_a_new_pool(containers: Cont
 def test_jobs_that_run_finish_before_the_container_stops(containers: Containers) -> None:
     """No other one begins, and the status is the program's own."""
     container = start(containers, 4)
-    container.stop(timeout=30)
-    end = ended(container)
+    end = stopped(container, timeout=30)
     assert (end.status, end.errors) == (0, "")
     assert sorted(end.output.splitlines()) == ["job 0: done", "job 0: started", "job 1: done", "job 1: started"]
 
@@ -49,8 +50,7 @@ def test_jobs_that_run_finish_before_the_container_stops(containers: Containers)
 def test_jobs_that_run_are_lost_where_every_process_gets_the_signal(containers: Containers) -> None:
     """The check of the test above: `docker stop` reaches the workers too, and they do not know of any handler."""
     container = start(containers, 100, PYINIT_FORWARD_TO="group")
-    container.stop(timeout=30)
-    end = ended(container)
+    end = stopped(container, timeout=30)
     assert (end.status, end.output.count(": done\n"), end.errors) == (0, 0, "")
 
 
@@ -68,8 +68,8 @@ def lose_program(containers: Containers, **environment: str) -> tuple[Container,
 def test_workers_whose_main_process_was_killed_are_ended(containers: Containers) -> None:
     """With --orphans=terminate, in a container that lives on; no zombie stays."""
     container, _ = lose_program(containers, PYINIT_ORPHANS="terminate")
-    await_condition(
-        lambda: [process.command for process in processes(container)[1:]], lambda seen: seen == ["sleep 100"]
+    eventually(
+        lambda: [process.command for process in processes(container)[1:]], holds=lambda seen: seen == ["sleep 100"]
     )
 
 
@@ -78,5 +78,5 @@ def test_workers_whose_main_process_was_killed_live_on(containers: Containers) -
     container, workers = lose_program(containers)
     pids = {worker.pid for worker in workers}
     # Asleep in futex(2) or read(2): the job that a worker had has ended.
-    seen = await_condition(lambda: processes(container), lambda seen: {process.parent for process in seen[1:]} == {1})
+    seen = eventually(lambda: processes(container), holds=lambda seen: {process.parent for process in seen[1:]} == {1})
     assert {process.pid for process in seen[2:]} == pids

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from ..support import EXAMPLES, Containers, await_condition, await_output, ended, execute, processes
+from testing import EXAMPLES
+from testing.containers import Containers, await_output, ended, execute, processes, stopped
+from testing.waiting import eventually
+
 from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "gunicorn"
@@ -53,7 +56,7 @@ def load(port: int) -> Iterator[list[str]]:
 
 def await_serving(container: Container, number: int) -> None:
     """Return when so many workers have said that they serve."""
-    await_condition(lambda: container.logs().decode(), lambda said: len(re.findall(r"Serving \(pid", said)) == number)
+    eventually(lambda: container.logs().decode(), holds=lambda said: len(re.findall(r"Serving \(pid", said)) == number)
 
 
 def start(containers: Containers, worker_class: str = "sync", **options: Any) -> Container:
@@ -103,17 +106,16 @@ def test_reload_on_hup_loses_no_request(containers: Containers, worker_class: st
     write_file(container, "/srv", "hello_wsgi.py", code.replace("goodbye", "see you"))
     with load(port_of(container)) as answers:
         container.kill("HUP")
-        new = await_condition(
-            lambda: workers_of(container, master), lambda workers: len(workers) == 3 and not workers & old
+        new = eventually(
+            lambda: workers_of(container, master), holds=lambda workers: len(workers) == 3 and not workers & old
         )
-        await_condition(lambda: answers, lambda answers: "see you\n" in answers)
+        eventually(lambda: answers, holds=lambda answers: "see you\n" in answers)
     assert slow.read() == b"goodbye\n"
     assert set(answers) <= {"goodbye\n", "see you\n"}
     assert master_of(container) == master
-    await_condition(lambda: {process.pid for process in processes(container)}, lambda seen: seen == {1, master, *new})
+    eventually(lambda: {process.pid for process in processes(container)}, holds=lambda seen: seen == {1, master, *new})
     await_serving(container, 5)
-    container.stop(timeout=30)
-    assert ended(container).status == 0
+    assert stopped(container, timeout=30).status == 0
 
 
 @pytest.mark.parametrize("options", WITH_TTIN_AND_TTOU.values(), ids=WITH_TTIN_AND_TTOU)
@@ -124,10 +126,10 @@ def test_ttin_adds_a_worker_and_ttou_removes_one(containers: Containers, options
     old = workers_of(container, master)
     container.kill("TTIN")
     await_serving(container, 3)
-    more = await_condition(lambda: workers_of(container, master), lambda workers: len(workers) == 3)
+    more = eventually(lambda: workers_of(container, master), holds=lambda workers: len(workers) == 3)
     assert old < more
     container.kill("TTOU")
-    await_condition(lambda: processes(container), lambda seen: len(seen) == 4)  # pyinit, the master, two workers
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) == 4)  # pyinit, the master, two workers
     assert workers_of(container, master) < more
 
 
@@ -136,12 +138,11 @@ def test_ttin_stops_gunicorn_in_a_session_unless_it_is_rewritten(containers: Con
     container = start(containers, environment={"PYINIT_SESSION": "1"})
     master = master_of(container)
     container.kill("TTIN")
-    await_condition(lambda: state_of(container, master), lambda state: state == "T")
+    eventually(lambda: state_of(container, master), holds=lambda state: state == "T")
     status, line = container.exec_run(["pyinitctl", "health"])
     assert (status, line) == (1, f"unhealthy: gunicorn (pid {master}) is stopped\n".encode())
     container.kill("CONT")
-    container.stop(timeout=30)
-    end = ended(container)
+    end = stopped(container, timeout=30)
     assert end.status == 0, end
     assert "Handling signal: term" in end.errors and "signal: ttin" not in end.errors, end
 
@@ -154,7 +155,7 @@ def test_killed_worker_is_replaced(containers: Containers, worker_class: str) ->
     victim, other = sorted(workers_of(container, master))
     execute(container, "sh", "-c", f"kill -KILL {victim}")
     await_serving(container, 3)
-    seen = await_condition(lambda: {process.pid for process in processes(container)}, lambda seen: victim not in seen)
+    seen = eventually(lambda: {process.pid for process in processes(container)}, holds=lambda seen: victim not in seen)
     assert len(seen) == 4 and other in seen, seen
     assert begin(port_of(container)).read() == b"goodbye\n"
 
@@ -168,7 +169,7 @@ def test_new_master_goes_on_when_the_old_one_has_ended(containers: Containers) -
         container.kill("USR2")
         await_serving(container, 4)
         execute(container, "sh", "-c", 'kill -TERM "$(cat /dev/shm/gunicorn.pid)"')
-        seen = await_condition(lambda: processes(container), lambda seen: old not in {process.pid for process in seen})
+        seen = eventually(lambda: processes(container), holds=lambda seen: old not in {process.pid for process in seen})
     assert slow.read() == b"goodbye\n"
     assert set(answers) == {"goodbye\n"}
     new = master_of(container)
@@ -176,7 +177,7 @@ def test_new_master_goes_on_when_the_old_one_has_ended(containers: Containers) -
     assert "healthy: " in execute(container, "pyinitctl", "health")
     # It takes over the file when it finds the old master gone; for signals that are not for its workers, too.
     await_output(container, "Master has been promoted.")
-    await_condition(lambda: execute(container, "sh", "-c", SHOW_PIDS), lambda pids: pids == f"{new}\n")
+    eventually(lambda: execute(container, "sh", "-c", SHOW_PIDS), holds=lambda pids: pids == f"{new}\n")
     execute(container, "sh", "-c", 'kill -HUP "$(cat /dev/shm/gunicorn.pid)"')
     await_serving(container, 6)
     answer = begin(port_of(container), 2)
@@ -206,8 +207,7 @@ def test_container_may_be_locked_up(containers: Containers) -> None:
         containers, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"], healthcheck=interval
     )
     assert begin(port_of(container)).read() == b"goodbye\n"
-    await_condition(lambda: health(container), lambda health: health == "healthy")
-    container.stop(timeout=30)
-    end = ended(container)
+    eventually(lambda: health(container), holds=lambda health: health == "healthy")
+    end = stopped(container, timeout=30)
     assert end.status == 0, end
     assert re.findall(r"pyinit: |WARNING|ERROR|Error", end.errors) == [], end

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from ..support import Containers, await_condition, await_output, ended, execute, processes
+from testing.containers import Containers, await_output, ended, execute, processes, stopped
+from testing.waiting import eventually
 
 methods = pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 
@@ -59,8 +60,7 @@ def test_pool_finishes_its_tasks_when_the_container_stops(
     """No zombie while it runs; every task that was begun ends, and the status is the program's own."""
     container = start(containers, memory, "python3", "pool.py", method)
     assert "Z" not in [process.state for process in processes(container)]
-    container.stop(timeout=30)
-    end = ended(container)
+    end = stopped(container, timeout=30)
     assert (end.status, end.errors) == (0, "")
     assert end.output.count("task: started\n") == end.output.count("task: done, 0\n") > 0, end
     assert blocks(memory) == []
@@ -96,8 +96,8 @@ def test_no_process_of_a_program_that_was_killed_stays(containers: Containers, m
     container = start(containers, memory, "sh", "-c", MANAGER, "sh", method)
     kill_program(container, f"python3 pool.py {method}")
     await_output(container, "status: 137\n")
-    await_condition(
-        lambda: [process.command for process in processes(container)[1:]], lambda seen: seen == ["sleep 100"]
+    eventually(
+        lambda: [process.command for process in processes(container)[1:]], holds=lambda seen: seen == ["sleep 100"]
     )
     assert blocks(memory) == []
 
@@ -109,18 +109,22 @@ def test_processes_of_a_program_that_was_killed_stay_as_zombies_without_an_init(
     container = start(containers, memory, "sh", "-c", MANAGER, "sh", "fork", entrypoint=[])
     kill_program(container, "python3 pool.py fork")
     await_output(container, "status: 137\n")
-    await_condition(lambda: [process.state for process in processes(container)[1:]], lambda states: states == ["Z"] * 3)
+    eventually(
+        lambda: [process.state for process in processes(container)[1:]], holds=lambda states: states == ["Z"] * 3
+    )
 
 
 def test_pool_without_join_leaves_zombies_and_their_parent_is_named(containers: Containers) -> None:
     """Only the program can reap them: `join()` does."""
     container = containers.start("python3", "-c", NEVER_JOINED)
     await_output(container, "ready")
-    await_condition(lambda: [process.state for process in processes(container)[2:]], lambda states: states == ["Z"] * 2)
+    eventually(
+        lambda: [process.state for process in processes(container)[2:]], holds=lambda states: states == ["Z"] * 2
+    )
     status, told = container.exec_run(["pyinitctl", "zombies"])
     [parent] = {process.parent for process in processes(container)[2:]}
     assert status == 1 and isinstance(told, bytes)
     assert f" (pid {parent}) has 2 children that it has not waited for, " in told.decode(), told
     assert told.decode().endswith(": it should call wait() or join(), or handle SIGCHLD\n"), told
     container.kill("USR1")
-    await_condition(lambda: processes(container), lambda seen: len(seen) == 2)
+    eventually(lambda: processes(container), holds=lambda seen: len(seen) == 2)

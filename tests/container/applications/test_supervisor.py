@@ -4,7 +4,8 @@ import re
 
 from docker.models.containers import Container
 
-from ..support import Containers, Process, await_condition, ended, execute, processes, read_file
+from testing.containers import Containers, Process, ended, execute, processes, read_file, stopped
+from testing.waiting import eventually
 
 JOURNAL = "/home/app/journal"
 
@@ -18,14 +19,14 @@ def start(containers: Containers) -> Container:
 
 def await_ready(container: Container, number: int) -> None:
     """Return when so many processes have said that they are ready."""
-    await_condition(lambda: container.logs().decode(), lambda said: said.count(": ready\n") == number)
+    eventually(lambda: container.logs().decode(), holds=lambda said: said.count(": ready\n") == number)
 
 
 def await_no_zombie(container: Container) -> list[Process]:
     """What runs, once there is no zombie and the short tasks of the worker have gone."""
-    return await_condition(
+    return eventually(
         lambda: processes(container),
-        lambda seen: not any(process.state == "Z" or "sleep" in process.command for process in seen),
+        holds=lambda seen: not any(process.state == "Z" or "sleep" in process.command for process in seen),
     )
 
 
@@ -43,8 +44,7 @@ def test_docker_stop_ends_the_programs_in_their_order_and_their_orphans_last(con
     """Each saves its work: supervisord asks one program after the other, pyinit the daemon that one has left behind."""
     container = start(containers)
     assert children(container, 1) == ["/etc/supervisord.conf", "helper"]
-    container.stop(timeout=30)
-    end = ended(container)
+    end = stopped(container, timeout=30)
     assert (end.status, end.errors) == (0, "")
     assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\nhelper: saved\n"
 

@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from ..support import EXAMPLES, Containers, await_condition, ended, execute, processes
+from testing import EXAMPLES
+from testing.containers import Containers, ended, execute, processes, stopped
+from testing.waiting import eventually
+
 from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "uvicorn"
@@ -19,7 +22,7 @@ AS_IT_IS = {"PYINIT_REMAP_EXIT": ""}
 def await_serving(container: Container, number: int) -> None:
     """Return when so many processes have said that they serve."""
     serves = "Application startup complete."
-    await_condition(lambda: container.logs().decode(), lambda said: said.count(serves) == number)
+    eventually(lambda: container.logs().decode(), holds=lambda said: said.count(serves) == number)
 
 
 def start(containers: Containers, environment: dict[str, str], **options: Any) -> Container:
@@ -67,12 +70,11 @@ def test_reload_on_hup_lets_a_request_finish(containers: Containers) -> None:
     slow = begin(port_of(container), 2)
     write_file(container, "/srv", "hello_asgi.py", (RECIPE / "hello_asgi.py").read_text().replace("goodbye", "see you"))
     container.kill("HUP")
-    new = await_condition(lambda: workers_of(container), lambda workers: len(workers) == 2 and not workers & old)
+    new = eventually(lambda: workers_of(container), holds=lambda workers: len(workers) == 2 and not workers & old)
     assert slow.read() == b"goodbye\n"
     assert begin(port_of(container)).read() == b"see you\n"
     assert {process.pid for process in processes(container)} == before - old | new
-    container.stop(timeout=30)
-    assert ended(container).status == 0
+    assert stopped(container, timeout=30).status == 0
 
 
 def test_hup_ends_one_process(containers: Containers) -> None:
@@ -116,8 +118,7 @@ def test_container_may_be_locked_up(containers: Containers, environment: dict[st
         healthcheck={"interval": 10**9},  # in nanoseconds; the command is the image's
     )
     assert begin(port_of(container)).read() == b"goodbye\n"
-    await_condition(lambda: health(container), lambda health: health == "healthy")
-    container.stop(timeout=30)
-    end = ended(container)
+    eventually(lambda: health(container), holds=lambda health: health == "healthy")
+    end = stopped(container, timeout=30)
     assert end.status == 0, end
     assert [word for word in ("pyinit: ", "WARNING", "ERROR", "Error") if word in end.errors] == [], end

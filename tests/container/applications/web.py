@@ -7,7 +7,8 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from ..support import SECONDS_TO_WAIT, await_condition, execute, processes
+from testing.containers import execute, processes
+from testing.waiting import PATIENCE, eventually
 
 PUBLISHED: dict[str, Any] = {"ports": {"8000/tcp": ("127.0.0.1", None)}}
 
@@ -21,7 +22,7 @@ def port_of(container: Container) -> int:
 
 def begin(port: int, seconds: float = 0) -> HTTPResponse:
     """A request whose answer has begun; the rest of it takes so long."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS_TO_WAIT)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request("GET", f"/?{seconds}", headers={"Connection": "close"})
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()
@@ -43,7 +44,7 @@ def write_file(container: Container, folder: str, name: str, text: str) -> None:
 def await_reaped_orphan(container: Container) -> None:
     """Leave an orphan behind, and return when there is no zombie."""
     execute(container, "sh", "-c", "(true &)")
-    await_condition(lambda: [process.state for process in processes(container)], lambda states: "Z" not in states)
+    eventually(lambda: [process.state for process in processes(container)], holds=lambda states: "Z" not in states)
 
 
 def master_of(container: Container) -> int:

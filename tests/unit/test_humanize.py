@@ -1,4 +1,4 @@
-"""Quantities in words."""
+"""Quantities as text for people."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinit.reporting import humanize as words
+from pyinit.reporting import humanize
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,24 +35,24 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 )
 def test_a_duration_has_two_figures_or_so(seconds: float, text: str) -> None:
     """The unit grows with it."""
-    assert words.duration(seconds) == text
+    assert humanize.duration(seconds) == text
 
 
 @given(seconds=st.floats(0, 1e9))
 def test_a_duration_is_near_what_it_says(seconds: float) -> None:
     """To a fortieth, or to the half of a thousandth of a second."""
-    parts = re.findall(r"([\d.]+)(ms|[smhd])", words.duration(seconds))
-    assert "".join(number + unit for number, unit in parts) == words.duration(seconds)
+    parts = re.findall(r"([\d.]+)(ms|[smhd])", humanize.duration(seconds))
+    assert "".join(number + unit for number, unit in parts) == humanize.duration(seconds)
     said = sum(float(number) * UNITS[unit] for number, unit in parts)
     assert abs(said - seconds) <= max(0.0006, seconds / 40)
 
 
 def test_a_count_is_singular_or_plural() -> None:
     """With an s, or the plural that is given."""
-    assert words.count(1, "orphan") == "1 orphan"
-    assert words.count(0, "orphan") == "0 orphans"
-    assert words.count(2, "child", "children") == "2 children"
-    assert words.count(1, "child", "children") == "1 child"
+    assert humanize.count(1, "orphan") == "1 orphan"
+    assert humanize.count(0, "orphan") == "0 orphans"
+    assert humanize.count(2, "child", "children") == "2 children"
+    assert humanize.count(1, "child", "children") == "1 child"
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_a_count_is_singular_or_plural() -> None:
 )
 def test_a_size_is_in_mebibytes_or_gibibytes(number: int, text: str) -> None:
     """From bytes."""
-    assert words.size(number) == text
+    assert humanize.size(number) == text

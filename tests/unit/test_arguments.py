@@ -1,0 +1,37 @@
+"""The values of pyinitctl's options."""
+
+import argparse
+from collections.abc import Callable
+
+import pytest
+
+from pyinit.ctl import arguments
+
+NO_NUMBERS = ["", " ", "x", "-1", "+1", "1_0", "1e3", "inf", "\u0663", "9" * 30]
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, "0", "1.5"])
+def test_what_is_not_a_pid_is_named(text: str) -> None:
+    """0 stands for no process."""
+    refuses(arguments._pid, text, f"'{text}' is not a pid")
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, "1.5"])
+def test_what_is_not_a_whole_number_is_named(text: str) -> None:
+    """0 is one."""
+    refuses(arguments.number, text, f"'{text}' is not a whole number")
+    assert arguments.number("0") == 0
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, ".", "1.2.3"])
+def test_what_is_not_a_number_of_seconds_is_named(text: str) -> None:
+    """A fraction is fine."""
+    refuses(arguments.seconds, text, f"'{text}' is not a number of seconds")
+    assert [arguments.seconds(fine) for fine in ("0", "1.5", ".5", "3600")] == [0.0, 1.5, 0.5, 3600.0]
+
+
+def refuses(convert: Callable[[str], object], text: str, message: str) -> None:
+    """The message is for people, so it is what argparse prints."""
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        convert(text)
+    assert str(refused.value) == message

@@ -1,0 +1,99 @@
+"""Opening files when the workload has taken the descriptors of PID 1 away."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+BEGIN = f"""if True:
+    import errno, os, resource, sys
+    sys.path.insert(0, {str(ROOT)!r})
+    from pyinit.kernel import procfs, reserves
+    from pyinit.reporting import zombies
+
+    def take_descriptors_away():
+        resource.prlimit(0, resource.RLIMIT_NOFILE, (3, 3))
+"""
+
+
+def run(program: str) -> None:
+    """Run this after `BEGIN`, with three open descriptors and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", BEGIN + program], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_files_are_read_without_a_free_descriptor_once_standard_input_may_be_given_up() -> None:
+    """One after the other, and /proc with all its processes."""
+    run("""
+    reserves.allow_giving_up_stdin()
+    assert procfs.process(os.getpid()) and os.readlink("/proc/self/fd/0") == "/dev/null"  # not before it must
+    take_descriptors_away()
+    for _ in range(50):
+        assert procfs.record("/proc/self/stat").startswith(b"%d (" % os.getpid())
+    assert procfs.read("/proc/self/mountinfo")
+    assert os.getpid() in [one.pid for one in procfs.processes()]
+    child = os.fork() or os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert child in [one.pid for one in zombies.search() if one]
+    """)
+
+
+def test_the_folder_of_processes_can_be_the_first_that_needs_room() -> None:
+    """A list of it, or a look at one entry after the other."""
+    for look in ("procfs.processes()", "zombies._entries()"):
+        run(f"""
+    reserves.allow_giving_up_stdin()
+    take_descriptors_away()
+    assert list({look})
+    """)
+
+
+def test_standard_input_may_be_closed_already() -> None:
+    """Then its number is free, and is not closed with the file that has it."""
+    run("""
+    os.close(0)
+    reserves.allow_giving_up_stdin()
+    take_descriptors_away()
+    fd = reserves.open_file("/proc/self/stat", os.O_RDONLY)
+    assert fd == 0 and not os.get_inheritable(fd)
+    """)
+
+
+def test_another_file_in_the_place_of_standard_input_is_not_closed() -> None:
+    """It is given up once."""
+    run("""
+    reserves.allow_giving_up_stdin()
+    take_descriptors_away()
+    assert reserves.open_file("/proc/self/stat", os.O_RDONLY) == 0
+    try:
+        reserves.open_file("/proc/self/status", os.O_RDONLY)
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+    else:
+        raise AssertionError("it was opened")
+    assert os.read(0, 3)
+    """)
+
+
+def test_standard_input_is_kept_unless_giving_it_up_is_allowed() -> None:
+    """Before the workload has been started it is what the workload will read."""
+    run("""
+    take_descriptors_away()
+    assert procfs.record("/proc/self/stat") is None
+    assert os.read(0, 1) == b""
+    """)
+
+
+def test_a_missing_file_costs_nothing() -> None:
+    """Only EMFILE is a reason."""
+    run("""
+    reserves.allow_giving_up_stdin()
+    try:
+        reserves.open_file("/proc/none", os.O_RDONLY)
+    except FileNotFoundError:
+        pass
+    assert os.read(0, 1) == b""
+    """)

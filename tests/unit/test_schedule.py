@@ -1,0 +1,103 @@
+"""Deadlines."""
+
+import time
+
+import pytest
+
+from pyinit.schedule import Schedule
+
+
+def test_with_nothing_to_do_there_is_no_deadline() -> None:
+    """The loop then sleeps until a signal comes."""
+    schedule = Schedule()
+    schedule.run_due()
+    assert schedule.remaining() is None
+
+
+def test_the_nearest_counts_and_is_done_once() -> None:
+    """The other one stays."""
+    schedule = Schedule()
+    done = []
+    schedule.set(lambda: done.append("late"), 100)
+    schedule.set(lambda: done.append("now"), 0)
+    assert schedule.remaining() == 0
+    schedule.run_due()
+    schedule.run_due()
+    assert done == ["now"]
+    assert 90 < (schedule.remaining() or 0) <= 100
+
+
+def test_an_action_can_be_moved_and_cancelled() -> None:
+    """It has one time, the last that was set."""
+    schedule = Schedule()
+    done: list[int] = []
+
+    def action() -> None:
+        done.append(1)
+
+    schedule.set(action, 0)
+    schedule.set(action, 100)
+    schedule.run_due()
+    schedule.cancel(action)
+    schedule.cancel(action)
+    assert (done, schedule.remaining()) == ([], None)
+
+
+def test_an_action_may_set_itself_anew_and_cancel_another() -> None:
+    """It is not done again in the same turn."""
+    schedule = Schedule()
+    done = []
+
+    def again() -> None:
+        done.append("again")
+        schedule.set(again, 0)
+        schedule.cancel(other)
+
+    def other() -> None:
+        done.append("other")
+
+    schedule.set(again, 0)
+    schedule.set(other, 0)
+    schedule.run_due()
+    assert done == ["again"]
+    assert schedule.remaining() == 0
+
+
+def test_an_action_that_fails_stays_due() -> None:
+    """Memory may be short now, and not in the next turn."""
+    schedule = Schedule()
+    failures = [MemoryError()]
+
+    def action() -> None:
+        if failures:
+            raise failures.pop()
+
+    schedule.set(action, 0)
+    with pytest.raises(MemoryError):
+        schedule.run_due()
+    assert schedule.remaining() == 0
+    schedule.run_due()
+    assert schedule.remaining() is None
+
+
+def test_the_time_that_remains_goes_down() -> None:
+    """And never below nothing."""
+    schedule = Schedule()
+    schedule.set(lambda: None, 0.05)
+    first = schedule.remaining()
+    time.sleep(0.06)
+    assert first is not None and first > 0 and schedule.remaining() == 0
+
+
+def test_an_earlier_time_stays_where_that_is_asked_for() -> None:
+    """It is not put off again and again."""
+    schedule = Schedule()
+    done: list[int] = []
+
+    def action() -> None:
+        done.append(1)
+
+    schedule.set_unless_set(action, 0)
+    schedule.set_unless_set(action, 100)
+    schedule.run_due()
+    assert (done, schedule.remaining()) == ([1], None)
