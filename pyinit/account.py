@@ -53,6 +53,23 @@ class Received:
         return sender if self.is_vouched_for else f"{sender} (as the sender says)"
 
 
+class Straggler:
+    """A process that was left when the drain began, or when it ended."""
+
+    __slots__ = ("ended", "identity", "killed", "name", "pid", "since", "wait_status")
+
+    def __init__(self, process: "Process") -> None:
+        self.identity = process.identity
+        self.pid = process.pid
+        self.name = process.name
+        self.since = time.monotonic()
+        self.killed: "float | None" = None
+        """When it was sent SIGKILL."""
+        self.ended: "float | None" = None
+        self.wait_status: "int | None" = None
+        """How it ended; None if it was not our child."""
+
+
 class Ending:
     """How the workload ended, in the three forms that are asked for."""
 
@@ -82,7 +99,9 @@ class Account:
 
     __slots__ = (
         "_exit_remap",
+        "asked",
         "delivered",
+        "delivered_late",
         "ended",
         "ending",
         "first_stop",
@@ -91,12 +110,13 @@ class Account:
         "has_been_stopped",
         "has_killed",
         "is_suspended",
-        "killed",
+        "last_ended",
         "left",
         "memory",
         "name",
         "orphans",
         "pid",
+        "remaining",
         "shares_terminal",
         "stage",
         "started",
@@ -150,12 +170,19 @@ class Account:
         self.stop_timeout_after: "float | None" = None
         """Seconds from the first stop signal until the stop timeout sent SIGKILL; None if it did not."""
 
-        self.stragglers: "list[Process]" = []
-        """What was left when the drain began, and was sent SIGTERM."""
+        self.last_ended: "tuple[int, str | None, int] | None" = None
+        """The process that ended last during a stay: its pid, its name if known, and its wait status."""
+        self.delivered_late: "set[int]" = set()
+        """The signals that were forwarded after the end of the workload."""
+
+        self.asked: "dict[tuple[int, int], float]" = {}
+        """The processes that we have sent SIGTERM, by their identity, and when."""
+        self.stragglers: "list[Straggler]" = []
+        """What was left when the drain began, and what was killed at its end."""
+        self.remaining: "dict[int, Straggler]" = {}
+        """Those of them that have not ended, by pid."""
         self.has_killed = False
         """Whether the drain timeout has passed, and what was left was sent SIGKILL."""
-        self.killed: "list[Process]" = []
-        """What that was, as far as it is known."""
         self.left: "list[Process]" = []
         """Processes that outlive us. Empty as PID 1, whose exit ends the namespace."""
 
@@ -181,6 +208,8 @@ class Account:
         if is_stop and self.first_stop is None and self.ending is None:
             self.first_stop = received
         if number:
+            if self.ending is not None:
+                self.delivered_late.add(number)
             self.forwards += 1
             count, _ = self.forwarded.get(received.number, (0, None))
             self.forwarded[received.number] = count + 1, received
@@ -192,6 +221,28 @@ class Account:
         self.ended = time.monotonic()
         self.ending = Ending(wait_status, self._exit_remap, status_if_unknown)
         return self.ending
+
+    def add_stragglers(self, processes: "list[Process]") -> None:
+        """Note what is left when the drain begins."""
+        for one in processes:
+            self.remaining[one.pid] = straggler = Straggler(one)
+            self.stragglers.append(straggler)
+
+    def straggler_ended(self, pid: int, wait_status: "int | None") -> None:
+        """Note that a process has ended, if it is a straggler."""
+        straggler = self.remaining.pop(pid, None)
+        if straggler:
+            straggler.ended = time.monotonic()
+            straggler.wait_status = wait_status
+
+    def note_killed(self, processes: "list[Process]") -> "list[Process]":
+        """Note that these are being killed; return those that are new."""
+        self.add_stragglers([one for one in processes if one.pid not in self.remaining])
+        new = [one for one in processes if self.remaining[one.pid].killed is None]
+        for one in new:
+            self.remaining[one.pid].killed = time.monotonic()
+            self.remaining[one.pid].name = one.name  # it may have taken another meanwhile
+        return new
 
     @property
     def oom_kills(self) -> "int | None":
@@ -215,10 +266,19 @@ class Account:
         """Whether nobody asked for this end."""
         if self.ending is None or self.ending.wait_status is None:
             return True
-        if self.oom_kills or self.has_killed or self.killed_after is not None:
+        if self.oom_kills or self.has_killed or self.killed_after is not None or self.last_crash:
             return True
         was_typed = self.takes_terminal and self.ending.signal in (signals.INT, signals.QUIT)  # Ctrl-C passes us by
         return bool(self.ending.signal) and self._died_of() is None and not was_typed
+
+    @property
+    def last_crash(self) -> "tuple[int, str | None, int] | None":
+        """The last process of a stay, if it died of a signal that was not for it to end of."""
+        if self.last_ended is None or self.has_killed:
+            return None
+        signal = self.last_ended[2] & 0x7F
+        was_sent = signal in self.delivered_late or (signal in signals.STOP_SIGNALS and self.first_stop is not None)
+        return self.last_ended if signal and not was_sent else None
 
     def _died_of(self) -> "Received | None":
         """The delivery that the workload died of; None if it exited, or died of a signal from elsewhere.

@@ -4,7 +4,7 @@ import posix
 import time
 
 from .account import Received
-from .kernel import signals
+from .kernel import reserves, signals
 from .reporting.log import INFO
 
 TYPE_CHECKING = False
@@ -62,8 +62,8 @@ class Forwarder:
         if number in signals.STOPS and not is_for_job:
             self._account.stop_sent = number, time.monotonic()
         try:
-            if number:
-                self._deliver(number, receivers)
+            if number and not self._deliver(number, receivers, is_stop):
+                number, plan = 0, (0, "", True)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or has become another user's
             name = signals.name_of(number)
             reason = error.strerror or str(error)
@@ -75,9 +75,7 @@ class Forwarder:
             if before is not None:
                 received.was_handled = before.was_handled
             elif number and not is_stop:  # the first of its kind: a look at each would slow the workload's answers
-                from .kernel import procfs
-
-                received.was_handled = procfs.handles(self._workload.pid, number)
+                received.was_handled = _is_handled(self._workload.pid, number)
             if self._log.level >= INFO:
                 self._report(received, plan)
         if came in signals.TERMINAL_STOPS:
@@ -88,6 +86,8 @@ class Forwarder:
         key = came if is_running and not is_for_job else 0
         if key in self._plans:
             return self._plans[key]
+        from .kernel import procfs  # noqa: F401 - now: without memory for it, a signal that is out would not be told of
+
         number = came
         if self._workload.leads_session and came in signals.TERMINAL_STOPS:
             number = signals.STOP  # an orphaned process group ignores the others (setpgid(2))
@@ -106,23 +106,39 @@ class Forwarder:
             self._plans[key] = plan
         return plan
 
-    def _deliver(self, number: int, receivers: str) -> None:
-        """Send it.
+    def _deliver(self, number: int, receivers: str, is_stop: bool) -> bool:
+        """Send it, and let hear a stop signal what is stopped; False if it is not needed.
 
         Raises:
             OSError: nobody got it.
         """
+        pid = self._workload.pid
+        if not self._account.is_running:
+            return self._shutdown.pass_on(number, is_stop)
         if receivers == "child":
-            posix.kill(self._workload.pid, number)
-        elif receivers == "group":
-            posix.kill(-self._workload.pid, number)
-        else:
-            from .ending import stragglers
+            posix.kill(pid, number)
+            if is_stop and (self._account.has_been_stopped or _has_just_stopped(pid)):
+                from .kernel import procfs
 
-            if self._account.ending is not None or stragglers.can_be_reached():
-                stragglers.send(self._log, number)
-            else:
-                posix.kill(self._workload.pid, number)
+                procfs.let_hear(procfs.process(pid), number)
+            return True
+        from .ending import stragglers
+        from .kernel import procfs
+
+        group = pid if receivers == "group" else None
+        members = stragglers.members(group) if is_stop else []
+        if group:
+            posix.kill(-group, number)
+        elif stragglers.can_be_reached():
+            stragglers.send(self._log, number)
+        else:
+            posix.kill(pid, number)
+        now = time.monotonic()
+        for member in members:
+            if number == signals.TERM:
+                self._account.asked[member.identity] = now
+            procfs.let_hear(member, number)
+        return True
 
     def _resume(self, number: int) -> None:
         """Continue the workload, also if the SIGCONT that ended our own stop is forwarded as another `number`."""
@@ -143,7 +159,9 @@ class Forwarder:
     def _report(self, received: Received, plan: "Plan") -> None:
         """Log what was done with it."""
         number, receivers, _ = plan
-        if number == 0:
+        if not receivers:
+            outcome = "not needed: what is left has been asked to end"
+        elif number == 0:
             outcome = "dropped"
         elif number == received.number:
             outcome = f"forwarded to {receivers}"
@@ -159,6 +177,25 @@ class Forwarder:
             delivered=signals.name_of(number) if number else None,
             to=receivers if number else None,
         )
+
+
+def _is_handled(pid: int, number: int) -> bool:
+    """Whether a process catches or ignores a signal. It has been sent: want of memory must not keep us from noting
+    that."""
+    from .kernel import procfs
+
+    try:
+        return procfs.handles(pid, number)
+    except MemoryError:
+        return reserves.release_memory() and procfs.handles(pid, number)
+
+
+def _has_just_stopped(pid: int) -> bool:
+    """Whether a child has stopped, and that has not been waited for."""
+    try:
+        return posix.waitid(posix.P_PID, pid, posix.WSTOPPED | posix.WNOHANG | posix.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
 
 
 def received_from(info: "struct_siginfo") -> Received:

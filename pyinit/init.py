@@ -187,10 +187,13 @@ class Init:
 
     def _prepare(self) -> None:
         """Load the modules that the end of the container needs, while the workload is busy."""
-        from .ending import stragglers  # noqa: F401
         from .kernel.cgroup import Memory
         from .reporting import exit_report  # noqa: F401
 
         self._reaper.measure_usage()
         self.account.memory = Memory()
+        try:
+            import select  # noqa: F401 - an extension module that looking at pipes takes (`kernel.inputs`)
+        except Exception:  # an interpreter without it, no descriptor, no memory
+            pass
         self._page.update()

@@ -2,6 +2,7 @@
 
 import posix
 
+from .account import STAYING
 from .kernel import signals, wait_status
 from .reporting.log import DEBUG, Log
 
@@ -57,11 +58,12 @@ class Reaper:
         """
         self.is_childless = False
         account = self._account
+        needs_names = self._names_orphans or account.stage == STAYING
         try:
             for _ in range(BATCH):
                 if account.ending is None and self._take_workload():
                     continue
-                child, name = self._peek() if self._names_orphans else (-1, None)
+                child, name = self._peek() if needs_names else (-1, None)
                 pid, status = posix.waitpid(child, _OPTIONS) if child else (0, 0)
                 if pid == 0:
                     return False
@@ -71,6 +73,10 @@ class Reaper:
                     account.end_workload(status)
                 else:
                     account.orphans += 1
+                    if account.stage == STAYING:
+                        account.last_ended = pid, name, status
+                    elif account.remaining:
+                        account.straggler_ended(pid, status)
                     if self._logs_orphans:
                         self._log_orphan(pid, name, status)
         except ChildProcessError:

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     Action = Callable[[], None]
 
 
+_AFTER_FAILURE = 1.0
+"""Seconds until an action that failed is run again. Failing in every turn would end the loop."""
+
+
 class Schedule:
     """Actions, each with its time on the monotonic clock. While there are none, only a signal wakes pyinit."""
 
@@ -35,12 +39,26 @@ class Schedule:
         return max(0.0, min(self._times.values()) - time.monotonic()) if self._times else None
 
     def run_due(self) -> None:
-        """Run what is due. An action that fails stays due; one that sets itself again comes again."""
+        """Run what is due. An action that fails is run again: at once for want of memory, or else a second later.
+
+        Raises:
+            Exception: what one of them raised. All others have been run.
+        """
         if not self._times:
             return
         now = time.monotonic()
+        failure: "Exception | None" = None
         for action, due in list(self._times.items()):
             if due <= now and self._times.get(action) == due:
-                action()
+                try:
+                    action()
+                except MemoryError as error:
+                    failure = error
+                    continue
+                except Exception as error:
+                    failure = error
+                    self.set(action, _AFTER_FAILURE)
                 if self._times.get(action) == due:
                     del self._times[action]
+        if failure:
+            raise failure

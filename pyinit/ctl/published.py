@@ -20,7 +20,7 @@ from pyinit.reporting.log import printable
 STAGES = {
     "running": "running",
     "staying": "staying until the last process has ended",
-    "draining": "draining: the remaining processes have been asked to end",
+    "draining": "draining: the remaining processes are being asked to end",
     "killing": "killing the remaining processes",
     "over": "over",
 }

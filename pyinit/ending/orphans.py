@@ -3,7 +3,6 @@
 The kernel does not announce a re-parenting: one has to look at the list of our children, again and again.
 """
 
-import posix
 import time
 
 from ..kernel import procfs, signals
@@ -50,21 +49,19 @@ class Orphans:
             until = self._until.get(found.identity)
             if until is None:
                 until = now + self._grace
-                self._send(found, signals.TERM, signals.CONT)
+                if found.identity not in self._account.asked:
+                    self._send(found, signals.TERM)
             elif until <= now:
                 self._send(found, signals.KILL)
                 until = float("inf")  # once: it hangs in the kernel, or we may not kill it
             seen[found.identity] = until
         self._until = seen
 
-    def _send(self, orphan: procfs.Process, *numbers: int) -> None:
-        """No pidfd is needed: the pid of our child is not reused before we have waited for it."""
-        try:
-            for number in numbers:
-                posix.kill(orphan.pid, number)
-        except OSError as error:
-            stragglers.warn(self._log, orphan, numbers[0], error)
+    def _send(self, orphan: procfs.Process, number: int) -> None:
+        if not stragglers.ask(orphan, number, self._log):
             return
-        name = signals.name_of(numbers[0])
+        if number == signals.TERM:
+            self._account.asked[orphan.identity] = time.monotonic()
+        name = signals.name_of(number)
         message = f"{name} to {orphan.name} (pid {orphan.pid}), whose parent died"
         self._log.info("orphan", message, pid=orphan.pid, name=orphan.name, signal=name)

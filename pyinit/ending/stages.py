@@ -4,8 +4,9 @@
     running -> staying -> draining ...          --wait-for=all: the workload has ended, other processes have not
     any of them -> over                         no process is left, or --drain-timeout=0
 
-A stop signal is forwarded like any other and changes no stage: it starts the stop timeout, which kills a workload that
-is still alive, and ends a stay.
+A stop signal changes no stage: it starts the stop timeout, which kills a workload that is still alive, and ends a stay.
+The first one asks processes to end, one after another (`asking`), unless they are being asked already; each later one
+is impatience, and goes to all that are left.
 """
 
 import posix
@@ -21,45 +22,95 @@ if TYPE_CHECKING:
     from ..options.settings import Settings
     from ..reporting.log import Log
     from ..schedule import Schedule
+    from .asking import Asking
 
 _AFTER_KILL = 1.0
 """Seconds that processes have after SIGKILL: one that hangs in the kernel does not hang us."""
 
+_READERS_AFTER = 0.5
+"""Seconds that readers have after all others were sent SIGKILL: they read what is left, and the end of their input."""
+
 _KILL_AGAIN = 0.05
 """Seconds between two walks that kill: each finds what was born during the one before."""
+
+_LOOK_AGAIN = 0.1
+"""Seconds between two looks at processes that are asked to end."""
+
+_LAST_CALL = 1.0
+"""Seconds before the drain timeout ends; at half of it if it is shorter than twice this."""
 
 
 class Shutdown:
     """Moves from stage to stage, and takes the first steps of each."""
 
-    __slots__ = ("_account", "_hangs", "_has_run_out", "_log", "_schedule", "_settings", "_stopped")
+    __slots__ = (
+        "_account",
+        "_asking",
+        "_hangs",
+        "_has_run_out",
+        "_kills_readers",
+        "_log",
+        "_number",
+        "_schedule",
+        "_settings",
+        "_stopped",
+        "_stops",
+    )
 
     def __init__(self, account: "Account", settings: "Settings", schedule: "Schedule", log: "Log") -> None:
         self._account = account
         self._settings = settings
         self._schedule = schedule
         self._log = log
-        self._stopped: "float | None" = None
-        """When the first stop signal came."""
+        self._stops = 0
+        """How many stop signals have come."""
+        self._stopped = 0.0
+        """When the first of them came."""
         self._has_run_out = False
         """Whether the stop timeout has passed."""
         self._hangs = False
         """Whether the workload is still there a second after SIGKILL."""
+        self._number = signals.TERM
+        """The signal that asks processes to end."""
+        self._asking: "Asking | None" = None
+        """None until the first is asked."""
+        self._kills_readers = 0.0
+        """When readers are killed like all others."""
 
     def stop(self) -> None:
         """A stop signal has come."""
-        if self._stopped is None:
+        self._stops += 1
+        if self._stops == 1:
             self._stopped = time.monotonic()
             if self._settings.stop_timeout is not None and not self._account.is_draining:
                 self._schedule.set(self._run_out, self._settings.stop_timeout)
+
+    def pass_on(self, number: int, is_stop: bool) -> bool:
+        """Send a signal to what the workload has left; return whether there was anything to do.
+
+        Raises:
+            OSError: there was nobody to send it to.
+        """
+        from . import stragglers
+
+        if is_stop and self._stops == 1:
+            if self._account.is_draining:  # what is left is being asked already
+                return False
+            self._number = number
+            self._ask()
+        elif is_stop and stragglers.are_all_seen():
+            self._asker().insist(number)
+        else:
+            stragglers.send(self._log, number)
+        return True
 
     def workload_ended(self, none_is_left: bool) -> None:
         """The workload has ended, and we were waiting for that."""
         if self._settings.wait_for == "all" and not self._has_run_out and not none_is_left:
             self._account.stage = STAYING
             self._log.info("staying", "the workload has ended; staying until the other processes have ended, too")
-            if self._stopped is not None:  # it was asked to stop, and so are they
-                self._send(signals.TERM, signals.CONT)
+            if self._stops:  # it was asked to stop, and so are they
+                self._schedule.set(self._ask, 0)
             return
         self._schedule.cancel(self._run_out)
         self._drain(none_is_left)
@@ -78,7 +129,7 @@ class Shutdown:
             return
         self._schedule.set(self._give_up_workload, _AFTER_KILL)
         pid = self._account.pid
-        after = time.monotonic() - (self._stopped or 0)
+        after = time.monotonic() - self._stopped
         try:
             posix.kill(pid, signals.KILL)
         except OSError as error:  # EPERM: it has become another user's, and we lack CAP_KILL
@@ -98,29 +149,75 @@ class Shutdown:
 
     def _drain(self, none_is_left: bool = False) -> None:
         """Ask all remaining processes to end, and give them time."""
+        timeout = self._settings.drain_timeout
         if none_is_left:  # of our children; a `docker exec` session is not one, and is told to end
             self._account.stage = OVER
-            if posix.getpid() == 1 and self._settings.drain_timeout:
+            if posix.getpid() == 1 and timeout:
                 _tell_outsiders()
             return
-        if not self._settings.drain_timeout:
+        if not timeout:
             self._account.stage = OVER
             self._end_group()
             self._leave()
             return
-        from . import stragglers  # before anything has changed: after a MemoryError all of this is repeated
+        from . import asking, stragglers  # noqa: F401 - before anything has changed: after a MemoryError we come again
 
         self._account.stage = OVER
         if not stragglers.can_be_reached():
             message = "cannot see which processes remain, without /proc: leaving them alone"
             self._log.warning("undeliverable", message, signal="SIGTERM")
             return
-        self._schedule.set(self._kill, self._settings.drain_timeout)
+        self._schedule.set(self._kill, timeout)
+        self._schedule.set(self._ask_rest, max(timeout - _LAST_CALL, timeout / 2 if timeout < 2 * _LAST_CALL else 0))
         self._account.stage = DRAINING
-        self._account.stragglers = remaining = self._living()
-        self._log.info("draining", f"sending SIGTERM to {stragglers.describe(remaining)}")
-        self._send(signals.TERM, signals.CONT)
-        self._warn_of_unreachable(remaining, signals.TERM)
+        self._number = signals.TERM
+        self._asking = None
+        self._schedule.set(self._ask, 0)
+
+    def _ask(self) -> None:
+        """Ask processes to end; then again and again those that are to be asked later."""
+        from . import stragglers
+
+        began = time.monotonic()
+        if self._asking is None and not stragglers.are_all_seen():
+            self._send_to_all(self._number)
+            return
+        self._schedule.set(self._ask, _LOOK_AGAIN)
+        try:
+            self._asker().look()
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._log.warn_once("undeliverable", f"cannot ask processes to end one by one: {error!r}", about="asking")
+            self._schedule.cancel(self._ask)
+            self._send_to_all(self._number)
+            return
+        stragglers.notice_gone(self._account)
+        # A walk past thousands of processes takes its time, and nobody is reaped meanwhile.
+        self._schedule.set(self._ask, max(_LOOK_AGAIN, 2 * (time.monotonic() - began)))
+
+    def _asker(self) -> "Asking":
+        if self._asking is None:
+            from .asking import Asking
+
+            self._asking = Asking(self._number, self._account, self._log)
+        return self._asking
+
+    def _ask_rest(self) -> None:
+        """The drain timeout is about to end: ask all that have not been asked."""
+        if self._asking:
+            self._asking.ask_rest()
+
+    def _send_to_all(self, number: int) -> None:
+        from . import stragglers
+
+        try:
+            stragglers.send(self._log, number)
+        except ProcessLookupError:  # none is left
+            pass
+        except Exception as error:
+            name = signals.name_of(number)
+            self._log.warn_once("undeliverable", f"cannot send {name} to what is left: {error!r}", signal=name)
 
     def _end_group(self) -> None:
         """Ask what the workload has left in its process group to end, if that was chosen."""
@@ -132,25 +229,57 @@ class Shutdown:
                 pass
 
     def _kill(self) -> None:
-        """The drain timeout has passed: kill what is left."""
+        """The drain timeout has passed: kill what is left, readers last."""
         from . import stragglers
 
-        account = self._account
-        if account.stage == DRAINING:
+        now = time.monotonic()
+        if self._account.stage == DRAINING:
             self._schedule.set(self._give_up, _AFTER_KILL)
-            account.stage = KILLING
-            account.killed = self._living()
+            self._schedule.cancel(self._ask)
+            self._account.stage = KILLING
+            self._kills_readers = now + _READERS_AFTER
             # If /proc can be read and shows none, they have just ended.
-            account.has_killed = bool(account.killed) or not stragglers.can_be_seen()
-            self._log.info("killing", f"sending SIGKILL to {stragglers.describe(account.killed)}")
-            self._warn_of_unreachable(account.killed, signals.KILL)
+            self._account.has_killed = not stragglers.are_all_seen()
+        self._schedule.set(self._kill, _KILL_AGAIN)
+        others: "list[Process]" = []
+        readers: "list[Process]" = []
+        outsiders: "list[Process]" = []
+        try:
+            if self._asking:
+                tree = stragglers.Tree()
+                others, readers = self._asking.split(tree)
+                outsiders = tree.below(tree.outsiders)
+            if now >= self._kills_readers:
+                others, readers = others + readers, []
+            self._report_killed(others)
+            if readers:
+                stragglers.kill_each(others + outsiders)
+                return
+        except Exception as error:
+            self._log.warn_once("undeliverable", f"cannot see what is left: {error!r}")
         try:
             stragglers.kill()
         except Exception as error:
             if not isinstance(error, ProcessLookupError):  # some are left
                 self._log.warn_once("undeliverable", f"cannot kill what is left: {error!r}", signal="SIGKILL")
-        if posix.getpid() != 1:  # a walk may miss a process that is just being born
-            self._schedule.set(self._kill, _KILL_AGAIN)
+        if posix.getpid() == 1:  # in one step. A walk may miss a process that is just being born.
+            self._schedule.cancel(self._kill)
+
+    def _report_killed(self, members: "list[Process]") -> None:
+        """Note that these processes are killed; report the new ones, and those that we may not signal."""
+        from . import stragglers
+
+        new = self._account.note_killed([one for one in members if one.pid != self._account.pid or not self._hangs])
+        if new or self._account.has_killed:
+            self._log.info("killing", f"sending SIGKILL to {stragglers.describe(new)}")
+        for member in new:
+            try:
+                posix.kill(member.pid, 0)
+            except PermissionError as error:  # without CAP_KILL
+                stragglers.warn(self._log, member, signals.KILL, error)
+            except OSError:  # it has ended meanwhile
+                pass
+        self._account.has_killed = self._account.has_killed or bool(new)
 
     def _give_up(self) -> None:
         self._leave()
@@ -166,38 +295,15 @@ class Shutdown:
         from . import stragglers
 
         try:
-            return [one for one in stragglers.living() if one.pid != self._account.pid or not self._hangs]
+            tree = stragglers.Tree()
+            return [one for one in tree.below(tree.heads) if one.pid != self._account.pid or not self._hangs]
         except Exception:  # then the log and the report have no names
             return []
-
-    def _warn_of_unreachable(self, members: "list[Process]", number: int) -> None:
-        """Report which of them we may not signal, without CAP_KILL."""
-        from . import stragglers
-
-        for member in members:
-            try:
-                posix.kill(member.pid, 0)
-            except PermissionError as error:
-                stragglers.warn(self._log, member, number, error)
-            except OSError:  # it has ended meanwhile
-                pass
-
-    def _send(self, *numbers: int) -> None:
-        from . import stragglers
-
-        try:
-            stragglers.send(None, *numbers)
-        except ProcessLookupError:  # none is left
-            pass
-        except Exception as error:
-            name = signals.name_of(numbers[0])
-            self._log.warn_once("undeliverable", f"cannot send {name} to what is left: {error!r}", signal=name)
 
 
 def _tell_outsiders() -> None:
     """Ask whatever is in our PID namespace to end, without a wait."""
     try:
         posix.kill(-1, signals.TERM)
-        posix.kill(-1, signals.CONT)
     except OSError:  # ESRCH: there is nothing
         pass

@@ -178,13 +178,40 @@ def is_pid_1(pid: int) -> bool:
 
 
 def handles(pid: int, number: int) -> bool:
-    """Whether a process catches or ignores a signal (``SigCgt`` and ``SigIgn`` of ``/proc/PID/status``)."""
-    status = record(f"/proc/{pid}/status") or b""
+    """Whether a process catches or ignores a signal."""
+    caught, ignored, _ = _masks(pid)
+    return bool((caught | ignored) >> (number - 1) & 1)
+
+
+def acts_on(pid: int, number: int) -> bool:
+    """Whether a process catches a signal and does not block it."""
+    caught, _, blocked = _masks(pid)
+    return bool((caught & ~blocked) >> (number - 1) & 1)
+
+
+def ignores(pid: int, number: int) -> bool:
+    """Whether a process ignores a signal."""
+    _, ignored, _ = _masks(pid)
+    return bool(ignored >> (number - 1) & 1)
+
+
+def _masks(pid: int) -> "list[int]":
+    """The signals that a process catches, ignores and blocks: ``SigCgt``, ``SigIgn`` and ``SigBlk`` of
+    ``/proc/PID/status``."""
+    status = read(f"/proc/{pid}/status") or b""
     try:
-        mask = int(field(status, b"SigCgt") or b"0", 16) | int(field(status, b"SigIgn") or b"0", 16)
+        return [int(field(status, name) or b"0", 16) for name in (b"SigCgt", b"SigIgn", b"SigBlk")]
     except ValueError:
-        return False
-    return bool(mask >> (number - 1) & 1)
+        return [0, 0, 0]
+
+
+def let_hear(target: "Process | None", number: int) -> None:
+    """Let a process continue that was stopped when it was sent a stop signal, which it could not act on."""
+    if target is not None and target.state == "T" and number in signals.STOP_SIGNALS:
+        try:
+            send(target, signals.CONT)
+        except OSError:  # it has ended
+            pass
 
 
 def is_there(identity: "tuple[int, int]") -> bool:

@@ -17,6 +17,9 @@ _NOEXEC_SEAL = 8
 
 _may_close_stdin = False
 
+_stdin = ""
+"""What descriptor 0 was before we gave it up."""
+
 _address_space = [bytes(8 << 20)]
 """Room for a few of the arenas, of a mebibyte each, in which CPython allocates. It is never touched, and so takes no
 memory."""
@@ -30,6 +33,14 @@ def allow_giving_up_stdin() -> None:
     """
     global _may_close_stdin
     _may_close_stdin = True
+
+
+def standard_input() -> str:
+    """Our standard input, as the link in /proc/self/fd names it, also after we have given it up; empty if unknown."""
+    try:
+        return _stdin or posix.readlink("/proc/self/fd/0")
+    except OSError:
+        return ""
 
 
 def release_memory() -> bool:
@@ -78,12 +89,13 @@ def scan_folder(path: str) -> "AbstractContextManager[Iterator[DirEntry[str]]]":
 
 
 def _with_room(call: "Callable[[], Result]") -> "Result":
-    global _may_close_stdin
+    global _may_close_stdin, _stdin
     try:
         return call()
     except OSError as error:
         if error.errno != errno.EMFILE or not _may_close_stdin:
             raise
+    _stdin = standard_input()
     _may_close_stdin = False  # once: whatever has the number later is not standard input
     try:
         posix.close(0)

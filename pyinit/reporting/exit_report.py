@@ -3,7 +3,7 @@
 import posix
 
 from ..kernel import procfs, reserves, signals, wait_status
-from . import humanize
+from . import fates, humanize
 from .log import ERROR, INFO, Log
 
 TYPE_CHECKING = False
@@ -52,12 +52,11 @@ def compose(account: "Account", log: Log) -> bytes:
         facts.append(f"{humanize.count(kills, 'other process', 'other processes')} killed: out of memory ({bound})")
     if account.usage:
         facts.append(f"{humanize.duration(account.usage[0])} CPU, {humanize.size(account.usage[1])} peak memory")
-    ended_names, killed_names, left_names = _stragglers(account)
-    for names, fate in ((ended_names, "ended"), (killed_names or [], "killed"), (left_names, "left behind")):
-        if names:
-            facts.append(f"{humanize.count(len(names), 'straggler')} {fate} ({humanize.names(names)})")
-    if killed_names is None:
-        facts.append("stragglers killed (which, /proc does not show)")
+    stragglers = fates.find(account)
+    facts += fates.phrases(stragglers, account)
+    if account.last_crash:
+        pid, name, status = account.last_crash
+        facts.append(f"the last process, {name or 'without a name'} (pid {pid}), {wait_status.describe(status)}")
     if account.orphans:
         facts.append(f"{humanize.count(account.orphans, 'orphan')} reaped")
 
@@ -67,23 +66,18 @@ def compose(account: "Account", log: Log) -> bytes:
         "status": ending.status,
         "exit_status": ending.exit_status,
         "killed_by": signals.name_of(number) if number else None,
-        "seconds": _rounded(seconds),
-        "cpu_seconds": _rounded(account.usage[0]) if account.usage else None,
+        "seconds": humanize.rounded(seconds),
+        "cpu_seconds": humanize.rounded(account.usage[0]) if account.usage else None,
         "peak_memory_bytes": account.usage[1] if account.usage else None,
         "signal": signals.name_of(received.number) if received else None,
         "sender_pid": received.pid if received else None,
         "sender_uid": received.uid if received else None,
-        "signal_seconds": _rounded(since),
-        "killed_after_seconds": _rounded(killed_after),
+        "signal_seconds": humanize.rounded(since),
+        "killed_after_seconds": humanize.rounded(killed_after),
         "oom_kills": kills,
         "memory_limit_bytes": limit,
         "memory_peak_bytes": peak,
-        "stragglers_ended": len(ended_names),
-        "stragglers_ended_names": humanize.different(ended_names),
-        "stragglers_killed": None if killed_names is None else len(killed_names),
-        "stragglers_killed_names": humanize.different(killed_names or []),
-        "stragglers_left": len(left_names),
-        "stragglers_left_names": humanize.different(left_names),
+        **fates.fields(stragglers, account),
         "orphans_reaped": account.orphans,
     }
     return log.line(ERROR if account.is_abnormal else INFO, "ended", "; ".join(facts), fields)
@@ -108,18 +102,3 @@ def write_termination_log(path: str, line: bytes, user: "User | None", log: Log)
             posix.close(fd)
     except OSError as error:
         log.warning("termination-log", f"cannot write to the termination log '{path}': {error.strerror}")
-
-
-def _stragglers(account: "Account") -> "tuple[list[str], list[str] | None, list[str]]":
-    """The names of the processes that ended, that were killed (None if unknown), and that outlive us."""
-    killed = {member.identity for member in account.killed}
-    left = {member.identity for member in account.left}
-    ended_names = [member.name for member in account.stragglers if member.identity not in killed]
-    killed_names = [member.name for member in account.killed if member.identity not in left]
-    left_names = [member.name for member in account.left]
-    is_known = killed or not account.has_killed
-    return ended_names, killed_names if is_known else None, left_names
-
-
-def _rounded(seconds: "float | None") -> "float | None":
-    return None if seconds is None else round(seconds, 3)

@@ -26,13 +26,13 @@ def size(number: int) -> str:
     return f"{number / 2**20:.0f} MiB" if number < 2**33 else f"{number / 2**30:.1f} GiB"
 
 
-_MOST_NAMES = 10
+MOST_NAMES = 10
 """How many different names are written: a line should stay readable."""
 
 
 def different(names: "list[str]") -> "list[str]":
-    """The names, each once, and `_MOST_NAMES` at most."""
-    return list(dict.fromkeys(names))[:_MOST_NAMES]
+    """The names, each once, and `MOST_NAMES` at most."""
+    return list(dict.fromkeys(names))[:MOST_NAMES]
 
 
 def names(all_names: "list[str]") -> str:
@@ -41,3 +41,8 @@ def names(all_names: "list[str]") -> str:
     more = len(set(all_names)) - len(shown)
     counted = [name if all_names.count(name) == 1 else f"{name} x{all_names.count(name)}" for name in shown]
     return ", ".join(counted) + (f" and {more} more" if more else "")
+
+
+def rounded(seconds: "float | None") -> "float | None":
+    """To the millisecond."""
+    return None if seconds is None else round(seconds, 3)

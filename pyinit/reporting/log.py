@@ -29,7 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Field = str | int | float | list[str] | None
+    Value = str | int | float | None
+    Field = Value | list[str] | list[dict[str, Value]]
     Write = Callable[[bytes], int]
 
 ERROR, WARNING, INFO, DEBUG, TRACE = range(5)
@@ -117,7 +118,7 @@ class Log:
             "message": message,
             **fields,
         }
-        return ("{" + ", ".join([f"{quoted(key)}: {quoted(value)}" for key, value in pairs.items()]) + "}\n").encode()
+        return f"{quoted(pairs)}\n".encode()
 
     def write(self, line: bytes) -> None:
         """Write a line, whatever the verbosity; count it if that cannot be done now."""
@@ -232,10 +233,12 @@ def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def quoted(value: "Field") -> str:
+def quoted(value: "Field | dict[str, Value] | dict[str, Field]") -> str:
     """The value as JSON, with escapes for what could do harm (`printable`)."""
     if isinstance(value, str):
         return '"' + printable(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, list):
         return "[" + ", ".join([quoted(item) for item in value]) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join([f"{quoted(key)}: {quoted(item)}" for key, item in value.items()]) + "}"
     return "null" if value is None else str(value)
