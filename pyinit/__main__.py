@@ -55,6 +55,10 @@ def start_over(
     except (OSError, TypeError, ValueError) as error:  # the last two: the interpreter does not know where it is
         reason = error.strerror if isinstance(error, OSError) else error
         code = error.errno if isinstance(error, OSError) else errno.ENOENT
+        if code == errno.E2BIG:
+            from pyinit.workload.explain import too_long
+
+            reason = too_long([os.fsencode(word) for word in words], os.environb)
         raise OSError(code, f"cannot start the interpreter {sys.executable!r} anew: {reason}") from None
 
 

@@ -222,7 +222,8 @@ def _fork_application(words: "list[str]", settings: "Settings") -> None:
                 return
             os.close(pipes.pop(1))
             if code := os.read(failed, 1):
-                raise OSError(code[0], f"cannot set up the application: {os.strerror(code[0])}")
+                reason = settings.user.why_not(code[0]) if settings.user else os.strerror(code[0])
+                raise OSError(code[0], f"cannot set up the application: {reason}")
             os.set_inheritable(go, True)
             start_over("pyinit", words, (), adopted.describe(pid, started, takes_terminal, leads_session, go))
         except BaseException:
@@ -255,7 +256,7 @@ def _undo_fork(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None
 
 def _become_application(settings: "Settings", place: "tuple[bool, bool]", pipes: "list[int]") -> None:
     """In the child: set up its group, session and user, and wait for the init. Exits if PID 1 failed to become it."""
-    from .workload import process
+    from .workload import environment, process
 
     failed, fail, wait, go = pipes
     is_complete = False
@@ -270,9 +271,10 @@ def _become_application(settings: "Settings", place: "tuple[bool, bool]", pipes:
         except OSError as error:
             os.write(fail, bytes([error.errno or 255]))
             raise
-        if os.environ.get("LISTEN_PID") == "1":  # the application was PID 1 (sd_listen_fds(3))
-            os.environ["LISTEN_PID"] = str(os.getpid())
-            os.environ.pop("LISTEN_PIDFDID", None)
+        for variable in environment.naming(1, os.environb):
+            os.environb[variable] = str(os.getpid()).encode()
+            if variable == environment.LISTENER:
+                os.environb.pop(environment.LISTENER_ID, None)
         os.close(fail)
         is_complete = os.read(wait, 1) != b""  # end of file: PID 1 exited before it was the init
         os.close(wait)

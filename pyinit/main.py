@@ -1,7 +1,6 @@
 """From the command line to the exit status: the whole story.
 
-The workload is let go as soon as nothing of it is held and PID 1 has the descriptors that it needs; the loop is loaded
-while the program is. What few runs need, or only the end, is loaded when it is needed.
+The workload runs as soon as PID 1 has let go of it; the loop is loaded meanwhile, and the rest when it is needed.
 """
 
 import posix
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]") -> "NoReturn":
     """Run as the init of the command line `words`, our own name first, and end the process with the right status.
 
-    `mask` is what `signals.block` returned, called first of all. `left` are the interpreter's -X options, which hold
-    more if `__main__.start_over` has executed us. The end is ``_exit``: a tidy one would only cost a millisecond.
+    `mask`: what `signals.block` returned. `left`: the interpreter's -X options, and what `__main__.start_over` adds.
     """
     status = 125
     try:
@@ -33,7 +31,7 @@ def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]")
     except BaseException as error:  # the last handler of all: it imports nothing
         posix.write(2, f"pyinit: cannot go on: {error!r}\n".encode(errors="backslashreplace"))
     finally:
-        posix._exit(status)
+        posix._exit(status)  # a tidy end would only cost a millisecond
 
 
 def story(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]") -> int:
@@ -53,6 +51,8 @@ def story(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]"
             texts.show(settings)
             return 0
         log = Log(settings.verbosity, settings.json)
+        for is_warning, name, message in settings.remarks:
+            (log.warning if is_warning else log.debug)("variable", message, variable=name)
         if posix.getpid() != 1 or settings.parent_death_signal:
             from . import process_tree
 

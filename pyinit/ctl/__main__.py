@@ -24,6 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pyinitctl", description="Inspect a running container.", allow_abbrev=False)
     parser.add_argument("-V", "--version", action="version", version=f"pyinitctl version {pyinit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for word in sys.argv[1:2]:
+        if word[:1] != "-" and word not in COMMANDS:
+            parser.error(_unknown(word))
     for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
         importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it was closed
@@ -31,6 +34,15 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # the encoding of the terminal may lack a character
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(_run(parser))
+
+
+def _unknown(word: str) -> str:
+    """Why a word is not a command."""
+    import difflib
+
+    nearest = difflib.get_close_matches(word, COMMANDS, 1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(COMMANDS)}"
+    return f"unknown command '{printable(word)}'; {hint}"
 
 
 def _run(parser: argparse.ArgumentParser) -> int:

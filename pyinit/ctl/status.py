@@ -8,8 +8,10 @@ from pyinit.ctl.ages import Ages
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.failure import CannotLook
 from pyinit.ctl.published import Counters, Forwarded
-from pyinit.kernel import procfs, wait_status
+from pyinit.kernel import cgroup, procfs, wait_status
 from pyinit.reporting import humanize
+
+_KILLS_ALL = "if it runs out, the kernel kills all processes at once, pyinit too: no report (memory.oom.group is set)"
 
 
 def add_to(commands: arguments.Commands) -> None:
@@ -37,11 +39,12 @@ def run(settings: argparse.Namespace) -> int:
         print(_as_metrics(counters, _zombies(settings.pid or (pid if pid != 1 else None))))
         return 0
     senders = [_sender(one, counters.pid == pid) for one in counters.forwarded]
-    print(_as_json(counters, senders) if settings.json else _as_text(counters, senders))
+    kills_all = cgroup.Memory(pid).kills_all()
+    print((_as_json if settings.json else _as_text)(counters, senders, kills_all))
     return 0
 
 
-def _as_text(counters: Counters, senders: list[str]) -> str:
+def _as_text(counters: Counters, senders: list[str], kills_all: bool | None = None) -> str:
     signals = [
         f"{one.signal} {humanize.count(one.count, 'time')}, {'last ' if one.count > 1 else ''}{sender}, "
         f"{humanize.duration(one.seconds_ago)} ago"
@@ -53,6 +56,7 @@ def _as_text(counters: Counters, senders: list[str]) -> str:
         ("stage", published.STAGES[counters.stage]),
         ("orphans", f"{counters.orphans_reaped} reaped"),
         ("log", f"{humanize.count(counters.log_lines_dropped, 'line')} dropped"),
+        *([("memory", _KILLS_ALL)] if kills_all else []),
         *zip(["signals", *[""] * len(signals)], signals or ["none forwarded"], strict=False),
     ]
     return "\n".join(f"{title:8}  {text}" for title, text in rows)
@@ -82,7 +86,7 @@ def _sender(signal: Forwarded, can_be_looked_up: bool) -> str:
     return f"from pid {signal.sender_pid} ({name}uid {signal.sender_uid})"
 
 
-def _as_json(counters: Counters, senders: list[str]) -> str:
+def _as_json(counters: Counters, senders: list[str], kills_all: bool | None = None) -> str:
     """The names are stable (docs/pyinitctl.md)."""
     ended = counters.ended_seconds_ago
     status = counters.wait_status
@@ -103,6 +107,7 @@ def _as_json(counters: Counters, senders: list[str]) -> str:
             "workload": None if counters.is_pause else workload,
             "orphans_reaped": counters.orphans_reaped,
             "log_lines_dropped": counters.log_lines_dropped,
+            "oom_group": kills_all,
             "signals_forwarded": [
                 {
                     "signal": one.signal,

@@ -2,17 +2,18 @@
 
 Version 2 has these numbers in ``memory.events``, ``memory.max`` and ``memory.peak`` (cgroup-v2.rst), version 1 in
 ``memory.oom_control``, ``memory.limit_in_bytes`` and ``memory.max_usage_in_bytes``. The count covers the processes of
-the cgroup, whether the cgroup itself, one above it or the machine was out of memory.
+the cgroup, whether the cgroup itself, one above it or the machine was out of memory. Only version 2 has
+``memory.oom.group``.
 """
 
 from . import procfs
 from .numbers import whole
 
 _FILES = {
-    "cgroup2": ("memory.events", "memory.max", "memory.peak"),
+    "cgroup2": ("memory.events", "memory.max", "memory.peak", "memory.oom.group"),
     "cgroup": ("memory.oom_control", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
 }
-"""The files with kills, limit and peak, by the type of the file system."""
+"""The files with kills, limit and peak, by the type of the file system; and the one that says who is killed."""
 
 _NO_LIMIT = 1 << 62
 """Version 1 reports no limit as a huge number: the highest one, rounded down to a page."""
@@ -21,12 +22,14 @@ _MOST = (1 << 64) - 1
 
 
 class Memory:
-    """The memory cgroup that we are in. A number that cannot be read is None."""
+    """The memory cgroup that a process is in, by default our own. A number that cannot be read is None."""
 
     __slots__ = ("_before", "_files")
 
-    def __init__(self) -> None:
-        self._files: "tuple[str, ...]" = _find(_text("/proc/self/mountinfo"), _text("/proc/self/cgroup"))
+    def __init__(self, pid: "int | None" = None) -> None:
+        process = f"/proc/{pid or 'self'}"
+        files = _find(_text(f"{process}/mountinfo"), _text(f"{process}/cgroup"))
+        self._files = tuple([f"{process}/root{path}" for path in files]) if pid else files
         # The cgroup of a container is new, any other is not: do not count what happened in it before our start.
         self._before = self._count()
 
@@ -48,6 +51,11 @@ class Memory:
         """The most memory that was ever in use, in bytes."""
         return _number(self._read(2))
 
+    def kills_all(self) -> "bool | None":
+        """Whether the kernel kills all processes of the cgroup at once when memory runs out, PID 1 among them."""
+        value = _number(self._read(3))
+        return None if value is None else value == 1
+
     def _count(self) -> "int | None":
         for line in self._read(0).splitlines():
             key, _, value = line.partition(b" ")
@@ -56,7 +64,7 @@ class Memory:
         return None
 
     def _read(self, index: int) -> bytes:
-        return procfs.read(self._files[index]) or b"" if self._files else b""
+        return procfs.read(self._files[index]) or b"" if index < len(self._files) else b""
 
 
 def _text(path: str) -> str:
@@ -75,7 +83,7 @@ def _unescaped(path: str) -> str:
 
 
 def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
-    """The paths of the three files, from /proc/self/mountinfo and /proc/self/cgroup; empty if those do not say."""
+    """The paths of the files, from /proc/self/mountinfo and /proc/self/cgroup; empty if those do not say."""
     paths = {}
     for line in memberships.split("\n"):  # not splitlines(): the name of a folder may contain other line ends
         number, _, rest = line.partition(":")

@@ -50,11 +50,15 @@ def show(settings: "Settings") -> None:
         raise OSError(error.errno, f"cannot write to standard output: {error.strerror}") from None
 
 
+def usage(persona: "Persona") -> "tuple[str, str]":
+    """How a command line is written, in two lines."""
+    return f"Usage: {persona.name} [OPTION]... [--] PROGRAM [ARG]...", f"       {persona.name} [OPTION]... --pause"
+
+
 def _help(persona: "Persona") -> str:
     """The text of ``--help``, made from the table."""
     lines = [
-        f"Usage: {persona.name} [OPTION]... [--] PROGRAM [ARG]...",
-        f"       {persona.name} [OPTION]... --pause",
+        *usage(persona),
         "",
         "Run PROGRAM as the workload of a container: forward every signal to it, reap every orphan,",
         "and exit with its status.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         "parent_death_signal",
         "pause",
         "persona",
+        "remarks",
         "rewrite",
         "session",
         "show",
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
         "zombie_watch",
     ]
     """The fields of `Settings`. mypy checks rows, defaults and the ``__slots__`` against this list."""
+
+    Remark = tuple[bool, str, str]
+    """What is remarkable about an environment variable: whether it is a warning, the variable's name, the message."""
 
 
 class Persona:
@@ -105,6 +109,7 @@ class Settings:
         "parent_death_signal",
         "pause",
         "persona",
+        "remarks",
         "rewrite",
         "session",
         "show",
@@ -160,3 +165,5 @@ class Settings:
         """When to log why the container ends: ``never``, ``abnormal`` or ``always``."""
         self.termination_log: "str | None" = None
         """The absolute path of a file that gets the exit report, too."""
+        self.remarks: "list[Remark]" = []
+        """What the log should say about the environment variables."""

@@ -13,14 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from .settings import Field
+    from .settings import Field, Remark
 
     Converter = Callable[[str], object]
-    Fields = dict[Field, object]
+    Fields = dict[Field, tuple[object, str]]
+    """The value of each field, and the flag or environment variable that set it."""
 
 
 class UsageError(Exception):
     """The command line or an environment variable is malformed; the text names it and gives the reason."""
+
+    json = False
+    """Whether the log was asked to be JSON, as far as that can be told."""
+
+
+class NoProgram(UsageError):
+    """There is no PROGRAM on the command line."""
 
 
 class Option:
@@ -131,7 +139,7 @@ TABLE = (
         "",
         "drain-timeout",
         "SECONDS",
-        "after the workload has ended, everything else gets TERM, and KILL this much later; default: 5; 0: neither",
+        "when the workload has ended, ask the remaining processes to end; kill them after this; default: 5; 0: neither",
         "drain_timeout",
         convert=values.seconds,
     ),
@@ -279,24 +287,60 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", persona: Persona
     Raises:
         UsageError: a part of them is malformed, or PROGRAM is missing.
     """
-    flags, argv = _from_words(words, rows(persona))
-    settings = Settings(persona)
-    for field, value in {**persona.defaults, **_from_environ(environ, persona), **flags}.items():
-        setattr(settings, field, value)
+    flags: "Fields" = {}
+    unread = words[::-1]
+    try:
+        _from_words(unread, rows(persona), flags)
+        argv, unread = unread[::-1], []
+        variables, remarks = _from_environ(environ, persona)
+        settings = Settings(persona)
+        for field, default in persona.defaults.items():
+            setattr(settings, field, default)
+        for field, (value, _) in {**variables, **flags}.items():
+            setattr(settings, field, value)
+        if not settings.show and settings.pause == bool(argv):
+            if argv:
+                raise UsageError(f"--pause takes no program, but '{argv[0]}' is given")
+            raise NoProgram("no program given")
+    except UsageError as error:
+        error.json = _wants_json(unread, environ, flags)
+        raise
     settings.argv = argv
-    if not settings.show and settings.pause == bool(argv):
-        raise UsageError(f"--pause takes no program, but '{argv[0]}' is given" if argv else "no program given")
+    overridden = {variables[field][1]: flags[field][1] for field in flags if field in variables}
+    for variable, flag in overridden.items():
+        remarks.append((False, variable, f"environment variable {variable} has no effect: {flag} overrides it"))
+    settings.remarks = remarks
     return settings
 
 
-def _from_environ(environ: "Mapping[bytes, bytes]", persona: Persona) -> "Fields":
-    """Read the environment variables; pyinit's own override those of the peers."""
+def _wants_json(unread: "list[str]", environ: "Mapping[bytes, bytes]", flags: "Fields") -> bool:
+    """Whether a command line asks for JSON that could not be read to its end.
+
+    `unread`: the words after the malformed one, the last one first. Which of them are options cannot be told: that
+    depends on whether the malformed one takes a value.
+    """
+    is_json = environ.get(b"PYINIT_LOG_FORMAT") == b"json"
+    if "json" in flags:
+        is_json = flags["json"][0] is True
+    while unread and (word := unread.pop()) != "--":
+        name, equals, text = word.partition("=")
+        if name == "--log-format":
+            is_json = (text if equals else unread[-1] if unread else "") == "json"
+    return is_json
+
+
+def _from_environ(environ: "Mapping[bytes, bytes]", persona: Persona) -> "tuple[Fields, list[Remark]]":
+    """Read the environment variables, with remarks on unknown ones; pyinit's own override those of the peers."""
     prefixes = tuple([prefix.encode() for prefix in persona.variables])
-    texts = {name.decode("utf-8", "replace"): text for name, text in environ.items() if name.startswith(prefixes)}
+    texts = {
+        name.decode("utf-8", "surrogateescape"): text for name, text in environ.items() if name.startswith(prefixes)
+    }
     peers: "Fields" = {}
     own: "Fields" = {}
+    known = []
     for option in rows(persona) if texts else ():
         for variable, convert in option.twins():
+            known.append(variable)
             text = texts.get(variable)
             if text is None or (not text and variable not in SET_AT_ALL):
                 continue
@@ -304,16 +348,19 @@ def _from_environ(environ: "Mapping[bytes, bytes]", persona: Persona) -> "Fields
                 value = convert(text.decode("utf-8", "surrogateescape"))
             except ValueError as error:
                 raise UsageError(f"environment variable {variable}: {error}") from None
-            _store(value, option, own if variable[:7] == "PYINIT_" else peers)
-    return {**peers, **own}
+            _store(value, option, variable, own if variable[:7] == "PYINIT_" else peers)
+    unknown = [name for name, text in texts.items() if text and name not in known]
+    if not unknown:
+        return {**peers, **own}, []
+    from .unknown import variables
+
+    return {**peers, **own}, variables(unknown, known, persona)
 
 
-def _from_words(words: "list[str]", table: "tuple[Option, ...]") -> "tuple[Fields, list[str]]":
-    """Take the options off the front; the rest is the workload."""
-    fields: "Fields" = {}
-    rest = words[::-1]
-    while rest and rest[-1][:1] == "-" and rest[-1] != "-":
-        word = rest.pop()
+def _from_words(words: "list[str]", table: "tuple[Option, ...]", flags: "Fields") -> None:
+    """Note the options. `words`, the last one first, are taken off the end; those of the workload are left."""
+    while words and words[-1][:1] == "-" and words[-1] != "-":
+        word = words.pop()
         if word == "--":
             break
         if word[:2] == "--":
@@ -321,39 +368,39 @@ def _from_words(words: "list[str]", table: "tuple[Option, ...]") -> "tuple[Field
             option = _find_long(name, table)
             if equals and not option.metavar:
                 raise UsageError(f"option --{name} takes no value")
-            _apply(option, f"--{name}", text if equals else None, rest, fields)
+            _apply(option, f"--{name}", text if equals else None, words, flags)
             continue
         letters = word[1:]
         while letters:
             letter, letters = letters[0], letters[1:]
             option = _find_short(letter, table)
             if option.metavar:
-                _apply(option, f"-{letter}", letters or None, rest, fields)
+                _apply(option, f"-{letter}", letters or None, words, flags)
                 break
-            _apply(option, f"-{letter}", None, rest, fields)
-    return fields, rest[::-1]
+            _apply(option, f"-{letter}", None, words, flags)
 
 
-def _apply(option: Option, name: str, text: "str | None", rest: "list[str]", fields: "Fields") -> None:
+def _apply(option: Option, name: str, text: "str | None", words: "list[str]", flags: "Fields") -> None:
     """Note an option of the command line; its value is the next word unless it was attached."""
     value = option.value
     if option.convert:
-        if text is None and not rest:
+        if text is None and not words:
             raise UsageError(f"option {name} needs a value: {option.metavar}")
         try:
-            value = option.convert(rest.pop() if text is None else text)
+            value = option.convert(words.pop() if text is None else text)
         except ValueError as error:
             raise UsageError(f"option {name}: {error}") from None
     if option.add and option.field:
-        value = option.add(fields.get(option.field), value)
-    _store(value, option, fields)
+        value = option.add(flags.get(option.field, (None,))[0], value)
+    _store(value, option, name, flags)
 
 
-def _store(value: object, option: Option, fields: "Fields") -> None:
+def _store(value: object, option: Option, source: str, fields: "Fields") -> None:
     """Note a value of an option; None sets nothing."""
     if option.field and value is not None:
-        fields[option.field] = value
-        fields.update(option.also or {})
+        fields[option.field] = value, source
+        for field, further in (option.also or {}).items():
+            fields[field] = further, source
 
 
 def _find_short(letter: str, table: "tuple[Option, ...]") -> Option:
@@ -368,5 +415,11 @@ def _find_long(name: str, table: "tuple[Option, ...]") -> Option:
         if option.long == name:
             return option
     close = [f"--{option.long}" for option in table if name and option.long.startswith(name)]
-    hint = f"; options are not abbreviated, did you mean {' or '.join(close)}?" if close else ""
+    if close:
+        hint = f"; options are not abbreviated, did you mean {' or '.join(close)}?"
+    else:
+        from .unknown import nearest
+
+        meant = nearest(name, [option.long for option in table])
+        hint = f"; did you mean --{meant}?" if meant else ""
     raise UsageError(f"unknown option --{name}{hint}")

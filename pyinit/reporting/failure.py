@@ -3,7 +3,7 @@
 import errno
 import posix
 
-from ..options.table import UsageError
+from ..options.table import NoProgram, UsageError
 from ..workload.failures import CannotBecomeUser, CannotExecute
 from . import exit_report
 from .log import ERROR, Log
@@ -24,6 +24,7 @@ def report(error: Exception, settings: "Settings", log: "Log | None") -> int:
     fields: "dict[str, Field]" = {}
     if isinstance(error, UsageError):
         event, message = "usage", f"{error}; see {persona.name} --help"
+        settings.json = error.json
     elif isinstance(error, CannotExecute):
         event, message = "exec", str(error)
         fields = {"program": error.program, "error": posix.strerror(error.errno)}
@@ -37,6 +38,10 @@ def report(error: Exception, settings: "Settings", log: "Log | None") -> int:
     log = log or Log(settings.verbosity, settings.json)
     line = log.line(ERROR, event, message, fields)
     log.write(line)
+    if isinstance(error, NoProgram) and not settings.json:
+        from ..options import help as texts
+
+        log.write("\n".join([*texts.usage(persona), ""]).encode())
     # Where the options could not be read, one variable still can.
     path = settings.termination_log or posix.environ.get(b"PYINIT_TERMINATION_LOG", b"").decode(
         errors="surrogateescape"

@@ -6,8 +6,24 @@ mapping would lose what a list may hold, a name that occurs twice, or a string w
 
 import posix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LISTENER = b"LISTEN_PID"
+"""Names the process that sockets were passed to (sd_listen_fds(3))."""
+
+LISTENER_ID = b"LISTEN_PIDFDID"
+"""The same by another number, since systemd 258, which no child can be given. Without it ``LISTEN_PID`` counts."""
+
+_NAMES_A_PROCESS = (LISTENER, b"WATCHDOG_PID", b"SYSTEMD_EXEC_PID")
+"""See sd_watchdog_enabled(3) and systemd.exec(5) for the others."""
+
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """What CPython may set ``LC_CTYPE`` to in the C locale (PEP 538)."""
+
+_DEFAULT_PATH = b"/bin:/usr/bin"
+"""Where execvp(3) looks without ``PATH``."""
 
 
 def restore() -> None:
@@ -27,19 +43,25 @@ def restore() -> None:
         posix.unsetenv(b"LC_CTYPE")
 
 
-def names_listener(pid: int) -> bool:
-    """Whether ``LISTEN_PID`` names `pid`: sockets have been passed, for it alone (sd_listen_fds(3))."""
-    return posix.environ.get(b"LISTEN_PID") == str(pid).encode()
+def naming(pid: int, environ: "Mapping[bytes, bytes]" = posix.environ) -> "list[bytes]":
+    """The variables that name process `pid`, and which a program heeds only if they name it: not its parent."""
+    return [name for name in _NAMES_A_PROCESS if environ.get(name) == str(pid).encode()]
 
 
-def name_listener() -> None:
-    """Have ``LISTEN_PID`` name the calling process.
+def name_caller(variables: "list[bytes]") -> None:
+    """Have these variables name the calling process."""
+    for variable in variables:
+        posix.putenv(variable, str(posix.getpid()).encode())
+    if LISTENER in variables:
+        posix.unsetenv(LISTENER_ID)
 
-    ``LISTEN_PIDFDID``, which systemd 258 and later add, names pyinit, too; a listener without it goes by
-    ``LISTEN_PID``.
-    """
-    posix.putenv(b"LISTEN_PID", str(posix.getpid()).encode())
-    posix.unsetenv(b"LISTEN_PIDFDID")
+
+def candidates(program: bytes) -> "list[bytes]":
+    """The paths at which execvp(3) looks for a program."""
+    if b"/" in program:
+        return [program]
+    folders = posix.environ.get(b"PATH", _DEFAULT_PATH).split(b":") if program else ()
+    return [folder + b"/" + program if folder else program for folder in folders]
 
 
 def _original() -> "list[bytes] | None":

@@ -11,15 +11,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..options.settings import Settings
 
-_DEFAULT_PATH = b"/bin:/usr/bin"
-"""Where execvp(3) looks without ``PATH``."""
-
 _LOOK_ON = (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
 """The errors after which execvp(3) tries the next folder."""
 
 
 _LEAD, _BECOME_USER, _EXECUTE = range(3)
 """The steps of the child, for the report of the one that failed."""
+
+_MOST = 4000
+"""Bytes of the reason in that report, which is written to the pipe at once (``PIPE_BUF``, pipe(7))."""
 
 
 class Workload:
@@ -51,7 +51,7 @@ class Workload:
         """Whether it is given the terminal's foreground: Ctrl-C then reaches it, and not us; and whether it leads a
         session of its own."""
         environment.restore()
-        passes_sockets = environment.names_listener(posix.getpid())
+        variables = environment.naming(posix.getpid())
         try:
             # exec closes the child's end, and the parent reads the end of file; or else why exec failed.
             self._receiver, sender = posix.pipe2(posix.O_CLOEXEC)
@@ -61,7 +61,7 @@ class Workload:
         except OSError as error:
             raise OSError(error.errno, f"cannot start a process: {error.strerror}") from None
         if self.pid == 0:
-            step = _LEAD
+            step, path, reason = _LEAD, b"", b""
             try:
                 posix.close(self._go)
                 lead(self.takes_terminal, self.leads_session)
@@ -69,21 +69,29 @@ class Workload:
                     step = _BECOME_USER
                     user.assume()
                 step = _EXECUTE
-                if passes_sockets:
-                    environment.name_listener()
+                environment.name_caller(variables)
                 if ignore_children:
                     signals.ignore_children()
                 if self.takes_terminal:  # or Ctrl-Z would stop the child before the exec that pyinit waits for
                     signals.catch(signals.TERMINAL_STOPS)
                 if not posix.read(wait, 1):  # pyinit has ended
                     posix._exit(125)
+                posix.close(wait)  # a descriptor for a look at the program
                 signals.restore(mask)
-                failure = _execute(paths, words, failure)
+                failure, path = _execute(paths, words, failure)
             except OSError as error:
                 failure = error.errno or errno.EINVAL
             except BaseException:
                 step, failure = _EXECUTE, errno.ENOMEM
-            posix.write(sender, bytes((failure, step)))
+            try:
+                signals.block()  # or one might end us before we have said why
+                if step == _EXECUTE:
+                    from .explain import explain
+
+                    reason = explain(words, path, failure).encode("utf-8", "surrogateescape")
+            except BaseException:  # no memory, no descriptor: the errno has to do
+                pass
+            posix.write(sender, bytes((failure, step)) + reason[:_MOST])
             posix._exit(127)
         posix.close(wait)
         posix.close(sender)
@@ -113,7 +121,7 @@ class Workload:
             CannotBecomeUser: not as the user that was asked for.
             OSError: it could not have a session of its own.
         """
-        report = posix.read(self._receiver, 2)
+        report = posix.read(self._receiver, 2 + _MOST)
         posix.close(self._receiver)
         if not report:
             return
@@ -124,14 +132,13 @@ class Workload:
             job_control.take_back(self.pid, is_over=True)
         from .failures import CannotBecomeUser, CannotExecute
 
-        failure, step = report
+        failure, step = report[:2]
         if step == _LEAD:
             raise OSError(failure, f"cannot start a session: {posix.strerror(failure)}")
         if step == _BECOME_USER and self._settings.user:
-            raise CannotBecomeUser(f"cannot run as user '{self._settings.user.text}': {posix.strerror(failure)}")
-        program = self._settings.argv[0]
-        paths, _ = find_program(program.encode("utf-8", "surrogateescape"))
-        raise CannotExecute(program, failure, bool(paths))
+            user = self._settings.user
+            raise CannotBecomeUser(f"cannot run as user '{user.text}': {user.why_not(failure)}")
+        raise CannotExecute(self._settings.argv[0], failure, report[2:].decode("utf-8", "surrogateescape"))
 
 
 def find_program(program: bytes, by_another: bool = False) -> "tuple[list[bytes], int]":
@@ -140,13 +147,9 @@ def find_program(program: bytes, by_another: bool = False) -> "tuple[list[bytes]
     `by_another`: another user will execute it, and may have access where we have none.
     """
     named_by_path = b"/" in program
-    candidates = [program]
-    if not named_by_path:
-        folders = posix.environ.get(b"PATH", _DEFAULT_PATH).split(b":") if program else ()
-        candidates = [folder + b"/" + program if folder else program for folder in folders]
     paths = []
     failure = errno.ENOENT
-    for path in candidates:
+    for path in environment.candidates(program):
         try:
             posix.stat(path)
             paths.append(path)
@@ -213,29 +216,37 @@ def lead(takes_terminal: bool, leads_session: bool) -> None:
             pass
 
 
-def _execute(paths: "list[bytes]", words: "list[bytes]", failure: int) -> int:
-    """Do as execvp(3) does; returns only if that fails, with the errno."""
+def _execute(paths: "list[bytes]", words: "list[bytes]", failure: int) -> "tuple[int, bytes]":
+    """Do as execvp(3) does; returns only if that fails, with the errno and the path that explains it."""
+    is_path = b"/" in words[0]
+    culprit = words[0] if is_path else b""
     for path in paths:
         try:
             posix.execv(path, words)
         except OSError as error:
             code = error.errno or errno.EINVAL
-        if code == errno.ENOEXEC:  # a script without #!
-            try:
-                posix.execv(b"/bin/sh", [b"/bin/sh", path, *words[1:]])
-            except OSError as error:
-                code = error.errno or errno.EINVAL
-        if b"/" in words[0] or code not in _LOOK_ON:
-            return code
+        if code == errno.ENOEXEC:
+            from .program_file import is_for_shell
+
+            if is_for_shell(path):
+                try:
+                    posix.execv(b"/bin/sh", [b"/bin/sh", path, *words[1:]])
+                except OSError as error:
+                    code = error.errno or errno.EINVAL
+        if is_path or code not in _LOOK_ON:
+            return code, path
+        if not culprit or code == errno.EACCES != failure:
+            culprit = path
         if code == errno.EACCES:  # look on, but remember that there was one
             failure = code
-    return failure
+    return failure, culprit
 
 
 def let_go() -> None:
     """Keep nothing that was inherited: a directory could not be unmounted, a pipe would never reach its end.
 
-    Our own descriptors are those that exec(2) closes, unlike any that we were given.
+    Our own descriptors are those that exec(2) closes, unlike any that we were given. A file on which we hold a record
+    lock stays open: that lock belongs to our pid, and ends when we close any descriptor of that file (fcntl(2)).
     """
     try:
         posix.chdir("/")
@@ -245,13 +256,20 @@ def let_go() -> None:
         numbers = [int(name) for name in posix.listdir("/proc/self/fd")]
     except OSError:  # without /proc, try each number that there could be
         numbers = list(range(min(posix.sysconf("SC_OPEN_MAX"), 65536)))
+    inherited = []
     for number in numbers:
         try:
-            if not posix.get_inheritable(number):  # one of ours
-                continue
-            if number > 2:
-                posix.close(number)
-            elif number == 0:  # and not one of our files, which have its number where it came closed
-                reserves.allow_giving_up_stdin()
+            if posix.get_inheritable(number):
+                inherited.append(number)
         except OSError:  # EBADF: nothing, or the one that listed the folder
             pass
+    if max(inherited, default=0) > 2:
+        from . import record_locks
+
+        for number in {number for number in inherited if number > 2} - record_locks.holding(inherited):
+            try:
+                posix.close(number)
+            except OSError:  # what was written could not be stored (close(2)); it is closed
+                pass
+    if 0 in inherited:  # and not one of our files, which have its number where it came closed
+        reserves.allow_giving_up_stdin()
