@@ -29,14 +29,15 @@ class Container(namespaces.Container):
     patience = 600
     """A crowd of orphans takes the slowest init minutes."""
 
-    def __init__(self, launch: Path, command: Sequence[str]) -> None:
+    def __init__(self, launch: Path, command: Sequence[str], *options: str) -> None:
+        """`options` are those of the probe."""
         self._probes = launch.parent
         self._command = command
         reading, writing = os.pipe()
         self._report = open(reading, encoding="ascii")  # noqa: SIM115 - closed in kill()
         with open(writing, "wb"):
             super().__init__(
-                [launch, str(writing), *command],
+                [launch, str(writing), *options, *command],
                 pass_fds=[writing],
                 env=ENVIRONMENT,  # so that the caller's shell is not measured
                 stdin=subprocess.PIPE,

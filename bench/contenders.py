@@ -10,6 +10,8 @@ REFERENCE = "tini"
 SUPERVISORD = "supervisord"
 DIRECT = "direct"
 """No init at all: the workload itself is PID 1."""
+BESIDE = "pyinit, not PID 1"
+"""It makes itself the child subreaper."""
 INTERPRETER = "interpreter"
 """``python3 -I -S``: the floor for anything written in Python."""
 

@@ -37,6 +37,10 @@ class Setting:
         """Run a command as PID 1."""
         return Container(self.probes / "launch", command)
 
+    def beside(self, *command: str) -> Container:
+        """Run a command that ends by itself, not as PID 1."""
+        return Container(self.probes / "launch", command, "--beside")
+
     @contextmanager
     def load(self) -> Iterator[None]:
         """Keep every processor busy as long as the context lasts, at the priority that all have."""

@@ -1,6 +1,7 @@
 """Measures how long it takes until the workload runs, and how long an empty run takes from beginning to end."""
 
-from bench.contenders import DIRECT, INTERPRETER, PYINIT, REFERENCE, SUPERVISORD, Contender
+from bench.container import Container
+from bench.contenders import BESIDE, DIRECT, INTERPRETER, PYINIT, REFERENCE, SUPERVISORD, Contender
 from bench.figures import Collection, Measurement, Target, in_turns
 from bench.setting import Setting
 
@@ -17,7 +18,7 @@ FORK = (
 def measure(setting: Setting) -> Measurement:
     """Run the empty workload under each init, alone, and the interpreter with nothing to do, in turns."""
     rounds, seconds = (30, 4) if setting.quick else (250, 30)
-    names = [DIRECT, *setting.inits, INTERPRETER]
+    names = [DIRECT, *setting.inits, BESIDE, INTERPRETER]
     begun, taken = Collection(names), Collection(names)
     for name in names:  # once for the page cache
         _run(setting, name)
@@ -39,6 +40,7 @@ def measure(setting: Setting) -> Measurement:
                 1.2,
                 reason=FORK,
             ),
+            Target("the same, where pyinit is not PID 1", run.ratio(BESIDE, INTERPRETER), 1.35, reason=FORK),
             Target("the workload runs this many times sooner than under supervisord", faster, 4, at_least=True),
         ],
         "From the `exec` of the init until the first line of `main` in a static C program, which reads the clock, and "
@@ -53,13 +55,15 @@ def _run(setting: Setting, name: str) -> tuple[float, float]:
     if name == INTERPRETER:
         with setting.contain(*setting.bare_interpreter("pass")) as container:
             began, ended = container.life()
-        until_begun, _ = _time(setting, setting.bare_interpreter(BECOME, empty))
+        until_begun, _ = _time(setting.contain(*setting.bare_interpreter(BECOME, empty)))
         return until_begun, (ended - began) / 1e6
-    return _time(setting, setting.inits.get(name, Contender(DIRECT)).running(empty))
+    if name == BESIDE:
+        return _time(setting.beside(*setting.inits[PYINIT].running(empty)))
+    return _time(setting.contain(*setting.inits.get(name, Contender(DIRECT)).running(empty)))
 
 
-def _time(setting: Setting, command: tuple[str, ...]) -> tuple[float, float]:
-    with setting.contain(*command) as container:
+def _time(container: Container) -> tuple[float, float]:
+    with container:
         began, ended = container.life()  # first, so that nobody wakes beside an init that is about to end
         begun = int(container.hear())
     return (begun - began) / 1e6, (ended - began) / 1e6

@@ -1,8 +1,9 @@
 /*
  * Runs a program as PID 1 of a new PID namespace, as a container engine does, and times it.
  *
- *     launch REPORT_FD PROGRAM [ARG]...
+ *     launch REPORT_FD [--beside] PROGRAM [ARG]...
  *
+ * With --beside it is an ordinary process of our own PID namespace instead.
  * Two lines go to REPORT_FD:
  *     the pid of the program, as seen from outside;
  *     once it has been waited for: when it was exec'ed and when it had been waited for, in nanoseconds of
@@ -71,6 +72,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: launch REPORT_FD PROGRAM [ARG]...\n");
 		return 125;
 	}
+	char **command = argv + 2;
+	int namespaces = CLONE_NEWNS | CLONE_NEWPID;
+	if (strcmp(*command, "--beside") == 0) {
+		command++;
+		namespaces = CLONE_NEWNS;
+	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	int report = atoi(argv[1]);
 	if (fcntl(report, F_SETFD, FD_CLOEXEC) == -1)
@@ -83,12 +90,12 @@ int main(int argc, char **argv)
 		die("shared page and pipe");
 
 	/* Raw: glibc's clone() wants a stack, we want fork(2) with namespaces. */
-	pid_t pid = syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
+	pid_t pid = syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
 	if (pid == -1)
 		die("clone");
 	if (pid == 0) {
 		close(go[1]);
-		become(argv + 2, go[0], started);
+		become(command, go[0], started);
 	}
 
 	/*

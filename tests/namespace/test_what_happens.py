@@ -1,0 +1,40 @@
+"""docs/what-happens.md: its table is what `bench.ends` measures, for the inits that start in a moment."""
+
+import pytest
+
+from bench import end_inits, ends
+
+MEASURED = ("none", "tini", "dumb-init", "pyinit")
+
+
+def rows(table: str) -> dict[str, list[str]]:
+    """The cells of each row by its first, without the last: the seconds differ from run to run."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    return {name: others for name, *others, _ in cells}
+
+
+@pytest.fixture(scope="module")
+def endings() -> list[ends.Ending]:
+    """The same container under each of them, stopped."""
+    with end_inits.provided(MEASURED) as inits:
+        return ends.measure_all(inits, at_once=len(inits))
+
+
+def test_each_init_loses_what_the_page_says(endings: list[ends.Ending]) -> None:
+    """Cell by cell."""
+    shown = rows(ends.measured(ends.PAGE.read_text())["all"])
+    assert {name: shown[name] for name in MEASURED} == {
+        ending.init: rows(ending.row())[ending.init] for ending in endings
+    }
+
+
+def test_under_pyinit_each_process_ends_by_itself_or_is_asked_once(endings: list[ends.Ending]) -> None:
+    """And long before the drain timeout, with the last one."""
+    ending = endings[MEASURED.index("pyinit")]
+    assert not ending.lost
+    assert {one.name: len(one.asked) for one in ending.processes if one.asked} == {
+        "master": 1,
+        "application": 1,
+        "daemon": 1,
+    }, ending.diagram()
+    assert [one.name for one in ending.processes if one.killed_by] == ["start.sh"], ending.diagram()
