@@ -23,6 +23,7 @@ from testing.waiting import Failed, eventually
 
 SECONDS_TO_START = 60
 SECONDS_TO_STOP = 30
+BRIDGE_ADDRESS = "02:42:00:00:00:01"
 
 
 def main(arguments: list[str]) -> int:
@@ -78,7 +79,9 @@ def private_engine(*arguments: str) -> Iterator[str]:
     say(f"no Docker engine answers: starting a private one in {folder}")
     # Without --bridge it would share docker0 with another engine, and with --bridge=none it would delete it.
     bridge = f"pyinit{os.getpid()}"
-    subprocess.run([ip, "link", "add", bridge, "type", "bridge"], check=True)
+    # Without an address of its own it takes that of a member, and another one when containers come and go:
+    # what a container sends meanwhile is lost until it has asked for the new one.
+    subprocess.run([ip, "link", "add", bridge, "address", BRIDGE_ADDRESS, "type", "bridge"], check=True)
     with log.open("wb") as output:
         engine = subprocess.Popen(
             [

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -28,7 +29,8 @@ from testing.waiting import eventually
 STACK = ROOT / "deploy" / "swarm.yaml"
 FOLDER = ROOT / "deploy" / "swarm"
 REPLICAS = 2
-WORKERS = 2 * REPLICAS
+PROCESSES = 2 * REPLICAS
+"""That work on orders."""
 GATEWAY = "docker_gwbridge"
 SECONDS_TO_WAIT = 180
 
@@ -61,9 +63,9 @@ class Update(NamedTuple):
     """From the command until the replaced containers had gone."""
 
     @property
-    def lost(self) -> dict[str, int]:
+    def lost(self) -> Counter[str]:
         """Requests that were not answered, by what happened instead."""
-        return {what: count for what, count in self.requests.items() if what != "answered"}
+        return Counter({what: count for what, count in self.requests.items() if what != "answered"})
 
 
 class Stack:
@@ -227,8 +229,8 @@ def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Updat
     replaced = {key: [str(one.id) for one in containers] for key, containers in for_each(await_healthy, stacks).items()}
     for_each(Stack.send, stacks)
     for stack in stacks.values():
-        # Each worker on its third order: they are busy, and the first reports have been answered.
-        eventually(stack.orders, holds=lambda orders: orders["done"] >= 2 * WORKERS, patience=SECONDS_TO_WAIT)
+        # Each process on its third order: they are busy, and the first reports have been answered.
+        eventually(stack.orders, holds=lambda orders: orders["done"] >= 2 * PROCESSES, patience=SECONDS_TO_WAIT)
     begin = time.monotonic()
     for_each(lambda stack: stack.deploy(2), stacks)
     seconds: dict[tuple[str, str], float] = {}
@@ -244,13 +246,20 @@ def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Updat
 
     eventually(look, holds=lambda left: not left, patience=SECONDS_TO_WAIT)
     found = {}
-    print("\n| start.sh ends in | init | requests | lost | orders | killed | seconds |")
     for key, requests in for_each(Stack.requests, stacks).items():
         orders = stacks[key].orders(*(name[:12] for name in replaced[key]))
-        seen = found[key] = Update(requests, orders["done"], orders["begun"], seconds[key])
-        cells = (*key, requests.total(), sum(seen.lost.values()), orders.total(), seen.killed, round(seen.seconds))
-        print("|", " | ".join(map(str, cells)), "|")
+        found[key] = Update(requests, orders["done"], orders["begun"], seconds[key])
+    print("\n" + "".join(f"{row(*key, update)}\n" for key, update in found.items()))
     return found
+
+
+def row(start: str, init: str, update: Update) -> str:
+    """A row of the table in docs/rolling-update.md."""
+    lost, killed = (
+        f"**{count}**" if init == "pyinit" else f"{count}" for count in (update.lost.total(), update.killed)
+    )
+    orders = update.finished + update.killed
+    return f"| `{start}` | {init} | {update.requests.total()} | {lost} | {orders} | {killed} | {update.seconds:.0f} |"
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -258,7 +267,7 @@ def test_rolling_update_under_pyinit_loses_nothing(updates: dict[tuple[str, str]
     """Every request is answered, and every order finished that one of the replaced containers had begun."""
     update = updates[start, "pyinit"]
     assert (update.lost, update.killed) == ({}, 0)
-    assert update.finished >= 2 * WORKERS
+    assert update.finished >= 2 * PROCESSES
 
 
 @pytest.mark.parametrize(
@@ -275,8 +284,17 @@ def test_rolling_update_under_another_init_loses_work(
 ) -> None:
     """The same load and the same update."""
     update = updates[start, init]
-    lost = {"requests": sum(update.lost.values()), "orders": update.killed}
+    lost = {"requests": update.lost.total(), "orders": update.killed}
     assert " and ".join(what for what, count in lost.items() if count) == loses, update
+
+
+def test_the_page_shows_what_each_init_loses(updates: dict[tuple[str, str], Update]) -> None:
+    """Its numbers are those of another run: what is zero there is zero here, and nothing else is."""
+    page = (ROOT / "docs" / "rolling-update.md").read_text()
+    number = r"\**(\d+)\**"
+    rows = re.findall(rf"^\| `(.+)` \| (.+) \| \d+ \| {number} \| \d+ \| {number} \| \d+ \|$", page, re.MULTILINE)
+    shown = {(start, init): (int(lost) > 0, int(killed) > 0) for start, init, lost, killed in rows}
+    assert shown == {key: (bool(update.lost), bool(update.killed)) for key, update in updates.items()}
 
 
 def test_settings_are_in_force(stacks: dict[tuple[str, str], Stack]) -> None:

@@ -150,7 +150,10 @@ def test_session_has_the_terminal(open_terminal: Open) -> None:
 
 @pytest.mark.parametrize("session", [(), ("--session",)])
 def test_control_c_reaches_who_is_left(open_terminal: Open, session: tuple[str, ...]) -> None:
-    """The workload has ended and left somebody who does not go: the terminal is pyinit's again, and so are its keys."""
+    """The workload has ended and left a process that does not end: the terminal is pyinit's again, and so are its keys.
+
+    That process has been asked to end already, so only a second stop signal reaches it.
+    """
     left = """if True:
         import os, signal
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -165,7 +168,9 @@ def test_control_c_reaches_who_is_left(open_terminal: Open, session: tuple[str, 
     terminal = open_terminal("pyinit", "-v", *session, "--drain-timeout=60", "--", *workload, entrypoint=[])
     terminal.read_until("left\r\n")
     terminal.type("\n")
-    terminal.read_until("sending SIGTERM to ")
+    terminal.read_until("asking 1 remaining process ")
+    terminal.type("^C")
+    terminal.read_until("SIGINT ")
     terminal.type("^C")
     terminal.read_until("interrupted")
     assert terminal.container.wait(timeout=20)["StatusCode"] == 3

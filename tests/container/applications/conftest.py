@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import docker
 import pytest
 from docker.models.images import Image
 
-from testing import EXAMPLES
+from testing import EXAMPLES, packages
 from testing.base_images import SLIM
 from testing.containers import Containers
 from testing.images import built, network_of_builds, pyinit_on
@@ -38,6 +39,13 @@ def recipe(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Recipe]
             return made[name]
 
         yield build
+
+
+@pytest.fixture(scope="session")
+def under_tini() -> dict[str, Any]:
+    """Options of a container whose PID 1 is tini. The image's command does not apply to it."""
+    path = packages.provide("tini-static", "tini")
+    return {"entrypoint": ["/tini", "--"], "volumes": {path: {"bind": "/tini", "mode": "ro"}}}
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
-"""Celery prefork with a Redis broker: who stops, in the foreground or detached, finishes its tasks."""
+"""Celery prefork with a Redis broker: a worker that is stopped, in the foreground or not, finishes its tasks."""
 
 import json
 import re
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 from docker.models.containers import Container
 
-from testing.containers import Containers, await_output, execute, processes, stopped
+from testing.containers import Containers, await_output, execute, processes, read_file, stopped
 from testing.waiting import eventually
 
 TASKS = 12
@@ -26,9 +27,10 @@ WAIT = 'until [ "$(redis-cli LLEN "$0")" -ge "$1" ]; do sleep 0.1; done'
 SECONDS_TO_WAIT = 50  # less than the engine's client waits for an answer
 
 FOREGROUND = ("celery", "--app=tasks", "worker", "--concurrency=2")
-DETACHED = ("celery", "--app=detached", "worker", "--concurrency=2", "--detach", "--logfile=celery.log")
+DETACHED = ("celery", "--app=tasks", "worker", "--concurrency=2", "--detach", "--logfile=celery.log")
 BEHIND_TAIL = ("sh", "-c", '"$@" && exec tail -F celery.log', "sh", *DETACHED)
-HASTY_BEHIND_TAIL = ("sh", "-c", '"$@" && exec tail -F celery.log', "sh", *DETACHED[:1], "--app=tasks", *DETACHED[2:])
+SEVERAL = ("./several",)
+BEAT_PID = "/home/worker/beat.pid"
 
 LONG = {"PYINIT_DRAIN_TIMEOUT": "60"}
 """Longer than a test waits, or an engine that has been asked to stop a container."""
@@ -121,7 +123,7 @@ def test_stopped_worker_finishes_what_it_has_begun(broker: Broker) -> None:
 def test_detached_worker_finishes_what_it_has_begun(
     broker: Broker, command: tuple[str, ...], environment: dict[str, str], status: int
 ) -> None:
-    """It gets TERM when the main process has ended, and time; the status is that of the main process."""
+    """It is asked when the main process has ended, its pool is left to it; the status is that of the main process."""
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker(*command, environment=environment)
     broker.await_diary("begun", 2)
@@ -130,29 +132,46 @@ def test_detached_worker_finishes_what_it_has_begun(
     assert_nothing_is_lost(broker)
 
 
-def test_detached_worker_loses_what_it_has_begun_if_nobody_waits(broker: Broker) -> None:
-    """The check of the test above: without a drain the kernel kills it, and Redis does not know that it is no more."""
+def test_two_workers_and_a_beat_behind_one_script_finish_what_they_have_begun(broker: Broker) -> None:
+    """The shell dies of the TERM at once. Both workers and the beat are asked then, and the beat cleans up."""
+    several = broker.start_worker(*SEVERAL, environment=LONG)
+    eventually(
+        lambda: several.logs().decode(),
+        holds=lambda said: said.count(" ready.\n") == 2 and "beat: Starting..." in said,
+        patience=SECONDS_TO_WAIT,
+    )
     broker.send("work", TASKS, 1.5)
-    worker = broker.start_worker(*BEHIND_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "0"})
+    broker.await_diary("begun", 2)
+    end = stopped(several, timeout=20)
+    assert (end.status, "pyinit:" in end.errors) == (143, False), end
+    with pytest.raises(NotFound):
+        read_file(several, BEAT_PID)
+    assert_nothing_is_lost(broker)
+
+
+@pytest.mark.parametrize("command", [BEHIND_TAIL, SEVERAL], ids=["behind a tail", "behind a script"])
+def test_tini_loses_what_has_been_begun(broker: Broker, command: tuple[str, ...], under_tini: dict[str, Any]) -> None:
+    """The check of the tests above: the kernel kills the workers, and Redis does not know that they are no more."""
+    broker.send("work", TASKS, 100)
+    worker = broker.start_worker(*command, **under_tini)
     broker.await_diary("begun", 2)
     assert stopped(worker, timeout=20).status == 143
-    lost = set(broker.diary("begun")) - set(broker.diary("finished"))
-    assert lost and broker.fetched() > 0, lost
+    assert (len(broker.diary("begun")), broker.diary("finished")) == (2, [])
+    assert broker.fetched() > 0
 
 
-@pytest.mark.parametrize(
-    ("command", "environment"),
-    [
-        pytest.param(FOREGROUND, {"PYINIT_FORWARD_TO": "group"}, id="group"),
-        pytest.param(HASTY_BEHIND_TAIL, LONG, id="drain"),
-    ],
-)
-def test_pool_that_gets_term_loses_its_tasks(
-    broker: Broker, command: tuple[str, ...], environment: dict[str, str]
-) -> None:
+def test_tini_leaves_the_pid_file_of_a_beat(broker: Broker, under_tini: dict[str, Any]) -> None:
+    """Where the container is started once more, the beat takes another process of that number for itself."""
+    several = broker.start_worker(*SEVERAL, **under_tini)
+    await_output(several, "beat: Starting...", SECONDS_TO_WAIT)
+    assert stopped(several, timeout=20).status == 143
+    assert int(read_file(several, BEAT_PID)) > 1
+
+
+def test_pool_that_gets_term_loses_its_tasks(broker: Broker) -> None:
     """What Celery does by default if its pool is sent what is meant for the worker: it fails the tasks at once."""
     broker.send("work", 6, 100)
-    worker = broker.start_worker(*command, environment=environment)
+    worker = broker.start_worker(*FOREGROUND, environment={"PYINIT_FORWARD_TO": "group"})
     broker.await_diary("begun", 2)
     stopped(worker, timeout=20)
     assert (len(broker.diary("begun")), broker.diary("finished"), broker.queued()) == (2, [], 4)

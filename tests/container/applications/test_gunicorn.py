@@ -11,12 +11,13 @@ import pytest
 from docker.models.containers import Container
 
 from testing import EXAMPLES
-from testing.containers import Containers, await_output, ended, execute, processes, stopped
+from testing.containers import Containers, await_output, ended, execute, processes, read_file, stopped
 from testing.waiting import eventually
 
-from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, write_file
+from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, rest_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "gunicorn"
+BEHIND_TEE = ("sh", "-c", "gunicorn hello_wsgi:app 2>&1 | tee /tmp/log")
 SECONDS_BETWEEN_REQUESTS = 0.02
 
 # While gunicorn renames the file, `cat` may not find it.
@@ -59,11 +60,11 @@ def await_serving(container: Container, number: int) -> None:
     eventually(lambda: container.logs().decode(), holds=lambda said: len(re.findall(r"Serving \(pid", said)) == number)
 
 
-def start(containers: Containers, worker_class: str = "sync", **options: Any) -> Container:
-    """A gunicorn whose two workers serve."""
+def start(containers: Containers, worker_class: str = "sync", *command: str, **options: Any) -> Container:
+    """A gunicorn whose two workers serve; the command is that of the image if there is none."""
     arguments = {"GUNICORN_CMD_ARGS": f"--worker-class={worker_class} --threads={1 if worker_class == 'sync' else 4}"}
     environment = arguments | options.pop("environment", {})
-    container = containers.start(environment=environment, **PUBLISHED, **options)
+    container = containers.start(*command, environment=environment, **PUBLISHED, **options)
     await_serving(container, 2)
     assert f"Using worker: {worker_class}" in container.logs().decode()
     return container
@@ -91,6 +92,34 @@ def test_docker_stop_lets_a_request_finish(containers: Containers, worker_class:
     end = ended(container)
     assert end.status == 0, end
     assert "pyinit: " not in end.errors, end
+
+
+@with_each_worker_class
+def test_docker_stop_lets_a_request_finish_where_the_log_goes_through_tee(
+    containers: Containers, worker_class: str
+) -> None:
+    """The shell dies of the TERM at once. The master alone is asked then, and tee writes down the rest."""
+    container = start(containers, worker_class, *BEHIND_TEE, environment={"PYINIT_DRAIN_TIMEOUT": "20"})
+    answer = begin(port_of(container), 2)
+    container.stop(timeout=30)
+    rest, end = rest_of(answer), ended(container)
+    assert rest == "goodbye\n", (rest, end)
+    assert (end.status, end.errors) == (143, ""), end
+    assert "Handling signal: term" in end.output and end.output.endswith("Shutting down: Master\n"), end
+    assert read_file(container, "/tmp/log") == end.output
+
+
+@with_each_worker_class
+def test_tini_cuts_off_a_request_where_the_log_goes_through_tee(
+    containers: Containers, worker_class: str, under_tini: dict[str, Any]
+) -> None:
+    """The check of the test above: the end of the shell is the end of the container, and gunicorn never hears of it."""
+    container = start(containers, worker_class, *BEHIND_TEE, **under_tini)
+    answer = begin(port_of(container), 20)
+    container.stop(timeout=30)
+    assert rest_of(answer).startswith("cut off: ")
+    end = ended(container)
+    assert end.status == 143 and "Handling signal" not in end.output, end
 
 
 @with_each_worker_class

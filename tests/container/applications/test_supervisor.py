@@ -1,18 +1,27 @@
 """supervisord as the workload: it ends its programs in their order, and who is none of its own has pyinit."""
 
 import re
+from typing import Any
 
+import pytest
+from docker.errors import NotFound
 from docker.models.containers import Container
 
 from testing.containers import Containers, Process, ended, execute, processes, read_file, stopped
 from testing.waiting import eventually
 
 JOURNAL = "/home/app/journal"
+IN_THE_FOREGROUND = ("supervisord", "-n", "-c", "/etc/supervisord.conf")
+# A supervisord in the background has no standard output that its programs could write to: they have that of PID 1.
+BEHIND_TAIL = (
+    *("sh", "-c"),
+    "sed s,/dev/fd/1,/proc/1/fd/1, /etc/supervisord.conf >/tmp/conf; supervisord -c /tmp/conf; exec tail -f /dev/null",
+)
 
 
-def start(containers: Containers) -> Container:
+def start(containers: Containers, *command: str, **options: Any) -> Container:
     """A container whose two programs are ready, and the daemon that one of them has left behind."""
-    container = containers.start()
+    container = containers.start(*command, **options)
     await_ready(container, 3)
     return container
 
@@ -47,6 +56,31 @@ def test_docker_stop_ends_the_programs_in_their_order_and_their_orphans_last(con
     end = stopped(container, timeout=30)
     assert (end.status, end.errors) == (0, "")
     assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\nhelper: saved\n"
+
+
+def test_tini_loses_what_the_programs_have_left_behind(containers: Containers, under_tini: dict[str, Any]) -> None:
+    """The check of the test above: the end of supervisord is the end of the container."""
+    container = start(containers, *IN_THE_FOREGROUND, **under_tini)
+    assert stopped(container, timeout=30).status == 0
+    assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\n"
+
+
+def test_supervisord_in_the_background_ends_its_programs_in_their_order(containers: Containers) -> None:
+    """It is asked when the foreground program has ended, its programs are left to it; their orphan is asked at once."""
+    container = start(containers, *BEHIND_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "20"})
+    end = stopped(container, timeout=30)
+    assert (end.status, end.errors) == (143, ""), end
+    saved = read_file(container, JOURNAL).splitlines()
+    assert sorted(saved) == ["helper: saved", "store: saved", "worker: saved"]
+    assert [line for line in saved if "helper" not in line] == ["worker: saved", "store: saved"]
+
+
+def test_tini_loses_all_of_a_supervisord_in_the_background(containers: Containers, under_tini: dict[str, Any]) -> None:
+    """The check of the test above: nobody asks it."""
+    container = start(containers, *BEHIND_TAIL, **under_tini)
+    assert stopped(container, timeout=30).status == 143
+    with pytest.raises(NotFound):
+        read_file(container, JOURNAL)
 
 
 def test_hup_restarts_the_programs(containers: Containers) -> None:

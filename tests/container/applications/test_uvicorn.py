@@ -6,10 +6,10 @@ import pytest
 from docker.models.containers import Container
 
 from testing import EXAMPLES
-from testing.containers import Containers, ended, execute, processes, stopped
+from testing.containers import Containers, ended, execute, processes, read_file, stopped
 from testing.waiting import eventually
 
-from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, write_file
+from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, rest_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "uvicorn"
 
@@ -18,6 +18,12 @@ ONE = {"WEB_CONCURRENCY": "1"}
 TWO = {"WEB_CONCURRENCY": "2", "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "20"}
 AS_IT_IS = {"PYINIT_REMAP_EXIT": ""}
 
+BEHIND_TEE = (
+    *("sh", "-c"),
+    "uvicorn hello_asgi:app --host=0.0.0.0 --timeout-graceful-shutdown=8 2>&1 | tee /tmp/log",
+)
+with_one_and_two = pytest.mark.parametrize("environment", [ONE, TWO], ids=["one process", "workers"])
+
 
 def await_serving(container: Container, number: int) -> None:
     """Return when so many processes have said that they serve."""
@@ -25,9 +31,9 @@ def await_serving(container: Container, number: int) -> None:
     eventually(lambda: container.logs().decode(), holds=lambda said: said.count(serves) == number)
 
 
-def start(containers: Containers, environment: dict[str, str], **options: Any) -> Container:
-    """A uvicorn that serves."""
-    container = containers.start(environment=environment, **PUBLISHED, **options)
+def start(containers: Containers, environment: dict[str, str], *command: str, **options: Any) -> Container:
+    """A uvicorn that serves; the command is that of the image if there is none."""
+    container = containers.start(*command, environment=environment, **PUBLISHED, **options)
     await_serving(container, int(environment["WEB_CONCURRENCY"]))
     return container
 
@@ -60,6 +66,34 @@ def test_docker_stop_lets_a_request_finish(
     end = ended(container)
     assert end.status == status, end
     assert "pyinit: " not in end.errors, end
+
+
+@with_one_and_two
+def test_docker_stop_lets_a_request_finish_where_the_log_goes_through_tee(
+    containers: Containers, environment: dict[str, str]
+) -> None:
+    """The shell dies of the TERM at once. uvicorn alone is asked then, and tee writes down the rest."""
+    container = start(containers, environment | {"PYINIT_DRAIN_TIMEOUT": "20"}, *BEHIND_TEE)
+    answer = begin(port_of(container), 2)
+    container.stop(timeout=30)
+    rest, end = rest_of(answer), ended(container)
+    assert rest == "goodbye\n", (rest, end)
+    assert (end.status, end.errors) == (0, ""), end
+    assert "Application shutdown complete." in end.output, end
+    assert read_file(container, "/tmp/log") == end.output
+
+
+@with_one_and_two
+def test_tini_cuts_off_a_request_where_the_log_goes_through_tee(
+    containers: Containers, environment: dict[str, str], under_tini: dict[str, Any]
+) -> None:
+    """The check of the test above: the end of the shell is the end of the container, and uvicorn never hears of it."""
+    container = start(containers, environment, *BEHIND_TEE, **under_tini)
+    answer = begin(port_of(container), 20)
+    container.stop(timeout=30)
+    assert rest_of(answer).startswith("cut off: ")
+    end = ended(container)
+    assert end.status == 143 and "Shutting down" not in end.output, end
 
 
 def test_reload_on_hup_lets_a_request_finish(containers: Containers) -> None:
@@ -106,7 +140,7 @@ def test_application_that_cannot_be_imported(containers: Containers, workers: in
     assert 'Could not import module "nowhere"' in end.errors and "pyinit: " not in end.errors, end
 
 
-@pytest.mark.parametrize("environment", [ONE, TWO], ids=["one process", "workers"])
+@with_one_and_two
 def test_container_may_be_locked_up(containers: Containers, environment: dict[str, str]) -> None:
     """Another user than root, a read-only root and no capability: it serves, is healthy, and nothing complains."""
     container = start(

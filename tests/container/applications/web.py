@@ -1,7 +1,7 @@
 """Web servers in containers: requests to them, and what can be seen of them."""
 
 import tarfile
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from io import BytesIO
 from typing import Any
 
@@ -28,6 +28,14 @@ def begin(port: int, seconds: float = 0) -> HTTPResponse:
     assert answer.status == 200, answer.read()
     assert answer.readline() == b"hello\n"
     return answer
+
+
+def rest_of(answer: HTTPResponse) -> str:
+    """The rest of an answer that has begun, or what cut it off."""
+    try:
+        return answer.read().decode()
+    except (OSError, HTTPException) as error:
+        return f"cut off: {error!r}"
 
 
 def write_file(container: Container, folder: str, name: str, text: str) -> None:
