@@ -28,7 +28,7 @@ def run(setting: Setting) -> Counts:
     command = [sys.executable, "-m", "pytest", "-q", *own, *tests]
     environment = {
         **os.environ,
-        "PYINIT_FUZZ_EXAMPLES": str(EXAMPLES),
+        "FUZZ_EXAMPLES": str(EXAMPLES),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(setting.folder / "hypothesis"),
     }
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

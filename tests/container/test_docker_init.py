@@ -62,4 +62,4 @@ def test_a_program_that_is_not_there(plain: Containers) -> None:
     """The status is tini's, the message is pyinit's."""
     done = plain.run("no-such-program", init=True)
     assert done.status == 127
-    assert done.errors == "pyinit: cannot find 'no-such-program' in PATH\n"
+    assert re.fullmatch(r"pyinit: cannot find 'no-such-program' in PATH \(\S+\)\n", done.errors), done

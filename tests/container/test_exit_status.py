@@ -44,8 +44,9 @@ def test_wrong_usage_ends_in_125(containers: Containers) -> None:
     assert end.errors.startswith("pyinit: ") and end.errors.count("\n") == 1 and "--no-such-option" in end.errors
 
 
-def test_no_program_ends_in_125(containers: Containers) -> None:
+def test_no_program_ends_in_125_with_the_usage(containers: Containers) -> None:
     """The image has no command of its own."""
     end = containers.run()
     assert end.status == 125
-    assert end.errors.startswith("pyinit: ") and end.errors.count("\n") == 1
+    assert end.errors.startswith("pyinit: no program given; see pyinit --help\nUsage: pyinit ")
+    assert end.errors.count("\n") == 3

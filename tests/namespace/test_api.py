@@ -1,5 +1,6 @@
 """The Python API: ``pyinit.run`` and ``pyinit.relaunch_if_pid1``, in a program that is PID 1."""
 
+import fcntl
 import os
 import re
 import signal
@@ -124,7 +125,9 @@ def test_a_signal_that_comes_while_run_starts_over_reaches_the_workload(program:
 def test_run_ends_as_the_command_does_when_there_is_no_program(program: StartProgram) -> None:
     """127, and a line that says so."""
     ended = program("import pyinit; pyinit.run(['/no/such/program'])").end()
-    assert (ended.status, ended.err) == (127, "pyinit: cannot find '/no/such/program'\n"), ended
+    assert (ended.status, ended.err) == (127, "pyinit: cannot find '/no/such/program': there is no folder '/no'\n"), (
+        ended
+    )
 
 
 def test_run_can_pause(program: StartProgram) -> None:
@@ -280,10 +283,76 @@ def test_an_application_can_have_a_session_and_a_user(program: StartProgram) -> 
     assert ended.out == "True (4242, 4242, 4242) [4242] / 4242\n", ended
 
 
-def test_sockets_that_were_passed_are_the_applications(program: StartProgram) -> None:
-    """LISTEN_PID names it, as sd_listen_fds(3) wants it."""
-    text = "import os, pyinit; pyinit.relaunch_if_pid1(); print(os.environ['LISTEN_PID'] == str(os.getpid()))"
-    assert program(text, variables={"LISTEN_PID": "1", "LISTEN_FDS": "1"}).end().out == "True\n"
+def test_an_application_of_another_user_can_open_its_standard_streams(program: StartProgram) -> None:
+    """By path, as the workload of the command can."""
+    ended = program("""
+        import os, pyinit
+        pyinit.relaunch_if_pid1(user=4242)
+        print([os.fstat(number).st_uid for number in (1, 2)])
+    """).end()
+    assert ended.out == "[4242, 4242]\n", ended
+
+
+def test_variables_that_name_a_process_name_the_application(program: StartProgram) -> None:
+    """As sd_listen_fds(3) wants it: what is passed is the application's. Others stay."""
+    text = """
+        import os, pyinit, subprocess
+        pyinit.relaunch_if_pid1()
+        own = str(os.getpid())
+        names = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"]
+        print([os.environ[name].replace(own, "own") for name in names], "LISTEN_PIDFDID" in os.environ, flush=True)
+        subprocess.run(["sh", "-c", "echo $WATCHDOG_PID $LISTEN_PIDFDID | sed s/^$PPID/own/"])
+    """
+    variables = {"LISTEN_PID": "1", "LISTEN_PIDFDID": "1234", "WATCHDOG_PID": "1", "SYSTEMD_EXEC_PID": "77"}
+    assert program(text, variables=variables).end().out == "['own', 'own', '77'] False\nown\n"
+
+
+@pytest.mark.parametrize("become", ["relaunch_if_pid1()", "run(['true'])"])
+def test_a_misspelt_variable_is_a_warning_of_the_init(program: StartProgram, become: str) -> None:
+    """One line, though the API reads the options before the init does."""
+    ended = program(f"import pyinit; pyinit.{become}", variables={"PYINIT_STOP_TIMOUT": "5"}).end()
+    line = "pyinit: unknown environment variable PYINIT_STOP_TIMOUT; did you mean PYINIT_STOP_TIMEOUT?\n"
+    assert (ended.status, ended.err) == (0, line)
+
+
+@pytest.mark.parametrize("become", ["relaunch_if_pid1()", "run(['sh', '-c', 'echo ready; read -r line'])"])
+def test_a_record_lock_stays_with_pid_1(program: StartProgram, tmp_path: Path, become: str) -> None:
+    """If its descriptor is inheritable; other descriptors are closed by exec."""
+    file = tmp_path / "lock"
+    file.touch()
+    container = program(
+        f"""
+        import fcntl, os, pyinit, sys
+        fd = os.open({str(file)!r}, os.O_RDWR)
+        os.set_inheritable(fd, True)
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+        pyinit.{become}
+        print("ready", flush=True)
+        sys.stdin.readline()
+        """,
+        stdin=subprocess.PIPE,
+    )
+    container.expect("ready")
+    with file.open("r+") as opened, pytest.raises(BlockingIOError):
+        fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    container.say()
+    assert container.end().status == 0
+
+
+@pytest.mark.parametrize(
+    "become",
+    ["relaunch_if_pid1()", "run([sys.executable, '-c', watched])"],
+    ids=["relaunch_if_pid1", "run"],
+)
+def test_systemds_watchdog_expects_the_application_to_ping(program: StartProgram, become: str) -> None:
+    """So says systemd's own library, sd_watchdog_enabled(3)."""
+    text = f"""
+        import pyinit, sys
+        watched = "import ctypes; print(ctypes.CDLL('libsystemd.so.0').sd_watchdog_enabled(0, None))"
+        pyinit.{become}
+        exec(watched)
+    """
+    assert program(text, variables={"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}).end().out == "1\n"
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])

@@ -163,13 +163,30 @@ def test_closed_standard_descriptors_stay_closed(run: Run, tmp_path: Path, close
     assert still_open == {0, 2} - set(closed)
 
 
-def test_listen_pid_that_names_pyinit_names_the_workload(run: Run) -> None:
-    """sd_listen_fds(3) compares it with getpid(2)."""
-    show = 'echo "$$ $LISTEN_PID $LISTEN_FDS"'
-    ours = run("--", "sh", "-c", show, env=clean_environment(LISTEN_PID="1", LISTEN_FDS="2"))
-    assert ours.out == "2 2 2\n"
-    others = run("--", "sh", "-c", show, env=clean_environment(LISTEN_PID="77", LISTEN_FDS="2"))
-    assert others.out == "2 77 2\n"
+@pytest.mark.parametrize("variable", ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"])
+def test_a_variable_that_names_pyinit_names_the_workload(run: Run, variable: str) -> None:
+    """sd_listen_fds(3), for one, compares it with getpid(2)."""
+    show = ["--", "sh", "-c", f'echo "$$ ${variable}"']
+    assert run(*show, env=clean_environment(**{variable: "1"})).out == "2 2\n"
+    assert run(*show, env=clean_environment(**{variable: "77"})).out == "2 77\n"
+
+
+WATCHED = """if True:
+    import ctypes
+    interval = ctypes.c_uint64()
+    print(ctypes.CDLL("libsystemd.so.0").sd_watchdog_enabled(0, ctypes.byref(interval)), interval.value)
+"""
+"""What systemd's own library says about the watchdog."""
+
+
+def test_systemds_watchdog_expects_the_workload_to_ping(run: Run, bare: Start) -> None:
+    """WATCHDOG_PID names the process that systemd started, and only that one may ping (sd_watchdog_enabled(3))."""
+    watched = clean_environment(WATCHDOG_USEC="3000000", WATCHDOG_PID="1")
+    assert bare(*python(WATCHED), env=watched).end().out == "1 3000000\n"
+    for options in ([], ["--session"]):
+        ended = run(*options, "--", *python(WATCHED), env=watched)
+        assert ended.out == "1 3000000\n", ended
+    assert run("--", *python(WATCHED), env={**watched, "WATCHDOG_PID": "77"}).out == "0 0\n"
 
 
 def test_pyinit_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Letting go: pyinit keeps nothing of what the workload was given, and has no longer."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from testing.namespaces import Container
-from testing.processes import OWN_DESCRIPTORS, own_descriptors
+from testing.namespaces import Container, python
+from testing.processes import OWN_DESCRIPTORS, descriptors, own_descriptors
 from testing.waiting import PATIENCE, eventually
 
 from .conftest import Start
@@ -67,3 +68,56 @@ def test_a_pipe_ends_with_the_workload_though_pyinit_stays(start: Start, tmp_pat
     container.say()
     ended = container.end()
     assert (ended.status, ended.out) == (3, "over\n"), ended
+
+
+LOCKS = """if True:
+    import fcntl, os, sys
+    for number in (7, 8, 9):
+        fd = os.open(sys.argv[1] if number > 7 else os.devnull, os.O_RDWR)
+        os.dup2(fd, number, inheritable=True)
+        os.close(fd)
+    {lock}
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Takes a lock through descriptor 9, which 8 would drop as well, and becomes what the other arguments say."""
+
+
+def can_lock(file: Path) -> bool:
+    """Whether nobody else has locked a file."""
+    with file.open("r+") as opened:
+        try:
+            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def numbers(container: Container) -> set[int]:
+    """The descriptors of PID 1 among those of `LOCKS`."""
+    return {7, 8, 9} & descriptors(container.init).keys()
+
+
+@pytest.mark.parametrize("lock", ["fcntl.lockf(9, fcntl.LOCK_EX)", "fcntl.lockf(9, fcntl.LOCK_EX, 1, 5)"])
+def test_a_record_lock_is_kept(start: Start, tmp_path: Path, lock: str) -> None:
+    """It belongs to a pid, PID 1's, and would be dropped with any descriptor of that file (fcntl(2))."""
+    file = tmp_path / "lock"
+    file.touch()
+    before = [*python(LOCKS.format(lock=lock)), str(file)]
+    container = start("--", "sh", "-c", "echo ready; read -r line", before=before, stdin=subprocess.PIPE)
+    container.expect("ready")
+    assert not can_lock(file)
+    assert numbers(container) == {8, 9}
+    container.say()
+    assert container.end().status == 0
+    assert can_lock(file)
+
+
+@pytest.mark.parametrize("lock", ["", "fcntl.flock(9, fcntl.LOCK_EX)"])
+def test_without_a_record_lock_nothing_is_kept(start: Start, tmp_path: Path, lock: str) -> None:
+    """A lock of flock(2) belongs to the open file, which the workload has."""
+    file = tmp_path / "lock"
+    file.touch()
+    before = [*python(LOCKS.format(lock=lock)), str(file)]
+    container = start("--", "sh", "-c", "echo ready; read -r line", before=before, stdin=subprocess.PIPE)
+    container.expect("ready")
+    assert numbers(container) == set()

@@ -1,14 +1,15 @@
 """Log lines never block, and never matter to anything else."""
 
+import json
 import os
 import socket
 import subprocess
 
 import pytest
 
-from testing.namespaces import Ended, python
+from testing.namespaces import Ended, clean_environment, python
 
-from .conftest import Start
+from .conftest import Run, Start
 from .test_reaping import ORPHANS
 
 PING = """if True:
@@ -86,3 +87,25 @@ def test_quiet_is_quiet(start: Start) -> None:
     for words in ([], ["-q", "-w"]):
         ended = start(*words, "--", *python(ORPHANS + program)).end()
         assert (ended.status, ended.err) == (3, "")
+
+
+def test_a_misspelt_variable_is_a_warning(run: Run) -> None:
+    """With the name that was probably meant, and once: the API, which reads the options as well, leaves it to PID 1."""
+    variables = {"PYINIT_STOP_TIMOUT": "5", "TINI_VERSION": "v0.19.0"}
+    ended = run("--", "echo", "started", env=clean_environment(**variables))
+    warning = "unknown environment variable PYINIT_STOP_TIMOUT; did you mean PYINIT_STOP_TIMEOUT?"
+    assert (ended.status, ended.out, ended.err) == (0, "started\n", f"pyinit: {warning}\n")
+    quiet = run("-q", "--", "true", env=clean_environment(**variables))
+    assert (quiet.status, quiet.err) == (0, "")
+    line = json.loads(run("--log-format=json", "--", "true", env=clean_environment(**variables)).err)
+    seen = [line[name] for name in ("level", "event", "message", "variable")]
+    assert seen == ["warning", "variable", warning, "PYINIT_STOP_TIMOUT"]
+
+
+def test_what_a_flag_overrides_is_said_to_the_curious(run: Run) -> None:
+    """With -vv, by the flag and the variable."""
+    environment = clean_environment(PYINIT_STOP_TIMEOUT="9")
+    message = "pyinit: environment variable PYINIT_STOP_TIMEOUT has no effect: --stop-timeout overrides it\n"
+    assert message in run("-vv", "--stop-timeout=3", "--", "true", env=environment).err
+    assert message not in run("-v", "--stop-timeout=3", "--", "true", env=environment).err
+    assert message not in run("-vv", "--", "true", env=environment).err

@@ -5,14 +5,16 @@ The workloads are no programs in Python: the interpreter may lie in a folder tha
 
 import os
 import signal
+import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from testing.namespaces import Ended, clean_environment
+from testing.namespaces import Ended, clean_environment, python
 
 from .conftest import Run, Start
 
@@ -251,9 +253,145 @@ def test_what_counts_is_whether_that_user_may_execute_the_program(
     assert run("--", tmp_path / "closed/program", before=database).out == "closed\n"
     ended = run("-u", "app", "--", tmp_path / "closed/program", before=database)
     assert (ended.status, ended.out) == (126, "")
-    assert ended.err == f"pyinit: cannot execute '{tmp_path}/closed/program': Permission denied\n"
+    assert ended.err.startswith(f"pyinit: cannot execute '{tmp_path}/closed/program': "), ended
     environment = clean_environment(PATH=f"{tmp_path}/closed:{tmp_path}/open:{os.environ['PATH']}")
     assert run("-u", "app", "--", "program", before=database, env=environment).out == "open\n"
+
+
+def test_standard_streams_can_be_opened_by_their_paths(start: Start, database: list[str]) -> None:
+    """As nginx and php-fpm do with their logs. The pipes are root's, as an engine's are."""
+    program = "cat /dev/stdin >/dev/stdout; echo error >/dev/stderr"
+    container = start("-u", "app", "--", "sh", "-c", program, before=database, stdin=subprocess.PIPE)
+    container.say("input")
+    ended = container.end()
+    assert (ended.status, ended.out, ended.err) == (0, "input\n", "error\n"), ended
+
+
+@contextmanager
+def streams(folder: Path) -> Iterator[dict[str, int]]:
+    """A descriptor of each kind."""
+    (folder / "file").write_text("")
+    os.mkfifo(folder / "fifo")
+    os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.stat("/dev/null").st_rdev)  # a copy is harmed if one is
+    reader, writer = os.pipe()
+    foreign, end = os.pipe()
+    os.fchown(foreign, 1012, 1011)
+    master, terminal = os.openpty()
+    ptmx = os.fstat(master)
+    found = {
+        "a pipe": writer,
+        "the reading end of a pipe": reader,
+        "a FIFO": os.open(folder / "fifo", os.O_RDWR),
+        "a file to write": os.open(folder / "file", os.O_WRONLY),
+        "a file to read": os.open("file", os.O_RDONLY, dir_fd=os.open(folder, os.O_PATH)),
+        "a terminal": terminal,
+        "the other side of a terminal": master,
+        "a device": os.open(folder / "null", os.O_RDWR),
+        "another user's pipe": foreign,
+    }
+    try:
+        yield found
+    finally:
+        os.fchown(master, ptmx.st_uid, ptmx.st_gid)
+        for fd in {*found.values(), end}:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("kind", "owner"),
+    [
+        ("a pipe", 1010),
+        ("the reading end of a pipe", 1010),
+        ("a FIFO", 1010),
+        ("a file to write", 1010),
+        ("a file to read", 0),
+        ("a terminal", 1010),
+        ("the other side of a terminal", 0),
+        ("a device", 0),
+        ("another user's pipe", 1012),
+    ],
+)
+def test_a_standard_stream_of_ours_becomes_the_users(
+    run: Run, database: list[str], tmp_path: Path, number: int, kind: str, owner: int
+) -> None:
+    """What all processes share does not, nor what is not ours or may only be read. The group stays."""
+    with streams(tmp_path) as found:
+        group = os.fstat(found[kind]).st_gid
+        replaced = {("stdin", "stdout", "stderr")[number]: found[kind]}
+        assert run("-u", "app", "--", "true", before=database, **replaced).status == 0
+        now = os.fstat(found[kind])
+        assert (now.st_uid, now.st_gid) == (owner, group)
+
+
+def test_without_the_right_to_give_streams_away_the_workload_runs_all_the_same(run: Run, database: list[str]) -> None:
+    """CAP_CHOWN is not needed; nor are the streams."""
+    before = [*database, "setpriv", "--bounding-set=-chown", "--inh-caps=-chown"]
+    ended = run("-u", "app", "--", "sh", "-c", "echo out; echo again >/dev/stdout", before=before)
+    assert ended.out == "out\n" and "Permission denied" in ended.err, ended
+    closed = run("-u", "app", "--", "true", before=[*database, "sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+    assert closed.status == 0
+
+
+ROOTLESS = ["unshare", "--user", "--map-root-user"]
+"""In a user namespace of one user and one group, in which groups cannot be changed."""
+
+
+@pytest.mark.parametrize(
+    ("groups", "user", "message"),
+    [
+        ("0", "app", "this user namespace has no user 1010, no group 1011 (app), no group 1050 (staff), "
+         "no group 1051 (extra)"),
+        ("0", "4242:0", "this user namespace has no user 4242"),
+    ],
+)  # fmt: skip
+def test_a_user_that_a_rootless_namespace_cannot_have_is_explained(
+    run: Run, database: list[str], groups: str, user: str, message: str
+) -> None:
+    """By the ids that it lacks, or the groups that cannot be changed."""
+    before = [*database, "setpriv", f"--groups={groups}", *ROOTLESS]
+    assert run("-u", "root", "--", "true", before=[*database, "setpriv", "--groups=0", *ROOTLESS]).status == 0
+    ended = run("-u", user, "--", "echo", "started", before=before)
+    assert_refused(ended, f"cannot run as user '{user}': {message}")
+
+
+MAP_ALL = """if True:
+    import os, sys
+    # A child of the outer namespace may map all ids of the inner one, and deny setgroups(2) (user_namespaces(7)).
+    ready, mapped = os.pipe(), os.pipe()
+    inner = os.getpid()
+    if os.fork() == 0:
+        os.read(ready[0], 1)
+        for name, text in (("setgroups", "deny"), ("uid_map", "0 0 5000"), ("gid_map", "0 0 5000")):
+            with open(f"/proc/{inner}/{name}", "w") as file:
+                file.write(text)
+        os.write(mapped[1], b"+")
+        os._exit(0)
+    import ctypes
+    assert ctypes.CDLL(None).unshare(0x10000000) == 0
+    os.write(ready[1], b"+")
+    os.read(mapped[0], 1)
+    os.wait()
+    os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_groups_that_cannot_be_left_are_named(run: Run, database: list[str]) -> None:
+    """As the number by which the namespace shows all that it does not have; some systems have a name for that."""
+    ended = run("-u", "root", "--", "echo", "started", before=[*database, "setpriv", "--groups=0,1050", *ROOTLESS])
+    assert (ended.status, ended.out) == (125, ""), ended
+    message = "cannot run as user 'root': in this user namespace no process can leave group 65534"
+    assert ended.err.removesuffix(" (nogroup)\n").rstrip() == f"pyinit: {message}", ended
+
+
+def test_groups_that_cannot_be_joined_are_named(run: Run, database: list[str], tmp_path: Path) -> None:
+    """All ids are there, but setgroups(2) is denied."""
+    with (tmp_path / "group").open("a") as file:
+        file.write("wheel:x:1060:root\nadm:x:1061:root\n")
+    program = python(MAP_ALL)
+    ended = run("-u", "root", "--", "echo", "started", before=[*database, "setpriv", "--groups=0", *program])
+    message = "in this user namespace no process can join group 1060 (wheel), 1061 (adm)"
+    assert_refused(ended, f"cannot run as user 'root': {message}")
 
 
 SAVES = "trap 'echo {0} saved; exit 4' TERM; echo {0} ready; while :; do sleep 0.05; done"

@@ -19,12 +19,12 @@ from pyinit.options import personas
 from pyinit.options.settings import OWN, Persona
 from pyinit.options.table import Option, rows
 
-_EXAMPLES = os.environ.get("PYINIT_FUZZ_EXAMPLES", "")
+_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "")
 
 
 def tried(examples: int) -> settings:
     """So many examples, the same ones each time: a test that is run on every change must not need a second try. With
-    ``PYINIT_FUZZ_EXAMPLES`` in the environment as many as that says, others each time."""
+    ``FUZZ_EXAMPLES`` in the environment as many as that says, others each time."""
     return settings(
         max_examples=int(_EXAMPLES or examples),
         derandomize=not _EXAMPLES,

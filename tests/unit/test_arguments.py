@@ -1,11 +1,15 @@
 """The values of pyinitctl's options."""
 
 import argparse
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from pyinit.ctl import arguments
+from pyinit.ctl.__main__ import COMMANDS
+from testing import ROOT
 
 NO_NUMBERS = ["", " ", "x", "-1", "+1", "1_0", "1e3", "inf", "\u0663", "9" * 30]
 
@@ -28,6 +32,25 @@ def test_what_is_not_a_number_of_seconds_is_named(text: str) -> None:
     """A fraction is fine."""
     refuses(arguments.seconds, text, f"'{text}' is not a number of seconds")
     assert [arguments.seconds(fine) for fine in ("0", "1.5", ".5", "3600")] == [0.0, 1.5, 0.5, 3600.0]
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("zombie", "did you mean zombies?"),
+        ("statsu", "did you mean status?"),
+        ("heath", "did you mean health?"),
+        ("frobnicate", f"there are {', '.join(COMMANDS)}"),
+        ("", f"there are {', '.join(COMMANDS)}"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_nearest(word: str, hint: str) -> None:
+    """Or with all of them, and status 2 as any wrong command line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyinit.ctl", word, "--json"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"pyinitctl: error: unknown command '{word}'; {hint}"
 
 
 def refuses(convert: Callable[[str], object], text: str, message: str) -> None:

@@ -1,7 +1,7 @@
 """Bad input: whatever a command line, an environment, /proc or a page of counters holds, nobody sees a traceback, and
 nothing that is printed can be taken for a line or an escape of ours.
 
-``PYINIT_FUZZ_EXAMPLES=20000`` tries more than the few hundred of a usual run. What is tried elsewhere (test_options.py,
+``FUZZ_EXAMPLES=20000`` tries more than the few hundred of a usual run. What is tried elsewhere (test_options.py,
 test_procfs.py, test_user.py, test_counters.py, test_log.py, test_containers.py) is not tried here again.
 """
 
@@ -145,7 +145,9 @@ def test_a_flag_beats_its_twin(given: tuple[Persona, list[Chosen], dict[bytes, b
     flags = settings_of(table.parse([*words, "ls"], {}, persona))
     twins = settings_of(table.parse(["ls"], environ, persona))
     both = settings_of(table.parse([*words, "ls"], environ, persona))
-    named, _ = table._from_words(words, table.rows(persona))
+    named: table.Fields = {}
+    table._from_words(words[::-1], table.rows(persona), named)
+    both["remarks"] = twins["remarks"]
     assert both == twins | {name: flags[name] for name in named} | {"argv": ["ls"]}
 
 

@@ -98,3 +98,22 @@ def test_where_it_cannot_be_read_nothing_is_claimed(monkeypatch: pytest.MonkeyPa
     Files(monkeypatch, files)
     memory = cgroup.Memory()
     assert (memory.kills(), memory.limit(), memory.peak()) == (None, None, None)
+
+
+@pytest.mark.parametrize(("content", "expected"), [("0\n", False), ("1\n", True), ("", None), (None, None)])
+@pytest.mark.parametrize("pid", [None, 7])
+def test_whether_the_kernel_kills_all_processes_at_once(
+    monkeypatch: pytest.MonkeyPatch, content: str | None, expected: bool | None, pid: int | None
+) -> None:
+    """Of our own cgroup or of another process's, whose files are where that process has them mounted."""
+    process, root = ("/proc/7", "/proc/7/root") if pid else ("/proc/self", "")
+    fake = Files(monkeypatch, {path.replace("/proc/self", process): text for path, text in MACHINE_V2.items()})
+    if content is not None:
+        fake.files[f"{root}/sys/fs/cgroup/system.slice/app.service/memory.oom.group"] = content
+    assert cgroup.Memory(pid).kills_all() is expected
+
+
+def test_version_1_cannot_kill_all_processes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no such setting."""
+    Files(monkeypatch, CONTAINER_V1)
+    assert cgroup.Memory().kills_all() is None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pyinit.options import help as about
 from pyinit.options import table
+from pyinit.options.personas import PERSONAS
 from pyinit.options.settings import Settings
 from pyinit.options.table import TABLE, UsageError
 
@@ -179,6 +180,7 @@ def test_a_relative_termination_log_is_in_the_folder_of_the_start(
         (["-vx", "true"], "unknown option -x"),
         (["--nope", "true"], "unknown option --nope"),
         (["--verb", "true"], "unknown option --verb; options are not abbreviated, did you mean --verbose?"),
+        (["--stop-timout=3", "true"], "unknown option --stop-timout; did you mean --stop-timeout?"),
         (["--ver", "true"], "did you mean --verbose or --version?"),
         (["--verbose=3", "true"], "option --verbose takes no value"),
         (["-e"], "option -e needs a value: CODE[:TO]"),
@@ -242,6 +244,98 @@ def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
     """Never ignored, not even where a flag beats it."""
     with pytest.raises(UsageError, match=f"^environment variable {variable}: "):
         parse("-c", "-r1:2", "-e1", "-p1", "-w", "-v", "--log-format=text", **{variable: value})
+
+
+def warnings(**environ: str) -> list[str]:
+    """The warnings about the variables."""
+    return [message for is_warning, _, message in parse(**environ).remarks if is_warning]
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("PYINIT_STOP_TIMOUT", "did you mean PYINIT_STOP_TIMEOUT?"),
+        ("PYINIT_STOPTIMEOUT", "did you mean PYINIT_STOP_TIMEOUT?"),
+        ("PYINIT_TIMEOUT", "did you mean PYINIT_STOP_TIMEOUT?"),
+        ("PYINIT_VERBOSE", "did you mean PYINIT_VERBOSITY?"),
+        ("PYINIT_PROCESS_GROUP", "did you mean TINI_KILL_PROCESS_GROUP?"),
+        ("PYINIT_SUBREAPER", "did you mean TINI_SUBREAPER?"),
+        ("PYINIT_drain_timeout", "see pyinit --help"),
+        ("PYINIT_GREETING", "see pyinit --help"),
+        ("PYINIT_", "see pyinit --help"),
+        ("PYINIT_" + "STOP_TIMEOUT" * 100, "see pyinit --help"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_an_unknown_variable_is_a_warning_with_the_nearest_name(variable: str, hint: str) -> None:
+    """A misspelt variable would be ignored without a word otherwise."""
+    assert warnings(**{variable: "1"}) == [f"unknown environment variable {variable}; {hint}"]
+    assert warnings(**{variable: ""}) == []  # as if it were not set
+
+
+def test_variables_of_others_are_no_concern_of_ours() -> None:
+    """By its own name pyinit honours those of tini and dumb-init, and these programs may have further ones."""
+    assert warnings(TINI_VERBOSTY="1", DUMB_INIT_DEBUGG="1", PYINITX="1", XPYINIT_="1") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "hint"),
+    [
+        ("tini", "TINI_VERBOSTY", "did you mean TINI_VERBOSITY?"),
+        ("tini", "PYINIT_VERBOSTY", "did you mean PYINIT_VERBOSITY?"),
+        ("tini", "TINI_GREETING", "see tini --help"),
+        ("dumb-init", "DUMB_INIT_SETSIDS", "did you mean DUMB_INIT_SETSID?"),
+        ("dumb-init", "PYINIT_SUBREAPER", "see dumb-init --help"),  # tini's is not honoured by that name
+        ("catatonit", "PYINIT_PAUSED", "did you mean PYINIT_PAUSE?"),
+    ],
+)
+def test_by_the_name_of_a_peer_its_variables_count_too(name: str, variable: str, hint: str) -> None:
+    """And only its own: TINI_VERSION and the like are what an image downloads, as in tini's README."""
+    of_images = {f"{prefix}_VERSION".encode(): b"v0.19.0" for prefix in ("TINI", "DUMB_INIT")}
+    parsed = table.parse(["true"], {variable.encode(): b"1", **of_images}, PERSONAS[name])
+    assert parsed.remarks == [(True, variable, f"unknown environment variable {variable}; {hint}")]
+
+
+def test_a_variable_that_a_flag_overrides_is_worth_a_remark() -> None:
+    """For whoever wonders why it has no effect; not a warning."""
+    remarks = parse("-t3", "-vg", PYINIT_STOP_TIMEOUT="9", TINI_KILL_PROCESS_GROUP="", PYINIT_ORPHANS="keep").remarks
+    assert sorted(remarks) == [
+        (False, "PYINIT_STOP_TIMEOUT", "environment variable PYINIT_STOP_TIMEOUT has no effect: -t overrides it"),
+        (
+            False,
+            "TINI_KILL_PROCESS_GROUP",
+            "environment variable TINI_KILL_PROCESS_GROUP has no effect: -g overrides it",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "is_json"),
+    [
+        (["--log-format=json", "--nope"], {}, True),
+        (["--log-format", "json", "-x", "true"], {}, True),
+        (["--nope", "--log-format=json", "true"], {}, True),
+        (["--nope", "5", "--log-format", "json", "--", "true"], {}, True),
+        (["-t", "soon", "--log-format=json", "true"], {}, True),
+        (["--log-format=json"], {}, True),
+        (["--nope"], {"PYINIT_LOG_FORMAT": "json"}, True),
+        ([], {"PYINIT_LOG_FORMAT": "json"}, True),
+        (["--log-format=json", "true"], {"PYINIT_STOP_TIMEOUT": "soon"}, True),
+        (["true"], {"PYINIT_STOP_TIMEOUT": "soon", "PYINIT_LOG_FORMAT": "json"}, True),
+        (["--nope", "--log-format=text"], {"PYINIT_LOG_FORMAT": "json"}, False),
+        (["--log-format=json", "--nope", "--log-format=text"], {}, False),
+        (["--nope", "--", "true", "--log-format=json"], {}, False),
+        (["true", "--log-format=json"], {"PYINIT_STOP_TIMEOUT": "soon"}, False),
+        (["--log-format=xml"], {}, False),
+        (["--nope", "--log-format"], {}, False),
+        (["--nope"], {}, False),
+    ],
+)
+def test_a_usage_error_obeys_the_log_format(words: list[str], environ: dict[str, str], is_json: bool) -> None:
+    """Where the flag stands does not matter, as long as it is not the program's."""
+    with pytest.raises(UsageError) as caught:
+        table.parse(words, {key.encode(): value.encode() for key, value in environ.items()})
+    assert caught.value.json is is_json
 
 
 def test_each_empty_twin_counts_as_not_set() -> None:

@@ -25,3 +25,10 @@ def test_a_signal_is_reported_as_a_shell_does() -> None:
     assert wait_status.shell_status(status) == 128 + signal.SIGKILL
     assert wait_status.signal_of(status) == "SIGKILL"
     assert wait_status.describe(status) == "was killed by SIGKILL"
+
+
+def test_a_core_is_mentioned() -> None:
+    """As by a shell: there is something to look at. (The kernel sets the bit WCOREDUMP, 0x80.)"""
+    status = signal.SIGSEGV | 0x80
+    assert wait_status.shell_status(status) == 128 + signal.SIGSEGV
+    assert wait_status.describe(status) == "was killed by SIGSEGV (core dumped)"
