@@ -16,21 +16,23 @@ def find(command: str) -> str | None:
     return shutil.which(command, path=PATH)
 
 
-def provide(command: str, *packages: str) -> str:
+def provide(command: str, *packages: str, with_recommended: bool = True) -> str:
     """The path of `command`, for which `packages` are installed one after the other until it is there.
+
+    Each comes with the packages that it recommends, unless they are many and of no use here.
 
     Ends the program with one line if it cannot be had.
     """
     for package in packages:
         if path := find(command):
             return path
-        install(package)
+        install(package, with_recommended)
     if path := find(command):
         return path
     raise Unavailable(f"there is no {command!r} after installing {', '.join(packages)}")
 
 
-def install(package: str) -> None:
+def install(package: str, with_recommended: bool = True) -> None:
     """Install one package, or end the program with one line that says why not."""
     if find("apt-get") is None:
         raise Unavailable(f"{package} is needed, and there is no apt-get to install it with")
@@ -38,7 +40,8 @@ def install(package: str) -> None:
         raise Unavailable(f"{package} is needed: run 'apt-get install {package}' as root, or this as root")
     say(f"installing {package}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update"], ["install", "--yes", package]):
+    options = ["--yes", *([] if with_recommended else ["--no-install-recommends"])]
+    for arguments in (["update"], ["install", *options, package]):
         done = subprocess.run(
             ["apt-get", "-qq", *arguments],
             env=environment,

@@ -1,4 +1,4 @@
-"""docs/zombies.md: each command that it shows is run, and says what stands there."""
+"""docs/zombies.md and docs/shutdown.md: each command that they show is run, and says what stands there."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from docker.models.images import Image
 from testing import ROOT, packages
 from testing.waiting import PATIENCE
 
-PAGE = ROOT / "docs" / "zombies.md"
+ZOMBIES, SHUTDOWN = ROOT / "docs" / "zombies.md", ROOT / "docs" / "shutdown.md"
 
 
 def steps(page: Path) -> list[tuple[str, str]]:
@@ -32,7 +32,9 @@ def likeness(text: str) -> list[str]:
 
 def run(command: str, image: Image, name: str) -> str:
     """What a command of the page prints, with the image under test and a container name of its own."""
-    command = re.sub(r"\bpyinit(?= (sh|timeout) )", image.tags[0], re.sub(r"\blab\b", name, command))
+    command = re.sub(
+        r"\bpyinit(?= (sh|timeout|python3|/work/start.sh)\b)", image.tags[0], re.sub(r"\blab\b", name, command)
+    )
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT,
@@ -46,11 +48,12 @@ def run(command: str, image: Image, name: str) -> str:
     return done.stdout.replace(name, "lab")
 
 
-def test_the_tutorial_prints_what_it_shows(image: Image) -> None:
+@pytest.mark.parametrize("page", [ZOMBIES, SHUTDOWN], ids=lambda page: page.stem)
+def test_the_page_prints_what_it_shows(image: Image, page: Path) -> None:
     """In order, with the image on each base."""
     packages.provide("ps", "procps")
     name = f"lab-{uuid4().hex[:8]}"
-    shown = steps(PAGE)
+    shown = steps(page)
     assert len(shown) > 5
     try:
         for command, printed in shown:
@@ -62,4 +65,4 @@ def test_the_tutorial_prints_what_it_shows(image: Image) -> None:
 @pytest.mark.parametrize("path", ["examples/never_joins.py", "examples/reaps_on_sigchld.py"])
 def test_the_tutorial_shows_both_programs(path: str) -> None:
     """That of the mistake, and that of the cure."""
-    assert path in PAGE.read_text()
+    assert path in ZOMBIES.read_text()

@@ -13,6 +13,8 @@ from testing import ROOT
 from testing.namespaces import INTERPRETER, UNSHARE, Container, Ended
 from testing.waiting import PATIENCE
 
+from .family import Family
+
 Start = Callable[..., Container]
 Run = Callable[..., Ended]
 Ctl = Callable[..., subprocess.CompletedProcess[str]]
@@ -38,6 +40,12 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def launcher(bin_folder: Path) -> str:
     """The installed launcher."""
     return str(bin_folder / "pyinit")
+
+
+@pytest.fixture(scope="session")
+def family(bin_folder: Path) -> Family:
+    """A workload that is a family of processes; all users may run it."""
+    return Family(bin_folder.parent)
 
 
 @pytest.fixture

@@ -80,6 +80,28 @@ def test_it_shows_the_workload_and_what_was_reaped(start: Start, ask: Ctl, told:
     ]
 
 
+FAKE_CGROUP = """
+for old in $(awk '/ - cgroup .*memory/ {print $5}' /proc/self/mountinfo); do umount -l "$old"; done
+mount -t cgroup2 none "$0" && mount -t tmpfs none "$0" && folder=$0$(sed -n s/^0:://p /proc/self/cgroup) &&
+mkdir -p "$folder" && echo "$1" >"$folder/memory.oom.group" && shift && exec "$@"
+"""
+"""Has a file of our own where the cgroup is mounted."""
+
+
+@pytest.mark.parametrize(("setting", "is_set"), [("1", True), ("0", False)])
+def test_it_shows_whether_the_kernel_kills_all_processes_at_once(
+    start: Start, ask: Ctl, told: Told, tmp_path: Path, setting: str, is_set: bool
+) -> None:
+    """With memory.oom.group, as on Kubernetes, PID 1 cannot report that memory ran out."""
+    before = ["sh", "-c", FAKE_CGROUP, str(tmp_path), setting]
+    container = start("--", "sh", "-c", "read line", before=before, stdin=subprocess.PIPE)
+    is_published(container, ask)
+    for words in ((), ("-p", "1")):
+        assert told(container, *words)["oom_group"] is is_set
+        lines = [line for line in ask(container, *words).stdout.splitlines() if line.startswith("memory")]
+        assert len(lines) == is_set and all("memory.oom.group is set" in line for line in lines)
+
+
 def test_it_tells_who_sent_a_signal(start: Start, ask: Ctl, told: Told) -> None:
     """From inside and from outside of the PID namespace; looked up while the sender is there, or by its number."""
     program = "trap : HUP USR1 TERM; kill -HUP 1; kill -HUP 1; echo sent; while :; do read line; done"
@@ -130,7 +152,7 @@ def test_a_number_that_was_given_again_is_not_taken_for_the_sender(start: Start,
 @pytest.mark.parametrize(
     ("options", "stage", "words"),
     [
-        (["--drain-timeout=60"], "draining", "draining: the remaining processes have been asked to end"),
+        (["--drain-timeout=60"], "draining", "draining: the remaining processes are being asked to end"),
         (["--wait-for=all"], "staying", "staying until the last process has ended"),
     ],
 )
@@ -371,7 +393,7 @@ def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: C
     ended = container.end()
     assert ended.status == 3
     assert "cannot" not in ended.err, ended
-    assert re.search(r"sh \(pid 2\) exited with 3 .*; 1 straggler ended \(python[^ ]*\)", ended.err), ended
+    assert re.search(r"sh \(pid 2\) exited with 3 .*; 1 straggler ended \(python[^ ]* within", ended.err), ended
 
 
 @pytest.mark.parametrize("limit", [5, 6, 7, 8, 9])

@@ -467,8 +467,8 @@ def test_an_abbreviation_is_refused_with_a_hint(inits: dict[str, str], name: str
 @pytest.mark.parametrize("name", NAMES)
 def test_its_log_lines_are_the_same_by_each_name(inits: dict[str, str], name: str) -> None:
     """A peer's name changes the options and the exit status, not the words."""
-    done = subprocess.run([inits[name], "no-such-program"], capture_output=True, text=True, timeout=PATIENCE)
-    assert done.stderr == "pyinit: cannot find 'no-such-program' in PATH\n"
+    done = subprocess.run([inits[name], "/no-such-program"], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stderr == "pyinit: cannot find '/no-such-program'\n"
 
 
 @pytest.mark.parametrize("name", NAMES)

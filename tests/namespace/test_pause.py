@@ -150,7 +150,7 @@ def test_a_program_or_a_pause(run: Run, words: list[str], variables: dict[str, s
     """Both, or none of them, is a usage error."""
     ended = run(*words, env=clean_environment(**variables))
     assert (ended.status, ended.out) == (125, "")
-    assert ended.err == f"pyinit: {message}; see pyinit --help\n"
+    assert ended.err.splitlines()[0] == f"pyinit: {message}; see pyinit --help"
 
 
 def test_those_who_joined_have_time_to_end(start: Start) -> None:

@@ -427,7 +427,7 @@ def test_no_name_forges_a_line(start: Start, tmp_path: Path, log_format: str) ->
     assert ended.status == 7 and lines.pop() == "", ended
     assert all(line.isprintable() for line in lines), lines
     if log_format == "text":
-        starts = ["started /", "SIGUSR1 from pid ", "reaped pid ", "SIGTERM from pid ", "sending SIGTERM to 1 "]
+        starts = ["started /", "SIGUSR1 from pid ", "reaped pid ", "SIGTERM from pid ", "asking 1 remaining process "]
         starts.append("\\x0apyinit: x\\x1b[2J (pid 2) exited ")
         assert all(line.removeprefix("pyinit: ").startswith((*starts,)) for line in lines), lines
         messages = lines

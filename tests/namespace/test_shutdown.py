@@ -112,9 +112,17 @@ def test_the_stop_timeout_kills_a_workload_that_ignores_the_signal(start: Start,
 
 
 def test_no_other_signal_starts_the_stop_timeout(start: Start) -> None:
-    """SIGHUP asks for a reload. (A read that a trap interrupts is over, in a shell.)"""
-    reload = "trap 'echo reloaded' HUP; echo ready; until read line; do :; done; exit 5"
-    container = start("-t0.2", "--", "bash", "-c", reload, stdin=subprocess.PIPE)
+    """SIGHUP asks for a reload."""
+    program = """if True:
+        import _signal, sys
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGHUP])
+        print("ready", flush=True)
+        _signal.sigwait([_signal.SIGHUP])
+        print("reloaded", flush=True)
+        sys.stdin.readline()
+        sys.exit(5)
+    """
+    container = start("-t0.2", "--", *python(program), stdin=subprocess.PIPE)
     container.expect("ready")
     container.signal(signal.SIGHUP)
     container.expect("reloaded")
@@ -138,13 +146,15 @@ def test_a_stop_signal_that_is_dropped_or_rewritten_starts_the_stop_timeout(star
 
 
 def test_a_second_stop_signal_while_draining_goes_to_all_that_is_left(start: Start) -> None:
-    """And so does any other: the workload has gone, and its number may be another's."""
+    """The first one is not needed: they are being asked already. (Any other goes to all, too.)"""
     child = "trap '' TERM; trap 'echo child got INT; exit' INT; echo child ready; while :; do sleep 0.05; done"
     # A shell has its background children ignore SIGINT, and they cannot trap it then: Python's are not so.
     container = start("-v", "--drain-timeout=20", "--", "bash", "-mc", f"({child}) & read line", stdin=subprocess.PIPE)
     container.expect("child ready")
     container.say()
-    container.error_line("sending SIGTERM to ")
+    container.error_line(" to end")
+    container.signal(signal.SIGTERM)
+    assert "SIGTERM from outside the container, not needed" in container.error_line("SIGTERM")
     container.signal(signal.SIGINT)
     container.expect("child got INT")
     ended = container.end()
@@ -194,8 +204,8 @@ def test_wait_for_all_stays_until_the_successor_has_ended(start: Start) -> None:
     assert (ended.status, ended.out, ended.err) == (3, "over\n", "")
 
 
-def test_wait_for_all_stop_signals_go_to_all_when_the_workload_has_gone(start: Start) -> None:
-    """There is nobody else who could be meant."""
+def test_wait_for_all_a_stop_signal_asks_what_is_left_when_the_workload_has_ended(start: Start) -> None:
+    """There is nobody else to forward it to."""
     container = start("--wait-for=all", "--", "sh", "-c", f"({NOTES_TERM.format('successor')}) & exit 3")
     container.expect("successor ready")
     container.signal(signal.SIGTERM)

@@ -8,8 +8,8 @@ import time
 import psutil
 import pytest
 
-from testing.namespaces import Container, python
-from testing.waiting import PATIENCE
+from testing.namespaces import INTERPRETER, Container, python
+from testing.waiting import PATIENCE, eventually
 
 from .conftest import Start
 
@@ -112,3 +112,45 @@ def test_the_drain_timeout_is_met(start: Start, options: list[str]) -> None:
     ended = container.end()
     assert 0.4 <= time.monotonic() - begin < 1.4, ended
     assert ended.status == 3 and "1 straggler killed" in ended.err, ended
+
+
+COUNTS = """if True:
+    import signal, sys
+    count = 0
+    def heard(*_):
+        global count
+        count += 1
+        print("heard", flush=True)
+    signal.signal(signal.SIGTERM, heard)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(count)
+"""
+"""Count each SIGTERM until there is a line to read."""
+
+
+def test_a_stop_that_a_platform_sends_to_every_process_can_be_delivered_once(start: Start) -> None:
+    """As Heroku does, and systemd with KillMode=control-group: to the workload the second SIGTERM could mean "at once".
+    Once it is dropped, the first one is what the workload got."""
+    container = start("-v", "-r", "TERM:0", "--", INTERPRETER, "-c", COUNTS, stdin=subprocess.PIPE)
+    container.expect("ready")
+    for process in (*psutil.Process(container.init).children(), psutil.Process(container.init)):
+        process.terminate()
+    container.error_line("SIGTERM from outside the container, dropped")
+    container.expect("heard")
+    container.say()
+    container.expect("1")
+    assert container.end().status == 0
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "QUIT"])
+def test_a_stopped_workload_hears_of_a_stop_signal(start: Start, name: str) -> None:
+    """It is continued, as systemd does it: its handler runs, and nothing is lost."""
+    program = f"trap 'echo saved; exit 4' {name}; echo ready; kill -STOP $$; while :; do sleep 0.05; done"
+    container = start("--", "sh", "-c", program)
+    container.expect("ready")
+    (workload,) = psutil.Process(container.init).children()
+    eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")
+    container.signal(signal.Signals[f"SIG{name}"])
+    ended = container.end()
+    assert (ended.status, ended.out) == (4, "saved\n"), ended

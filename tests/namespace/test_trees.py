@@ -1,6 +1,6 @@
 """Random trees of processes: whatever they do, pyinit ends in time, with the right status, and nothing survives.
 
-``PYINIT_TREES=2000`` tries so many new ones with each test, in place of the few that are always the same.
+``TREES=2000`` tries so many new ones with each test, in place of the few that are always the same.
 """
 
 import ast
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 from testing.namespaces import UNSHARE, Container, python
 
-EXAMPLES = int(os.environ.get("PYINIT_TREES", "0"))
+EXAMPLES = int(os.environ.get("TREES", "0"))
 
 SLACK = 15.0
 """Seconds that a loaded machine may take for what needs none; a hang takes longer."""
@@ -37,6 +38,9 @@ STOP = (signal.SIGTERM, signal.SIGINT)
 OBEYED = 42
 """The exit status of a process that ends in good order when it gets a stop signal."""
 
+HEARS = ("die", "obey", "block")
+"""The reactions of a workload that ends when it gets a stop signal."""
+
 on_many_trees = settings(max_examples=EXAMPLES or 25, derandomize=not EXAMPLES, deadline=None, print_blob=False)
 
 
@@ -45,8 +49,14 @@ class Process:
     """What a process of the tree does, after it has started its children."""
 
     reaction: str = "die"
-    """To a stop signal: ``die`` of it, ``obey`` (exit in good order), ``ignore`` it, or be ``deaf``: ignore it from
-    the first moment, while it starts its children, too."""
+    """To a stop signal: ``die`` of it; catch it and ``obey`` (exit in good order), ``await`` its children, or
+    ``hand-on`` the signal to them and await them; ``block`` it and exit in good order when it is pending; ``ignore``
+    it, or be ``deaf``: ignore it from the first moment, while it starts its children, too."""
+    lingers: float = 0.0
+    """Seconds that it takes to ``obey``, or with ``block``."""
+    reads: bool = False
+    """Whether its standard input is a pipe from the sibling before it, or from its parent if it is the first; it exits
+    at the end of that."""
     lives: float | None = 0.0
     """Seconds until it exits by itself; None for never."""
     born: str = "child"
@@ -64,6 +74,11 @@ class Process:
     def family(self) -> list["Process"]:
         """It and its descendants."""
         return [self, *(member for child in self.children for member in child.family)]
+
+    @property
+    def lineage(self) -> list[tuple["Process", "Process"]]:
+        """Its descendants, in the order of `family`, each with its parent."""
+        return [pair for child in self.children for pair in [(child, self), *child.lineage]]
 
     @property
     def generations(self) -> int:
@@ -87,7 +102,8 @@ class Plan:
 
     workload: Workload
     polite: bool = True
-    """Whether everyone but the workload ends on SIGTERM and SIGCONT, or soon: then nobody may have to be killed."""
+    """Whether every process but the workload ends soon, by itself or asked in the right order: then none may have to be
+    killed."""
     drain_timeout: float = PLENTY
     stop_timeout: float | None = None
     wait_for: str = "main"
@@ -119,14 +135,29 @@ class Plan:
         return None
 
     @property
+    def stops_sent(self) -> int:
+        """How many stop signals are sent. The second one is impatience, and goes to all."""
+        return sum(number in STOP for _, number in self.signals)
+
+    @property
     def has_end(self) -> bool:
         """Whether the workload ends by itself."""
         return self.workload.lives is not None and not self.workload.stops
 
     @property
     def has_ear(self) -> bool:
-        """Whether the workload ends when it gets a stop signal."""
-        return self.workload.reaction in ("die", "obey") and not self.workload.stops
+        """Whether the workload ends when it gets a stop signal; one that comes before it stops itself is no good."""
+        return self.workload.reaction in HEARS and not self.workload.stops
+
+    def promises(self, process: Process, parent: Process) -> bool:
+        """Whether the process will end in good order: by itself, or asked at the right time."""
+        if process.reaction != "die":
+            return process.reaction not in ("ignore", "deaf") or process.lives is not None
+        if self.forward_to != "child" or self.orphans != "keep" or self.stops_sent > 1 or parent.reaction == "hand-on":
+            return False  # it may get the signal at any time
+        in_charge = parent.reaction == "await" and parent.lives is None and not parent.reads and self.workload.patient
+        is_task = process.lives is not None and process.born != "daemon" and process.forks != "itself"
+        return process.reads or (in_charge and is_task)
 
     @property
     def is_left_in_peace(self) -> bool:
@@ -137,7 +168,10 @@ class Plan:
     def has_straggler(self) -> bool:
         """Whether somebody is there for certain, when the workload ends, whom nothing ends but SIGKILL."""
         return self.workload.patient and any(
-            member.reaction in ("ignore", "deaf") and member.lives is None and member.forks != "itself"
+            member.reaction in ("ignore", "deaf")
+            and member.lives is None
+            and member.forks != "itself"
+            and not member.reads
             for member in self.workload.family[1:]
         )
 
@@ -145,15 +179,15 @@ class Plan:
     def statuses(self) -> set[int]:
         """The right ones. More than one only where it depends on who is first."""
         right = set()
-        if self.has_end:
-            status = self.workload.status
-            right.add(status if status >= 0 else 128 - status)
-        if self.stopped_after is not None:
-            if self.has_ear and self.workload.reaction == "obey":
+        workload, is_stopped = self.workload, self.stopped_after is not None
+        if self.has_end or (workload.lives is not None and is_stopped):
+            right.add(workload.status if workload.status >= 0 else 128 - workload.status)
+        if is_stopped:
+            if workload.reaction in ("obey", "block"):
                 right.add(OBEYED)
-            elif self.has_ear:
+            elif workload.reaction == "die":
                 right.update(128 + number for _, number in self.signals if number in STOP)
-            if self.stop_timeout not in (None, PLENTY) and not (self.has_ear and self.workload.reaction == "die"):
+            if self.stop_timeout not in (None, PLENTY) and not (self.has_ear and workload.reaction == "die"):
                 right.add(128 + signal.SIGKILL)
         return right
 
@@ -167,7 +201,9 @@ class Plan:
             ends.append(self.stopped_after + self.stop_timeout)
         if self.wait_for == "main" and self.has_end:
             ends.append(self.workload.lives or 0.0)
-        if self.wait_for == "main" and self.has_ear and self.stopped_after is not None:
+        if self.wait_for == "main" and self.stopped_after is not None and self.workload.reaction != "ignore":
+            ends.append(self.stopped_after)
+        if self.wait_for == "main" and self.stopped_after is not None and self.workload.stops:  # it is continued
             ends.append(self.stopped_after)
         return min(ends) + self.drain_timeout
 
@@ -176,6 +212,7 @@ class Plan:
         """Seconds after the workload has begun when pyinit must have ended."""
         grace = 0.0 if self.polite else self.drain_timeout + 1
         passed = (self.stopped_after or 0.0) + max(member.lives or 0.0 for member in self.workload.family) + grace
+        passed += self.workload.generations * 0.5  # to linger, and to be found re-parented
         if self.stop_timeout is not None and (self.wait_for == "all" or not (self.has_end or self.has_ear)):
             passed += self.stop_timeout
         elif self.wait_for == "all":  # one generation is an orphan when the one before has been ended, and found so
@@ -186,6 +223,7 @@ class Plan:
 # The strategies. Simplest values come first: Hypothesis shrinks towards them.
 
 SOON = (0.0, 0.05, 0.3)
+REACTIONS = ["die", "obey", "await", "block", "hand-on", "ignore"]
 
 
 def processes(polite: bool) -> st.SearchStrategy[Process]:
@@ -194,7 +232,9 @@ def processes(polite: bool) -> st.SearchStrategy[Process]:
     def trees(children: st.SearchStrategy[tuple[Process, ...]]) -> st.SearchStrategy[Process]:
         return st.builds(
             Process,
-            reaction=st.sampled_from(["die", "obey", "ignore"] if polite else ["die", "obey", "ignore", "deaf"]),
+            reaction=st.sampled_from(REACTIONS if polite else [*REACTIONS, "deaf"]),
+            lingers=st.sampled_from([0.0, 0.0, 0.3]),
+            reads=st.sampled_from([False, False, True]),
             lives=st.sampled_from([*SOON, None, None, None]),
             born=st.sampled_from(["child", "session", "daemon"]),
             stops=st.sampled_from([False, False, True]),
@@ -207,11 +247,18 @@ def processes(polite: bool) -> st.SearchStrategy[Process]:
 
 
 def make_polite(process: Process) -> Process:
-    """Have the process end on SIGTERM and SIGCONT, or soon."""
+    """Have the process end soon, by itself or asked in the right order; its children do so already."""
+    if process.reads:  # a reader that is spared is not continued
+        process = replace(process, stops=False, forks="nothing")
     if process.forks == "itself":  # what the one between has blocked or ignored is lost with it
         return replace(process, reaction="die")
     if process.reaction == "ignore" and process.lives is None:
         return replace(process, lives=0.3)
+    if process.reaction == "await":  # it has a task to await. Its children are not asked by pyinit
+        task = Process(lives=0.6)
+        return replace(process, children=(task, *[throughout(child, make_mortal) for child in process.children]))
+    if process.reaction == "hand-on":  # they get the signal alone
+        return replace(process, children=tuple(replace(child, stops=False) for child in process.children))
     return process
 
 
@@ -240,7 +287,7 @@ def plans(draw: st.DrawFn) -> Plan:
     long = [1.2] if orphans == "terminate" else []  # they are looked for every second
     workload = Workload(
         children=tuple(draw(st.lists(processes(polite), max_size=5))),
-        reaction=draw(st.sampled_from(["die", "obey", "ignore"])),
+        reaction=draw(st.sampled_from([*HEARS, "ignore"])),
         lives=draw(st.sampled_from([*SOON, *long, None, None])),
         stops=draw(st.sampled_from([False, False, False, True])),
         forks=draw(st.sampled_from(["nothing", "nothing", "children", "orphans"])),
@@ -263,7 +310,7 @@ def plans(draw: st.DrawFn) -> Plan:
         assert isinstance(changed, Workload)
         workload = replace(changed, lives=changed.lives or 0.0, stops=False)
     has_end = workload.lives is not None and not workload.stops
-    has_ear = workload.reaction != "ignore" and not workload.stops
+    has_ear = workload.reaction in HEARS and not workload.stops
     if not all_end_without and (wait_for == "all" or not has_end or draw(st.booleans())):
         stop = st.tuples(gap, st.sampled_from(STOP))
         signals = [*signals, *draw(st.lists(stop, min_size=1, max_size=3))]
@@ -296,21 +343,75 @@ TREE = """if True:
     def say(text):
         posix.write(1, f"{text}\\n".encode())
 
-    def react(reaction):
+    def react(process, reaction):
+        action = _signal.SIG_DFL
+        if reaction in ("ignore", "deaf"):
+            action = _signal.SIG_IGN
+        elif reaction in ("obey", "await", "hand-on"):
+            action = lambda number, frame: asked(process, number)
         for number in STOP:
-            _signal.signal(number, _signal.SIG_IGN if reaction in ("ignore", "deaf") else _signal.SIG_DFL)
-        _signal.pthread_sigmask(_signal.SIG_BLOCK if reaction == "obey" else _signal.SIG_UNBLOCK, STOP)
+            _signal.signal(number, action)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK if reaction == "block" else _signal.SIG_UNBLOCK, STOP)
 
-    def spawn(process):
-        if posix.fork():
+    def count(process, number, sender):
+        if number == _signal.SIGTERM:
+            say(f"!{process['number']}:{posix.getpid()}:{sender}")
+
+    def asked(process, number):
+        if posix.getpid() != process["pid"]:  # a child that has just been forked
+            posix._exit(0)
+        count(process, number, "?")
+        if process["is_asked"]:
             return
+        process["is_asked"] = True
+        close(*process["outputs"])
+        if process["reaction"] == "hand-on":
+            for pid in process["pids"]:
+                try:
+                    posix.kill(pid, number)
+                except ProcessLookupError:
+                    pass
+        if process["reaction"] == "obey":
+            time.sleep(process["lingers"])
+        else:
+            await_children()
+        obeyed(process)
+
+    def await_children():
         try:
-            react("deaf" if process["reaction"] == "deaf" else "die")
+            while True:
+                posix.wait()
+        except ChildProcessError:
+            pass
+
+    def obeyed(process):
+        say(f"~{process['number']}")
+        posix._exit(OBEYED)
+
+    def close(*fds):
+        for fd in fds:
+            if fd >= 0:
+                posix.close(fd)
+
+    def spawn(parent, process, input, output, *others):
+        pid = posix.fork()
+        if pid:
+            close(input, output)
+            return pid
+        try:
+            react(process, "deaf" if process["reaction"] == "deaf" else "die")
+            close(*parent["outputs"], *others)
+            if input < 0 and parent["reads"] and POLITE:
+                input = posix.open("/dev/null", posix.O_RDONLY)  # unread bytes would be there for ever
+            if input >= 0:
+                posix.dup2(input, 0)
+                close(input)
             if process["born"] != "child":
                 posix.setsid()
             if process["born"] == "daemon" and posix.fork():
                 posix._exit(0)
-            be(process)
+            process.update(pid=posix.getpid(), pids=[], outputs=[], is_asked=False)
+            be(process, output)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         posix._exit(99)
@@ -319,14 +420,26 @@ TREE = """if True:
         fd = posix.open("/proc/self/comm", posix.O_WRONLY)
         posix.write(fd, process["name"].encode())
         posix.close(fd)
-        for child in process["children"]:
-            spawn(child)
+        children = process["children"]
+        input = -1
+        if children and children[0]["reads"]:
+            input, output = posix.pipe()
+            process["outputs"].append(output)
+        for child, following in zip(children, [*children[1:], None]):
+            next_input, output = posix.pipe() if following and following["reads"] else (-1, -1)
+            process["pids"].append(spawn(process, child, input, output, next_input))
+            input = next_input
 
-    def be(process):
+    def be(process, output):
         start_children(process)
-        react(process["reaction"])
-        if process["reaction"] == "obey" or (process["reaction"] == "ignore" and process["lives"] is not None):
-            say(f"+{process['number']}")  # a promise to end in good order
+        react(process, process["reaction"])
+        if output >= 0:  # it keeps that, and so do its descendants
+            try:
+                posix.write(output, b"some")
+            except BrokenPipeError:
+                pass
+        if process["promises"]:
+            say(f"+{process['number']}")  # to end in good order
         if process["stops"]:
             hold_others_until_stopped(posix.getpid())
         posix.close(WRITER)
@@ -350,26 +463,43 @@ TREE = """if True:
     def live(process):
         if process["stops"]:
             posix.kill(posix.getpid(), _signal.SIGSTOP)
+            react(process, process["reaction"])
         end = float("inf") if process["lives"] is None else time.monotonic() + process["lives"]
-        watched = STOP if process["reaction"] == "obey" else set()
+        watched = STOP if process["reaction"] == "block" else set()
         if process["waits"]:
             watched = watched | {_signal.SIGCHLD}
             _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGCHLD])
-        step = 1000 if process["forks"] == "nothing" else 0.02
+        if process["reads"]:
+            posix.set_blocking(0, False)
+        step = 1000 if process["forks"] == "nothing" and not process["reads"] else 0.02
         while (left := end - time.monotonic()) > 0:
             info = _signal.sigtimedwait(watched, min(left, step))
             if info and info.si_signo in STOP:
-                say(f"~{process['number']}")
-                posix._exit(OBEYED)
+                until = time.monotonic() + process["lingers"]
+                while info:
+                    count(process, info.si_signo, info.si_pid)
+                    info = _signal.sigtimedwait(STOP, max(0, until - time.monotonic()))
+                obeyed(process)
+            if process["reads"] and is_at_end():
+                return
             if process["waits"]:
                 reap()
             if process["forks"] == "itself":
                 if posix.fork():
                     posix._exit(0)
-            elif step < 1 and posix.fork() == 0:
+                process["pid"] = posix.getpid()
+            elif process["forks"] != "nothing" and posix.fork() == 0:
                 if process["forks"] == "children" or posix.fork() == 0:
                     time.sleep(0.01)
                 posix._exit(0)
+
+    def is_at_end():
+        try:
+            while posix.read(0, 512):
+                pass
+            return True
+        except BlockingIOError:
+            return False
 
     def reap():
         try:
@@ -378,15 +508,17 @@ TREE = """if True:
         except ChildProcessError:
             pass
 
-    OBEYED, workload = eval(sys.argv[1])
+    OBEYED, POLITE, workload = eval(sys.argv[1])
     for number in (_signal.SIGHUP, _signal.SIGUSR1, _signal.SIGWINCH):
         _signal.signal(number, _signal.SIG_IGN)
-    react("obey" if workload["stops"] else workload["reaction"])  # what comes before it has stopped must not end it
+    workload.update(pid=posix.getpid(), pids=[], outputs=[], is_asked=False)
+    # What comes before it has stopped must not end it.
+    react(workload, "block" if workload["stops"] else workload["reaction"])
     if workload["patient"]:
         start_children(workload)
         posix.close(WRITER)
         posix.read(READER, 1)
-    say(f"begun {time.monotonic()}")
+    say(f"begun {time.monotonic()} {posix.getppid()}")
     if not workload["patient"]:
         start_children(workload)
         posix.close(WRITER)
@@ -399,8 +531,9 @@ TREE = """if True:
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [number])
     posix.kill(posix.getpid(), number)
 """
-"""The workload that becomes a tree. It says ``begun`` and when; the others say ``+NUMBER`` when they have promised to
-end in good order, and then ``~NUMBER`` on a signal or ``-NUMBER`` by themselves."""
+"""The workload that becomes a tree. It says ``begun``, when, and pyinit's pid; the others say ``+NUMBER`` when they
+promise to end in good order, and then ``~NUMBER`` on a signal or ``-NUMBER`` by themselves; and ``!NUMBER:PID:SENDER``
+for each SIGTERM that they hear of. A signal that was blocked has its sender with it; for a handler that is ``?``."""
 
 STRANGERS = """if True:
     import _signal, posix, sys, time
@@ -524,13 +657,14 @@ def describe(plan: Plan) -> str:
     """The tree for the program."""
     count = 0
 
-    def number(process: Process) -> dict[str, object]:
+    def number(process: Process, parent: Process) -> dict[str, object]:
         nonlocal count
         count += 1
         mine = {"number": count, "name": f"{count}) Z 0 (\n" if plan.odd_names else f"n{count}"}
-        return {**asdict(process), "children": [number(child) for child in process.children], **mine}
+        mine["promises"] = plan.promises(process, parent)
+        return {**asdict(process), "children": [number(child, process) for child in process.children], **mine}
 
-    return repr((OBEYED, number(plan.workload)))
+    return repr((OBEYED, plan.polite, number(plan.workload, plan.workload)))
 
 
 Send = Callable[[int], None]
@@ -548,6 +682,8 @@ class Run:
     status: int | None = None
     seconds: float = 0.0
     """From the workload's beginning to the end."""
+    pyinit: str = ""
+    """Its pid in the namespace."""
     picture: str = ""
     """The processes at the time when it should have ended."""
 
@@ -575,7 +711,9 @@ def play(plan: Plan, command: Sequence[str], connect: Connect) -> Run:
         try:
             while begun is None and is_readable(container, SLACK) and (line := container.line()):
                 run.lines.append(line)
-                begun = float(line.removeprefix("begun ")) if line.startswith("begun ") else None
+                if line.startswith("begun "):
+                    _, when, run.pyinit = line.split()
+                    begun = float(when)
             if begun is not None:
                 with connect(container) as send:
                     for gap, number in plan.signals:
@@ -648,6 +786,25 @@ def connect_to_listener(container: Container) -> Iterator[Send]:
     yield send
 
 
+def requests(run: Run) -> Counter[tuple[int, str]]:
+    """How often pyinit has sent SIGTERM to each process that hears it: by number and pid; without the workload."""
+    lineage = run.plan.workload.lineage
+    counted: Counter[tuple[int, str]] = Counter()
+    for line in run.lines:
+        if line[:1] != "!":
+            continue
+        number, pid, sender = line[1:].split(":")
+        if number == "1":
+            continue
+        process, parent = lineage[int(number) - 2]
+        is_from_parent = sender == "?" and parent.reaction == "hand-on"
+        # One that is born just when the group is signalled may be asked again.
+        is_born_late = process.forks == "itself" and run.plan.forward_to != "child"
+        if sender in ("?", run.pyinit) and not is_from_parent and not is_born_late:
+            counted[int(number), pid] += 1
+    return counted
+
+
 def check(run: Run) -> None:
     """Whatever happened, this holds."""
     plan = run.plan
@@ -663,6 +820,9 @@ def check(run: Run) -> None:
         promised = {line[1:] for line in run.lines if line[:1] == "+"}
         kept = {line[1:] for line in run.lines if line[:1] in ("-", "~")}
         run.require(promised <= kept, f"{sorted(promised - kept)} could have ended in good order")
+    if plan.stops_sent <= 1:
+        twice = {asked: times for asked, times in requests(run).items() if times > 1}
+        run.require(not twice, f"pyinit sends SIGTERM once to each: {twice}")
     if plan.is_left_in_peace:
         run.require(not any(line[:1] == "~" for line in run.lines), "nobody gets a signal")
 

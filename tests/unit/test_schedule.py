@@ -80,6 +80,35 @@ def test_an_action_that_fails_stays_due() -> None:
     assert schedule.remaining() is None
 
 
+def test_an_action_that_fails_otherwise_is_run_again_a_second_later() -> None:
+    """In every turn it would end the loop, whatever it is that fails."""
+    schedule = Schedule()
+
+    def action() -> None:
+        raise OSError
+
+    schedule.set(action, 0)
+    with pytest.raises(OSError):
+        schedule.run_due()
+    remaining = schedule.remaining()
+    assert remaining is not None and 0.5 < remaining <= 1
+
+
+def test_an_action_that_fails_does_not_keep_another_from_being_run() -> None:
+    """The end comes, even if nothing else can be done."""
+    schedule = Schedule()
+    done: list[int] = []
+
+    def fail() -> None:
+        raise MemoryError
+
+    schedule.set(fail, 0)
+    schedule.set(lambda: done.append(1), 0)
+    with pytest.raises(MemoryError):
+        schedule.run_due()
+    assert done == [1]
+
+
 def test_the_time_that_remains_goes_down() -> None:
     """And never below nothing."""
     schedule = Schedule()

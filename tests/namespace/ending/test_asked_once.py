@@ -1,0 +1,290 @@
+"""pyinit sends SIGTERM once to each process, and to each process in the end."""
+
+import signal
+
+import pytest
+
+from .conftest import NEVER_NEEDED, SOON, Begin, program
+
+POOL = "be_master([start('first', {role}, {seconds}), start('second', {role}, {seconds})])"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds", "role", "events"),
+    [
+        # The last second is for those that nobody has asked. These have done their work before.
+        (3.0, 1.6, "work", ["done"]),
+        # Nine tenths of the timeout: they hear the signal in that second, and go on.
+        (3.0, 2.7, "work_on", ["TERM", "done"]),
+    ],
+    ids=["before the last second", "nine tenths"],
+)
+def test_the_tasks_of_a_master_have_nearly_all_of_the_drain_timeout(
+    begin: Begin, timeout: float, seconds: float, role: str, events: list[str]
+) -> None:
+    """The master catches SIGTERM, and waits for its pool."""
+    text = f"""
+        def master():
+            {POOL.format(role=role, seconds=seconds)}
+        start("master", master)
+        main(3)
+    """
+    watched = begin(f"--drain-timeout={timeout}", "--", *program(text))
+    watched.await_ready("main", "master", "first", "second")
+    watched.leave()
+    outcome = watched.finish()
+    assert outcome.status == 3
+    assert watched.events("master") == ["TERM", "done"], watched.story
+    for name in ("first", "second"):
+        assert watched.events(name) == events, watched.story
+
+
+def test_a_master_that_hands_the_signal_on_is_the_only_one_that_sends_it_to_its_children(begin: Begin) -> None:
+    """They hear it once, and from the master."""
+    text = """
+        def master():
+            hand_on([start("first", listen, 0.8), start("second", listen, 0.8)])
+        start("master", master)
+        main(3)
+    """
+    watched = begin(NEVER_NEEDED, "--", *program(text))
+    watched.await_ready("main", "master", "first", "second")
+    watched.leave()
+    watched.finish()
+    assert watched.events("master") == ["TERM", "done"], watched.story
+    for name in ("first", "second"):
+        assert watched.events(name) == ["TERM", "saved"] and not watched.asked(name), watched.story
+
+
+def test_children_of_a_master_that_leaves_them_are_asked_by_pyinit_once(begin: Begin) -> None:
+    """It hands the signal on and exits: they hear it from both. pyinit cannot know what the master has sent."""
+    text = """
+        def master():
+            children = [start("first", listen, 1), start("second", listen, 1)]
+            catch(_signal.SIGTERM)
+            ready()
+            await_signal()
+            for pid in children:
+                posix.kill(pid, _signal.SIGTERM)
+        start("master", master)
+        main(3)
+    """
+    watched = begin(NEVER_NEEDED, "--", *program(text))
+    watched.await_ready("main", "master", "first", "second")
+    watched.leave()
+    watched.finish()
+    for name in ("first", "second"):
+        assert watched.events(name) == ["TERM", "TERM", "saved"], watched.story
+        assert len(watched.asked(name)) == 1, watched.story
+
+
+FAMILY = """
+    def apart():
+        posix.setpgid(0, 0)
+        listen(0.6)
+    start("together", listen, 0.6)
+    start("apart", apart)
+    main(3)
+"""
+
+
+@pytest.mark.parametrize("option", ["-g", "--forward-to=all"])
+def test_what_was_delivered_with_the_stop_signal_is_not_sent_again(begin: Begin, option: str) -> None:
+    """To the workload's group, or to all. A process that was not among them is asked after the workload has ended."""
+    watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY))
+    watched.await_ready("main", "together", "apart")
+    watched.stop()
+    outcome = watched.finish()
+    assert outcome.status == 128 + signal.SIGTERM
+    for name in ("together", "apart"):
+        assert watched.events(name) == ["TERM", "saved"], watched.story
+        assert len(watched.asked(name)) == 1, watched.story
+
+
+@pytest.mark.parametrize("option", ["-g", "--forward-to=all"])
+def test_another_signal_that_was_delivered_is_not_sigterm(begin: Begin, option: str) -> None:
+    """The workload ends by SIGINT; then the rest is asked with SIGTERM."""
+    watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY))
+    watched.await_ready("main", "together", "apart")
+    watched.stop(signal.SIGINT)
+    outcome = watched.finish()
+    assert outcome.status == 128 + signal.SIGINT
+    assert len(watched.asked("together")) == len(watched.asked("apart")) == 1, watched.story
+    assert len(watched.asked("together", "INT")) == 1, watched.story
+
+
+def test_an_orphan_that_was_ended_before_is_not_asked_again(begin: Begin) -> None:
+    """`--orphans=terminate` shares the list of those that were asked."""
+    text = """
+        def parent():
+            start("orphan", stay)
+            await_file("parent-exits")
+        def stay():
+            start("other", listen, 0.5)
+            listen()
+        start("parent", parent)
+        main(3)
+    """
+    watched = begin("--orphans=terminate", "--drain-timeout=2", "--", *program(text))
+    watched.await_ready("main", "orphan", "other")
+    (watched.folder / "parent-exits").touch()
+    watched.await_event("TERM", "orphan")
+    watched.leave()
+    outcome = watched.finish()
+    assert outcome.status == 3
+    assert watched.events("orphan") == ["TERM"], watched.story  # it stays, and is killed
+    assert watched.events("other") == ["TERM", "saved"], watched.story
+
+
+def test_the_children_of_a_head_that_has_exited_are_asked_at_once(begin: Begin) -> None:
+    """They have become heads. The kernel does not announce that: pyinit looks for it."""
+    text = """
+        def parent():
+            start("listener", listen, 0.2)
+            start("default", sleep)
+            save(0.7)
+        start("parent", parent)
+        main(3)
+    """
+    watched = begin(NEVER_NEEDED, "--", *program(text))
+    watched.await_ready("main", "parent", "listener", "default")
+    watched.leave()
+    outcome = watched.finish()
+    (gap,) = watched.asked("listener")
+    assert 0 < gap - watched.time_of("parent", "saved") < SOON / 2, watched.story
+    assert outcome.seconds < 1 + SOON, watched.story
+
+
+def test_the_children_of_a_head_that_has_exited_are_not_asked_again(begin: Begin) -> None:
+    """They were asked with it, since it ignores the signal."""
+    text = """
+        def parent():
+            _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+            start("listener", listen, 1)
+            work(0.4)
+        start("parent", parent)
+        main(3)
+    """
+    watched = begin(NEVER_NEEDED, "--", *program(text))
+    watched.await_ready("main", "parent", "listener")
+    watched.leave()
+    watched.finish()
+    assert watched.events("parent") == ["done"], watched.story
+    assert watched.events("listener") == ["TERM", "saved"], watched.story
+    assert len(watched.asked("listener")) == 1, watched.story
+
+
+def test_a_process_that_is_born_by_one_that_was_asked_is_its_own_business(begin: Begin) -> None:
+    """A helper that saves. It is asked in the last second, if it is still there."""
+    text = """
+        def parent():
+            catch(_signal.SIGTERM)
+            ready()
+            await_signal()
+            wait_for([start("brief", sleep_a_second), start("long", listen, 0.1)])
+            note("done")
+        def sleep_a_second():
+            time.sleep(1)
+            note("done")
+        start("parent", parent)
+        main(3)
+    """
+    watched = begin("--drain-timeout=3", "--", *program(text))
+    watched.await_ready("main", "parent")
+    watched.leave()
+    watched.finish()
+    assert watched.events("parent") == ["TERM", "done"], watched.story
+    assert watched.events("brief") == ["done"], watched.story
+    (gap,) = watched.asked("long")
+    assert 1.9 <= gap < 3, watched.story
+    assert watched.events("long") == ["TERM", "saved"], watched.story
+
+
+def test_a_process_that_is_born_by_one_that_has_exited_since_is_asked_at_once(begin: Begin) -> None:
+    """It becomes a child of pyinit during the drain."""
+    text = """
+        def parent():
+            catch(_signal.SIGTERM)
+            ready()
+            await_signal()
+            _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM])  # for the child, from its first moment
+            start("child", listen, 0.2)
+            note("exits")
+        start("parent", parent)
+        main(3)
+    """
+    watched = begin(NEVER_NEEDED, "--", *program(text))
+    watched.await_ready("main", "parent")
+    watched.leave()
+    outcome = watched.finish()
+    (gap,) = watched.asked("child")
+    assert gap - watched.time_of("parent", "exits") < SOON / 2, watched.story
+    assert outcome.seconds < SOON, watched.story
+
+
+@pytest.mark.parametrize(("timeout", "due"), [(3.0, 2.0), (1.6, 0.8)], ids=["a second", "half of it"])
+def test_a_process_that_was_not_asked_is_asked_before_the_drain_timeout_ends(
+    begin: Begin, timeout: float, due: float
+) -> None:
+    """One second before, or at half of it. Readers are spared, and no process is asked twice."""
+    text = """
+        def master():
+            start("worker", listen, 0.1)
+            catch_and_stay()
+        start("master", master)
+        start("listener", listen)
+        reader, writer = posix.pipe()
+        def read():
+            posix.close(writer)
+            posix.dup2(reader, 0)
+            listen()
+        start("reader", read)
+        start("writer", ignore)
+        main(3)
+    """
+    watched = begin(f"--drain-timeout={timeout}", "--", *program(text))
+    watched.await_ready("main", "master", "worker", "listener", "reader", "writer")
+    watched.leave()
+    outcome = watched.finish()
+    (gap,) = watched.asked("worker")
+    assert due - 0.05 <= gap < timeout, watched.story
+    assert watched.events("worker") == ["TERM", "saved"], watched.story
+    assert watched.events("master") == watched.events("listener") == ["TERM"], watched.story
+    assert watched.events("reader") == [], watched.story
+    assert timeout + 0.5 <= outcome.seconds < timeout + 1 + SOON, watched.story
+
+
+BOMB = """
+    def be_bomb():
+        catch(_signal.SIGTERM)
+        ready()
+        await_signal()
+        try:
+            posix.read(tokens, 1)
+        except BlockingIOError:  # the last token has been taken: the bomb is over, and they stay
+            sleep()
+        for number in (1, 2):
+            start(f"{posix.getpid()}.{number}", be_bomb)
+        if sys.argv[1] == "stays":
+            sleep()
+
+    tokens, filler = posix.pipe()
+    posix.set_blocking(tokens, False)
+    posix.write(filler, bytes(100))
+    start("bomb", be_bomb)
+    main(3)
+"""
+"""A process that starts two of its kind at SIGTERM, and stays or exits. There is a token for each pair."""
+
+
+@pytest.mark.parametrize("parent", ["stays", "exits"])
+def test_a_fork_bomb_of_handlers_ends_in_time(begin: Begin, parent: str) -> None:
+    """Each process that is asked starts two more. If it exits after that, they are asked at once."""
+    watched = begin("--drain-timeout=2", "--", *program(BOMB, parent))
+    watched.await_ready("main", "bomb")
+    watched.leave()
+    outcome = watched.finish()
+    assert outcome.status == 3
+    assert 2 <= outcome.seconds < 3 + SOON, watched.story
+    asked = [note.name for note in watched.notes if note.event == "TERM"]
+    assert len(asked) >= 3 and len(asked) == len(set(asked)), watched.story

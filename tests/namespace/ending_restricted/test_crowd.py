@@ -1,0 +1,63 @@
+"""Ten thousand stragglers."""
+
+import json
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testing.compiler import compile_c
+from testing.waiting import PATIENCE
+
+from ..conftest import Start
+from .conftest import SUBREAPER
+
+NUMBER = 10_000
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The program."""
+    source = Path(__file__).with_name("crowd.c").read_text()
+    return str(compile_c(source, tmp_path_factory.mktemp("crowd") / "crowd"))
+
+
+@pytest.fixture
+def processes_allowed() -> Iterator[None]:
+    """Room for so many pids on the whole machine (`kernel.pid_max`)."""
+    setting = Path("/proc/sys/kernel/pid_max")
+    before = int(setting.read_text())
+    if before < 32768:
+        setting.write_text("32768")
+    yield
+    setting.write_text(str(before))
+
+
+@pytest.mark.usefixtures("processes_allowed")
+@pytest.mark.parametrize("place", ["PID 1", "subreaper"])
+@pytest.mark.parametrize("whose", ["own", "nested"])
+def test_ten_thousand_stragglers_are_all_asked_and_the_end_comes_at_once(
+    start: Start, crowd: str, tmp_path: Path, place: str, whose: str
+) -> None:
+    """Orphans at the end of the workload, or children of an orphan that dies of SIGTERM: none has to be killed."""
+    words = [crowd, str(NUMBER), str(tmp_path / "counts"), whose]
+    before = SUBREAPER if place == "subreaper" else []
+    options = ["--drain-timeout=60", "--exit-report=always", "--log-format=json"]
+    container = start(*options, "--", *words, before=before, stdin=-1)
+    container.expect("ready")
+    container.say()
+    if place == "subreaper":
+        container.expect("over 7")
+        container.say()
+    ended = container.end(patience=60 + PATIENCE)
+    over = time.clock_gettime(time.CLOCK_MONOTONIC)
+    _, asked, left, first, last = struct.unpack("5q", (tmp_path / "counts").read_bytes())
+    took = over - left / 1e6
+    print(f"first to last SIGTERM: {(last - first) / 1e6:.2f} s; until the end: {took:.2f} s")
+    assert asked == NUMBER, ended.err[-1000:]
+    assert took < 30
+    report = json.loads(ended.err.splitlines()[-1])
+    assert (report["status"], report["stragglers_killed"]) == (7, 0), report
+    assert report["stragglers_ended"] == NUMBER + (whose == "nested"), report

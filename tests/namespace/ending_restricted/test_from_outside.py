@@ -1,0 +1,73 @@
+"""Processes that ``docker exec`` brought in: asked to end, not waited for, and never readers."""
+
+import subprocess
+import time
+
+import pytest
+
+from testing.namespaces import Container
+
+from ..conftest import Start
+from ..family import Family, assert_said, await_ready
+
+
+class Visitor(Container):
+    """A program that was started from outside in a container, with its input from a pipe if `is_fed`."""
+
+    def __init__(self, container: Container, words: list[str], is_fed: bool) -> None:
+        super().__init__([*container.enter, *words], stdin=subprocess.PIPE if is_fed else subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """What it runs in the container is ended with that."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
+
+
+OF_ALL_KINDS = [
+    ("save 0.2", 0, ["visitor TERM", "visitor saved"]),
+    ("die", -15, []),
+    ("save 60", -9, ["visitor TERM"]),
+    ("deaf", -9, []),
+]
+READS: tuple[str, int, list[str]] = ("filter 0.1", -15, [])
+"""With ``-i`` it reads a pipe that has a writer: the command line tool of the engine."""
+
+
+@pytest.mark.parametrize(
+    ("is_fed", "behaviour", "status", "said"),
+    [*[(False, *kind) for kind in OF_ALL_KINDS], *[(True, *kind) for kind in [*OF_ALL_KINDS, READS]]],
+)
+def test_a_process_from_outside_is_asked_at_once_and_not_waited_for(
+    start: Start, family: Family, is_fed: bool, behaviour: str, status: int, said: list[str]
+) -> None:
+    """The end comes with that of the last straggler, which takes long enough for others to end by themselves."""
+    container = start("--drain-timeout=20", "--", *family.words("main line 7 { worker save 2 }"), stdin=-1)
+    await_ready(container, "main", "worker")
+    with Visitor(container, family.words(f"visitor {behaviour}"), is_fed) as visitor:
+        await_ready(visitor, "visitor")
+        begin = time.monotonic()
+        container.say()
+        ended = container.end()
+        assert time.monotonic() - begin < 2 + 8
+        assert_said(ended, 7, ["worker TERM", "worker saved"])
+        assert_said(visitor.end(), status, said)
+
+
+@pytest.mark.parametrize("option", ["--wait-for=main", "--wait-for=all"])
+@pytest.mark.parametrize("behaviour", ["deaf", "save 60", "filter 0.1"])
+def test_nobody_waits_where_only_a_process_from_outside_is_left(
+    start: Start, family: Family, behaviour: str, option: str
+) -> None:
+    """It ends with the container."""
+    container = start("--drain-timeout=20", option, "--", *family.words("main line 7"), stdin=-1)
+    await_ready(container, "main")
+    with Visitor(container, family.words(f"visitor {behaviour}"), is_fed=True) as visitor:
+        await_ready(visitor, "visitor")
+        begin = time.monotonic()
+        container.say()
+        ended = container.end()
+        assert time.monotonic() - begin < 8
+        assert (ended.status, ended.out, ended.err) == (7, "", "")

@@ -1,0 +1,67 @@
+"""The end where /proc is not there, shows another namespace, or hides other users' processes."""
+
+import time
+
+import psutil
+import pytest
+
+from ..conftest import Start
+from ..family import Family, await_ready
+from .conftest import AT_ONCE, IN_ORDER, SUBREAPER, WITH_CAPABILITIES_OF_DOCKER, Ready, end_in_order
+
+WITHOUT_PROC = {
+    "none": "umount -l /proc && umount -l /proc",
+    "empty": "mount -t tmpfs none /proc",
+    "of another namespace": "umount -l /proc",  # that of the machine comes to light
+}
+
+
+def after(preparation: str) -> list[str]:
+    """Words that prepare, and execute what stands after them."""
+    return ["sh", "-c", f'{preparation} && exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
+def test_without_proc_all_are_asked_at_once(ready: Ready, preparation: str) -> None:
+    """No order can be found. Still none is killed that was not asked, and the end comes when the last has ended."""
+    end_in_order(ready(before=after(preparation)), AT_ONCE)
+
+
+def test_a_workload_may_take_proc_away(ready: Ready) -> None:
+    """With a mount over it. All are asked nevertheless."""
+    end_in_order(ready(around=after("mount -t tmpfs none /proc")), AT_ONCE)
+
+
+@pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
+def test_a_subreaper_without_proc_leaves_all_alone(start: Start, family: Family, preparation: str) -> None:
+    """It cannot see which processes are its own: it says so, and ends at once; they live on."""
+    before = [*after(preparation), *SUBREAPER]
+    members = family.words("main line 7 { worker save 0.1 plain die }")
+    container = start("--drain-timeout=20", "--", *members, before=before, stdin=-1)
+    await_ready(container, "main", "worker", "plain")
+    begin = time.monotonic()
+    container.say()
+    container.expect("over 7")
+    assert time.monotonic() - begin < 10
+    living = [process.name() for process in psutil.Process(container.init).children()]
+    container.say()
+    ended = container.end()
+    assert sorted(living) == ["plain", "worker"], ended
+    assert ended.out == "", ended
+    assert ended.err.count("\n") == ended.err.count("cannot see which processes remain") == 1, ended
+
+
+@pytest.mark.parametrize("user", [[], ["--user=1010:1011"]], ids=["root", "another user"])
+@pytest.mark.parametrize(
+    "capabilities", [[], WITH_CAPABILITIES_OF_DOCKER], ids=["all capabilities", "Docker's capabilities"]
+)
+@pytest.mark.parametrize(
+    "hiding", ["hidepid=2", "hidepid=2,gid=4242"]
+)  # members of that group (default: root's) see all
+def test_with_hidepid_they_are_asked_in_order(
+    ready: Ready, user: list[str], capabilities: list[str], hiding: str
+) -> None:
+    """Without CAP_SYS_PTRACE pyinit cannot see another user's processes at all: these are asked at once."""
+    container = ready(*user, before=[*after(f"mount -o remount,{hiding} /proc"), *capabilities])
+    is_hidden = user and capabilities and "gid" in hiding
+    end_in_order(container, AT_ONCE if is_hidden else IN_ORDER)

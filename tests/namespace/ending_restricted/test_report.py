@@ -1,0 +1,183 @@
+"""What the report says about each straggler: whether it ended by itself, was asked, or was killed, and when."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.namespaces import Ended
+
+from ..conftest import Run, Start
+from ..family import Family, await_ready
+from .conftest import SUBREAPER, WITHOUT_KILL
+
+REPORTED = ["--exit-report=always", "--log-format=json"]
+
+ALL_KINDS = """main line 7 {
+    master await { pool work 0.8 }
+    slow save 0.6
+    plain die
+    stubborn deaf
+    writer write 4 0.1 | filter filter 0.2
+}"""
+OUTCOMES = {
+    "master": "asked",
+    "pool": "ended",
+    "slow": "asked",
+    "plain": "asked",
+    "stubborn": "killed",
+    "writer": "asked",
+    "filter": "ended",
+}
+
+
+def report(ended: Ended) -> dict[str, Any]:
+    """The exit report, which is the last line."""
+    record = json.loads(ended.err.splitlines()[-1])
+    assert isinstance(record, dict) and record["event"] == "ended", ended
+    return record
+
+
+def test_each_straggler_has_its_outcome(start: Start, family: Family) -> None:
+    """Under its name and pid, with the seconds since it was asked, or since the drain began if it was not."""
+    container = start(*REPORTED, "--drain-timeout=2.5", "--", *family.words(ALL_KINDS), stdin=subprocess.PIPE)
+    pids = await_ready(container, "main", *OUTCOMES)
+    begin = time.monotonic()
+    container.say()
+    record = report(container.end())
+    took = time.monotonic() - begin
+    stragglers = record["stragglers"]
+    assert all(set(one) == {"pid", "name", "outcome", "seconds"} for one in stragglers), stragglers
+    assert {one["name"]: one["outcome"] for one in stragglers} == OUTCOMES, stragglers
+    assert {one["name"]: one["pid"] for one in stragglers} == {name: pids[name] for name in OUTCOMES}, stragglers
+    seconds = {one["name"]: one["seconds"] for one in stragglers}
+    assert 0.6 <= seconds["slow"] <= took, seconds
+    assert 0 <= seconds["plain"] <= seconds["slow"], seconds
+    assert 0.4 <= seconds["writer"] <= seconds["filter"] <= took, seconds
+    assert 0 < seconds["pool"] <= seconds["master"] + 0.2, seconds
+    assert 2.4 <= seconds["stubborn"] <= took, seconds
+    assert (record["stragglers_ended"], record["stragglers_killed"], record["stragglers_left"]) == (6, 1, 0), record
+    assert record["stragglers_killed_names"] == ["stubborn"], record
+
+
+def test_the_line_says_the_same_in_words(start: Start, family: Family) -> None:
+    """Grouped by what became of them, and those of one name together."""
+    members = ALL_KINDS.replace("slow save 0.6", "slow save 0.6 slow save 0.1")
+    container = start("--drain-timeout=2.5", "--", *family.words(members), stdin=subprocess.PIPE)
+    await_ready(container, "main", "slow", *OUTCOMES)
+    container.say()
+    [line] = container.end().err.splitlines()
+    duration = r"[\d.]+m?s"
+    for fact in (
+        rf"2 stragglers ended by themselves \((?=.*pool after {duration})(?=.*filter after {duration})",
+        rf"5 stragglers ended \((?=.*master within {duration} of SIGTERM)(?=.*slow x2 within {duration} of SIGTERM)",
+        r"1 straggler killed \(stubborn after 2\.\ds\)",
+    ):
+        assert re.search(f"; {fact}", line), (fact, line)
+
+
+def test_without_stragglers_the_list_is_empty(run: Run) -> None:
+    """The field is always there."""
+    assert report(run(*REPORTED, "--", "sh", "-c", "exit 7"))["stragglers"] == []
+
+
+def test_of_hundreds_of_stragglers_some_are_listed_the_worst_first(start: Start, family: Family) -> None:
+    """A line has to fit into a pipe. The counters have them all."""
+    members = " ".join(["same save 0.1"] * 300)
+    words = family.words(f"main line 7 {{ {members} stubborn deaf }}")
+    container = start(*REPORTED, "--drain-timeout=2.5", "--", *words, stdin=subprocess.PIPE)
+    await_ready(container, "main", "stubborn", *["same"] * 300)
+    container.say()
+    record = report(container.end())
+    outcomes = [one["outcome"] for one in record["stragglers"]]
+    assert outcomes == ["killed"] + ["asked"] * 19, record
+    assert (record["stragglers_ended"], record["stragglers_ended_names"]) == (300, ["same"]), record
+    assert (record["stragglers_killed"], record["stragglers_killed_names"]) == (1, ["stubborn"]), record
+
+
+def test_one_that_a_subreaper_leaves_behind_is_said_to_be_left(start: Start) -> None:
+    """It could not be signalled, and lives on."""
+    script = "setpriv --reuid=1002 --regid=1002 --clear-groups sleep 60 & "
+    script += 'until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.02; done; echo ready; read line; exit 3'
+    container = start(
+        *REPORTED, "--drain-timeout=0.5", "--", "sh", "-c", script, before=[*SUBREAPER, *WITHOUT_KILL], stdin=-1
+    )
+    container.expect("ready")
+    container.say()
+    container.expect("over 3")
+    container.say()
+    [straggler] = report(container.end())["stragglers"]
+    assert (straggler["name"], straggler["outcome"]) == ("sleep", "left"), straggler
+
+
+# With --wait-for=all.
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_last_process_that_crashed_makes_an_abnormal_end(run: Run, number: signal.Signals) -> None:
+    """The successor is what matters by then: the report names it and how it ended. The status is the workload's."""
+    script = f'sh -c "sleep 0.5; kill -{number.value} \\$\\$" & echo $!; exit 3'
+    for form in ("text", "json"):
+        ended = run("--wait-for=all", f"--log-format={form}", "--", "sh", "-c", script, preexec_fn=_no_core)
+        pid = ended.out.strip()
+        assert ended.status == 3, ended
+        line = ended.err.splitlines()[-1]
+        message = json.loads(line)["message"] if form == "json" else line
+        assert re.search(rf"\bsh \(pid {pid}\)[^;]* killed by {number.name}", message), ended
+        assert form == "text" or json.loads(line)["level"] == "error", ended
+
+
+def _no_core() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "(sleep 0.3; exit 5) & exit 3",
+        "sh -c 'sleep 0.1; kill -KILL $$' & (sleep 0.8; exit 0) & exit 3",
+        "sleep 60 & (sleep 0.3; kill -TERM 1) & exit 3",
+    ],
+    ids=["it failed", "another one crashed", "it was asked to stop"],
+)
+def test_a_last_process_that_did_not_crash_makes_an_ordinary_end(run: Run, script: str) -> None:
+    """There is no line for any other end."""
+    ended = run("--wait-for=all", "--", "sh", "-c", script)
+    assert (ended.status, ended.err) == (3, ""), ended
+
+
+# Cores.
+
+
+CRASH = "ulimit -c {}; exec sh -c 'kill -SEGV $$'"
+
+
+def dumps_core(folder: Path, limit: str) -> bool:
+    """Whether the kernel writes a core for a process that crashes in this folder (core(5): a pipe knows no limit)."""
+    crash = ["sh", "-c", CRASH.format(limit)]
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execvp(crash[0], crash)
+    _, status = os.waitpid(child, 0)
+    return os.WCOREDUMP(status)
+
+
+@pytest.mark.parametrize("wait_for", ["main", "all"])
+def test_a_core_is_told_where_there_is_one(run: Run, tmp_path: Path, wait_for: str) -> None:
+    """Of the workload, or of the last process."""
+    for limit in ("0", "unlimited"):
+        has_core = dumps_core(tmp_path, limit)
+        script = CRASH.format(limit)
+        if wait_for == "all":
+            script = f"(sleep 0.3; {script}) & exit 3"
+        ended = run(f"--wait-for={wait_for}", "--", "sh", "-c", script, cwd=tmp_path)
+        assert "killed by SIGSEGV" in ended.err, ended
+        assert ("core dumped" in ended.err) == has_core, (ended, has_core)

@@ -1,0 +1,327 @@
+"""Programs that run other programs, at the end: whether the application finishes its work, and how long that takes.
+
+docs/wrappers.md has the table. ``PYINIT_WRITE_WRAPPERS=1`` writes it anew.
+"""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from testing import ROOT, packages
+from testing.namespaces import ENVIRONMENT, UNSHARE, Container
+from testing.waiting import eventually
+
+from .family import Family
+
+PAGE = ROOT / "docs" / "wrappers.md"
+BEGIN, END = "<!-- The table begins. -->\n", "<!-- The table ends. -->\n"
+
+SAVES, SAVES_IN_VAIN = 1.0, 3.0
+"""Seconds that the application takes from SIGTERM to its end; and where the wrapper kills it, perhaps a bit late."""
+
+OPTIONS = ["--drain-timeout=3"]
+
+GRACE = 10.0
+"""Seconds that an engine gives."""
+
+AT_ONCE = 6
+"""How many containers run at a time; they sleep most of it."""
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """A program that runs the application."""
+
+    command: str
+    """``app`` stands for the application, ``./`` for a folder with the files."""
+    package: str = ""
+    """Of Debian; empty for one that is always there."""
+    files: tuple[tuple[str, str], ...] = ()
+    """What is in the folder: names and texts, in which `{app}` is the application and `{folder}` the folder."""
+    prepare: str = ""
+    """A shell command in the container's own mount namespace."""
+    applications: int = 1
+    """How many it runs."""
+    is_service: bool = False
+    """Whether somebody from outside has to log in to start the application (sshd)."""
+    kills: str = ""
+    """Why it kills the application itself, under any init."""
+
+    @property
+    def name(self) -> str:
+        """The program."""
+        return self.command.split()[0]
+
+    def words(self, folder: Path) -> list[str]:
+        """The command line."""
+        words = shlex.split(re.sub(r"\bapp\b", str(folder / "app"), self.command.replace("./", f"{folder}/")))
+        return [packages.find(words[0]) or words[0], *words[1:]]
+
+
+WRAPPERS = (
+    Wrapper("app"),
+    Wrapper("su nobody -s /bin/sh -c app"),
+    Wrapper("runuser -u nobody -- app"),
+    Wrapper("sudo app", "sudo"),
+    Wrapper("timeout 60 app"),
+    Wrapper("nohup app"),
+    Wrapper("script -qec app /dev/null", "bsdutils", kills="it closes the terminal: SIGHUP"),
+    Wrapper("script -qec 'nohup app' /dev/null", "bsdutils"),
+    Wrapper(
+        "make -j2 -f ./Makefile",
+        "make",
+        files=(("Makefile", "both: one two\none two:\n\t@{app}\n"),),
+        applications=2,
+    ),
+    Wrapper("npm --prefix ./ start", "npm", files=(("package.json", '{{"scripts": {{"start": "{app}"}}}}'),)),
+    Wrapper("xargs -a ./two -n1 -P2 app", "findutils", files=(("two", "one\ntwo\n"),), applications=2),
+    Wrapper(
+        "parallel --will-cite -j2 app ::: one two",
+        "parallel",
+        applications=2,
+        kills="SIGKILL 0.35 s after SIGTERM (--termseq)",
+    ),
+    Wrapper("parallel --will-cite --termseq TERM,5000,KILL,25 -j2 app ::: one two", "parallel", applications=2),
+    Wrapper(
+        "supervisord -n -c ./supervisord.conf",
+        "supervisor",
+        files=(
+            (
+                "supervisord.conf",
+                "[supervisord]\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=/run/supervisord.pid\nuser=root\n"
+                "[program:app]\ncommand={app}\nstdout_logfile=NONE\nstderr_logfile=NONE\n",
+            ),
+        ),
+    ),
+    Wrapper("s6-svscan ./services", "s6", files=(("services/app/run", "#!/bin/sh\nexec {app}\n"),)),
+    Wrapper(
+        "sshd -D -f ./sshd_config",
+        "openssh-server",
+        files=(
+            (
+                "sshd_config",
+                "ListenAddress 127.0.0.1:{port}\nHostKey {folder}/key\nAuthorizedKeysFile {folder}/key.pub\n"
+                "StrictModes no\nUsePAM yes\nPermitRootLogin yes\n",
+            ),
+        ),
+        prepare="mkdir /run/sshd",
+        is_service=True,
+    ),
+    Wrapper(
+        "cron -f",
+        "cron",
+        files=(("crontab", "@reboot root {app}\n"),),
+        prepare="mount --bind {folder}/crontab /etc/crontab && mount -t tmpfs none /etc/cron.d"
+        " && mount -t tmpfs none /var/spool/cron/crontabs",
+    ),
+    Wrapper("tini -s -- app", "tini"),
+    Wrapper("dumb-init app", "dumb-init"),
+    Wrapper("catatonit -- app", "catatonit"),
+    Wrapper("pyinit -- app"),
+)
+
+
+class End(NamedTuple):
+    """What was seen of an end."""
+
+    is_kept: bool
+    """Whether each application has finished its work."""
+    seconds: float
+    said: str
+
+    @property
+    def cell(self) -> str:
+        """In the table."""
+        return f"{'yes' if self.is_kept else '**no**'}, {self.seconds:.1f} s"
+
+
+Row = tuple[End, End, End]
+"""As the main program under pyinit and under tini, and in the background under pyinit."""
+
+COLUMNS = ("main program, pyinit", "main program, tini", "in the background, pyinit")
+
+
+class Stage:
+    """Runs wrappers in containers, each in a folder of its own."""
+
+    def __init__(self, family: Family, launcher: str) -> None:
+        self._family = family
+        self._path = f"{Path(launcher).parent}:{ENVIRONMENT['PATH']}"
+        self._pyinit = [launcher, *OPTIONS, "--"]
+        self._tini = [packages.provide("tini", "tini"), "--"]
+        self._folders = Path(family.path).parent / "wrappers"
+        self._folders.mkdir()
+
+    def row(self, number: int, wrapper: Wrapper) -> Row:
+        """All that the table says about a wrapper."""
+        folder = self._folders / str(number)
+        return (
+            self.end(wrapper, self._pyinit, folder / "main", False),
+            self.end(wrapper, self._tini, folder / "tini", False),
+            self.end(wrapper, self._pyinit, folder / "background", True),
+        )
+
+    def end_of_tini_with_a_background_application(self) -> End:
+        """The same for all wrappers."""
+        return self.end(WRAPPERS[0], self._tini, self._folders / "tini", True)
+
+    def end(self, wrapper: Wrapper, init: list[str], folder: Path, is_in_background: bool) -> End:
+        """Start a container, ask it to stop when all is ready, and see what happens."""
+        port = free_port()
+        self._write_files(wrapper, folder, port)
+        words = wrapper.words(folder)
+        if is_in_background:
+            words = ["sh", "-c", f"{shlex.join(words)} & trap 'exit 0' TERM; wait"]
+        prepare = "mount -t tmpfs -o mode=755 none /run"
+        if wrapper.prepare:
+            prepare += f" && {wrapper.prepare.format(folder=folder)}"
+        command = [*UNSHARE, "sh", "-c", f'{prepare} && exec "$@"', "sh", *init, *words]
+        environment = {"PATH": self._path, "HOME": str(folder), "npm_config_update_notifier": "false"}
+        said = folder / "said"
+        login = Login(folder, port, is_needed=wrapper.is_service)
+        with Container(command, env=environment, cwd=folder) as container, login:
+            eventually(
+                lambda: said.read_text() + state(container),
+                f"{wrapper.command} runs the application",
+                holds=lambda text: text.count("ready") == wrapper.applications,
+            )
+            begin = time.monotonic()
+            container.signal(signal.SIGTERM)
+            try:
+                container.process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                container.signal(signal.SIGKILL)
+            seconds = time.monotonic() - begin
+        text = said.read_text()
+        return End(text.count("saved") == wrapper.applications, seconds, text)
+
+    def _write_files(self, wrapper: Wrapper, folder: Path, port: int) -> None:
+        folder.mkdir(parents=True)
+        said, app = folder / "said", folder / "app"
+        said.touch()
+        said.chmod(0o666)
+        seconds = SAVES_IN_VAIN if wrapper.kills else SAVES
+        app.write_text(f"#!/bin/sh\nexec {shlex.join(self._family.words(f'app save {seconds}'))} >> {said}\n")
+        for name, text in wrapper.files:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.format(app=app, folder=folder, port=port))
+            if name.endswith("/run"):
+                path.chmod(0o755)
+        app.chmod(0o755)
+        if wrapper.is_service:
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
+
+
+class Login:
+    """Somebody from outside who runs the application by ssh."""
+
+    def __init__(self, folder: Path, port: int, is_needed: bool) -> None:
+        options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectionAttempts=30"]
+        words = ["ssh", "-F/dev/null", f"-i{folder}/key", f"-p{port}", *[f"-o{option}" for option in options]]
+        self._command = [*words, "root@127.0.0.1", str(folder / "app")] if is_needed else []
+        self._log = folder / "ssh.log"
+
+    def __enter__(self) -> None:
+        if self._command:
+            with self._log.open("w") as log:
+                self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def __exit__(self, *_: object) -> None:
+        if self._command:
+            self._process.kill()
+            self._process.wait()
+
+
+def free_port() -> int:
+    """A port that is not in use."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def state(container: Container) -> str:
+    """For a message, if it has ended."""
+    return "" if container.process.poll() is None else f"\nended: {container.end()}"
+
+
+@pytest.fixture(scope="module")
+def stage(family: Family, launcher: str) -> Stage:
+    """With all packages."""
+    for wrapper in WRAPPERS:
+        if wrapper.package:
+            packages.provide(wrapper.name, wrapper.package, with_recommended=False)  # npm recommends a compiler
+    return Stage(family, launcher)
+
+
+@pytest.fixture(scope="module")
+def rows(stage: Stage) -> dict[str, Row]:
+    """What was seen of each wrapper."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = dict(zip(WRAPPERS, pool.map(stage.row, range(len(WRAPPERS)), WRAPPERS), strict=True))
+    found = {wrapper.command: row for wrapper, row in seen.items()}
+    if os.environ.get("PYINIT_WRITE_WRAPPERS"):
+        write(found)
+    return found
+
+
+def write(rows: dict[str, Row]) -> None:
+    """Write the table."""
+    lines = [f"| command | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines += [f"| `{command}` | {' | '.join(end.cell for end in row)} |" for command, row in rows.items()]
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text("".join([before, BEGIN, *[f"{line}\n" for line in lines], END, after]))
+
+
+def read() -> dict[str, list[tuple[bool, float]]]:
+    """What the page says: for each command whether the work is kept, and the seconds, of each column."""
+    _, _, rest = PAGE.read_text().partition(BEGIN)
+    table, _, _ = rest.partition(END)
+    found = {}
+    for line in table.splitlines()[2:]:
+        command, *cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        pairs = [re.fullmatch(r"(yes|\*\*no\*\*), ([\d.]+) s", cell) for cell in cells]
+        found[command.strip("`")] = [(pair[1] == "yes", float(pair[2])) for pair in pairs if pair]
+    return found
+
+
+def test_the_page_lists_these_wrappers() -> None:
+    """And no others."""
+    assert list(read()) == [wrapper.command for wrapper in WRAPPERS]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("command", [wrapper.command for wrapper in WRAPPERS])
+def test_each_wrapper_keeps_what_the_page_says(rows: dict[str, Row], command: str, column: str) -> None:
+    """And takes about as long: a loaded machine takes longer."""
+    seen = rows[command][COLUMNS.index(column)]
+    is_kept, seconds = read()[command][COLUMNS.index(column)]
+    assert seen.is_kept == is_kept, seen
+    assert seconds - 1 <= seen.seconds <= seconds + 4, seen
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS, ids=lambda wrapper: wrapper.command)
+def test_nothing_is_lost_under_pyinit(rows: dict[str, Row], wrapper: Wrapper) -> None:
+    """Unless the wrapper itself kills the application."""
+    as_main, under_tini, in_background = rows[wrapper.command]
+    kept = [as_main.is_kept, in_background.is_kept]
+    if wrapper.kills:
+        assert not any([*kept, under_tini.is_kept]), rows[wrapper.command]
+    else:
+        assert all(kept), rows[wrapper.command]
+
+
+def test_under_tini_an_application_in_the_background_is_lost(stage: Stage) -> None:
+    """The kernel kills it when the main program has exited, which the page says once for all."""
+    assert not stage.end_of_tini_with_a_background_application().is_kept

@@ -1,0 +1,151 @@
+"""What another process reads: a pipe with a writer, with unread bytes, at its end; or none."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pyinit.kernel.inputs import FED, NOT_A_PIPE, RUN_DRY, look_at
+from testing.waiting import eventually
+
+SLEEP = ["sleep", "60"]
+
+
+@contextmanager
+def reading(stdin: int, **popen: object) -> Iterator[int]:
+    """The pid of a process that runs `sleep` with this standard input."""
+    process = subprocess.Popen(SLEEP, stdin=stdin, **popen)  # type: ignore[call-overload]
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def look(pid: int, ours: str = "") -> int:
+    """What `look_at` says of one process."""
+    return look_at([pid], ours)[pid].input
+
+
+@pytest.mark.parametrize("is_fifo", [False, True])
+def test_a_pipe_is_fed_until_its_writer_has_closed_it_and_all_is_read(tmp_path: Path, is_fifo: bool) -> None:
+    """The same for a FIFO, which poll(2) treats in another way."""
+    if is_fifo:
+        os.mkfifo(tmp_path / "fifo")
+        writing = os.open(tmp_path / "fifo", os.O_RDWR)
+        ours = os.open(tmp_path / "fifo", os.O_RDONLY)
+    else:
+        ours, writing = os.pipe()
+    with reading(ours) as pid:
+        assert look(pid) == FED
+        os.write(writing, b"12")
+        os.close(writing)
+        assert look(pid) == FED
+        assert os.read(ours, 1) == b"1"
+        assert look(pid) == FED
+        assert os.read(ours, 1) == b"2"
+        assert look(pid) == RUN_DRY
+        assert look(pid) == RUN_DRY  # looking has changed nothing
+    os.close(ours)
+
+
+def test_looking_takes_nothing_away(tmp_path: Path) -> None:
+    """Not a byte, and not the reader's chance to wait for more."""
+    copy = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert copy.stdin and copy.stdout
+    for number in range(50):
+        copy.stdin.write(b"%d\n" % number)
+        copy.stdin.flush()
+        look(copy.pid)
+    copy.stdin.close()
+    assert copy.stdout.read().split() == [b"%d" % number for number in range(50)]
+    assert copy.wait() == 0
+    copy.stdout.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "device", "closed", "read and write", "writing end"])
+def test_anything_else_is_not_a_pipe_for_reading(tmp_path: Path, kind: str) -> None:
+    """A file is looked at by a child: it may be on a server that does not answer."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").touch()
+    ours, writing = os.pipe()
+    stdin = {
+        "file": lambda: os.open(tmp_path / "file", os.O_RDONLY),
+        "device": lambda: os.open("/dev/zero", os.O_RDONLY),
+        "closed": lambda: os.open("/dev/null", os.O_RDONLY),
+        "read and write": lambda: os.open(tmp_path / "fifo", os.O_RDWR),
+        "writing end": lambda: writing,
+    }[kind]()
+    close = {"preexec_fn": lambda: os.close(0)} if kind == "closed" else {}
+    with reading(stdin, **close) as pid:
+        assert look(pid) == NOT_A_PIPE
+    for fd in {stdin, ours, writing}:
+        os.close(fd)
+
+
+def test_our_own_standard_input_does_not_count() -> None:
+    """With `docker run -i` everybody has inherited it."""
+    ours, writing = os.pipe()
+    with reading(ours) as pid:
+        assert look(pid, os.readlink(f"/proc/self/fd/{ours}")) == NOT_A_PIPE
+        assert look(pid, "pipe:[1]") == FED
+    os.close(ours)
+    os.close(writing)
+
+
+def test_a_process_that_has_ended_has_no_input() -> None:
+    """As a zombie, and when it is reaped."""
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert look(process.pid) == NOT_A_PIPE
+    process.wait()
+    assert look(process.pid) == NOT_A_PIPE
+
+
+def test_the_program_is_named() -> None:
+    """By the executable's file name: a script has another name in /proc/PID/stat."""
+    ours, writing = os.pipe()
+    with reading(ours) as pid:
+        name = os.path.basename(os.path.realpath("/usr/bin/sleep"))
+        eventually(lambda: look_at([pid], "")[pid].program, "it runs", holds=lambda program: program == name)
+    os.close(ours)
+    os.close(writing)
+
+
+WITHOUT_PTRACE = """if True:
+    import os, subprocess, sys
+    sys.path.insert(0, sys.argv[1])
+    from pyinit.kernel.inputs import look_at
+    processes = [
+        subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, user=user, group=user, extra_groups=[])
+        for user in (4321, 4322)
+    ]
+    for process, user in zip(processes, (4321, 4322)):  # a shell of that user would have made the pipe
+        os.fchown(process.stdin.fileno(), user, user)
+    processes[1].stdin.close()
+    try:
+        looks = look_at([process.pid for process in processes], "")
+        print([(looks[process.pid].input, looks[process.pid].program) for process in processes])
+        print(subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True).stdout)
+    finally:
+        for process in processes:
+            process.kill()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+def test_another_users_process_is_looked_at_as_that_user() -> None:
+    """Without CAP_SYS_PTRACE, as in a container: by a child that takes its ids, and is gone afterwards."""
+    program = [sys.executable, "-c", WITHOUT_PTRACE, str(Path(__file__).parents[2])]
+    command = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "--", *program]
+    started = time.monotonic()
+    seen = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, *names = seen.stdout.split("\n", 1)
+    assert first == f"[({FED}, 'sleep'), ({RUN_DRY}, 'sleep')]", seen
+    assert names[0].split() == ["sleep", "sleep", "ps"], seen
+    assert time.monotonic() - started < 30
