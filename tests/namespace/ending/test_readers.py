@@ -28,7 +28,8 @@ def test_an_entrypoint_that_exits_with_an_error_gets_its_last_line_through_its_f
 ) -> None:
     """The filter of `exec > >(...)` is behind. The last line, still unread, gives the reason for the exit."""
     script = """
-        exec > >(while IFS= read -r line; do sleep 0.03; echo "stamped: $line"; done) 2>&1
+        exec > >(touch up; while IFS= read -r line; do sleep 0.03; echo "stamped: $line"; done) 2>&1
+        until [ -e up ]; do sleep 0.01; done  # until then the pipe may not be its standard input yet
         for number in 1 2 3 4 5 6 7 8 9; do echo "step $number"; done
         echo "FATAL: no database"
         exit 3
