@@ -31,13 +31,27 @@ _AFTER_INPUT = 1.0
 _TRAP_RUNS_WITHIN = 0.2
 """Seconds. A shell that is still there this long after a signal that it catches waits for its foreground child."""
 
+_REDIRECTS_WITHIN = 0.2
+"""Seconds. A part of a shell's pipeline, or what is in ``>(...)``, has its standard input this long after its fork."""
+
 _SHELLS = ("ash", "bash", "busybox", "dash", "ksh", "ksh93", "mksh", "sh", "yash", "zsh")
 
 
 class Asking:
     """Asks processes to end, with one signal."""
 
-    __slots__ = ("_account", "_children", "_done", "_dry", "_log", "_number", "_readers", "_shells", "_stdin")
+    __slots__ = (
+        "_account",
+        "_children",
+        "_done",
+        "_dry",
+        "_log",
+        "_newborn",
+        "_number",
+        "_readers",
+        "_shells",
+        "_stdin",
+    )
 
     def __init__(self, number: int, account: "Account", log: "Log") -> None:
         self._number = number
@@ -52,6 +66,8 @@ class Asking:
         """The readers that are spared."""
         self._dry: "dict[Identity, float]" = {}
         """When the input of a reader was found to be at its end."""
+        self._newborn: "list[Process]" = []
+        """Shells that may be about to become readers."""
         self._shells: "list[tuple[float, Process, list[Process]]]" = []
         """When to look at a shell that catches the signal, and the children that it had."""
 
@@ -63,9 +79,10 @@ class Asking:
         due = [(shell, had) for when, shell, had in self._shells if when <= now]
         readers = list(self._readers.values())
         looks = inputs.look_at([one.pid for one in readers], self._stdin)
-        ready = [one for one in readers if not self._is_spared(one, looks[one.pid].input)]
+        ready = [one for one in readers if not self._is_spared(one, looks[one.pid].input)] + self._newborn
         if children == self._children and not due and not ready:
             return
+        self._newborn = []
         tree = Tree()
         if self._children is None:
             self._report(tree)
@@ -141,9 +158,12 @@ class Asking:
                 look = looks[one.pid]
                 if are_inside and self._is_spared(one, look.input):
                     continue
+                acts = procfs.acts_on(one.pid, self._number)  # before it gets the signal, which may end it
+                if are_inside and not acts and look.program in _SHELLS and one.age() < _REDIRECTS_WITHIN:
+                    self._newborn.append(one)
+                    continue
                 self._done.add(one.identity)
                 children = tree.children(one)
-                acts = procfs.acts_on(one.pid, self._number)  # before it gets the signal, which may end it
                 if not self._send(one, self._number) or not acts:
                     below += children
                 elif children and look.program in _SHELLS:

@@ -7,6 +7,7 @@ hang together with it.
 
 import errno
 import posix
+import time
 
 from . import reserves, signals
 
@@ -56,6 +57,10 @@ class Process:
     def is_stopped(self) -> bool:
         """Whether a signal or a tracer has stopped it."""
         return self.state in "Tt"
+
+    def age(self) -> float:
+        """Seconds since it was forked."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / posix.sysconf("SC_CLK_TCK")
 
     @property
     def identity(self) -> "tuple[int, int]":
