@@ -33,7 +33,7 @@ def likeness(text: str) -> list[str]:
 def run(command: str, image: Image, name: str) -> str:
     """What a command of the page prints, with the image under test and a container name of its own."""
     command = re.sub(
-        r"\bpyinit(?= (sh|timeout|python3|/work/start.sh)\b)", image.tags[0], re.sub(r"\blab\b", name, command)
+        r"\bpyinit(?= (sh|timeout|python3|/example/start.sh)\b)", image.tags[0], re.sub(r"\blab\b", name, command)
     )
     done = subprocess.run(
         ["bash", "-c", command],
