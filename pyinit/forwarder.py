@@ -167,16 +167,21 @@ class Forwarder:
             outcome = f"forwarded to {receivers}"
         else:
             outcome = f"forwarded as {signals.name_of(number)}"
-        name = signals.name_of(received.number)
-        self._log.info(
-            "signal",
-            f"{name} {received.origin}, {outcome}",
-            signal=name,
-            sender_pid=received.pid,
-            sender_uid=received.uid,
-            delivered=signals.name_of(number) if number else None,
-            to=receivers if number else None,
-        )
+        report(self._log, received, outcome, number, receivers if number else None)
+
+
+def report(log: "Log", received: Received, outcome: str, number: int = 0, receivers: "str | None" = None) -> None:
+    """Log a signal that came in, and what was done with it: the number that was delivered (0: none), and to which."""
+    name = signals.name_of(received.number)
+    log.info(
+        "signal",
+        f"{name} {received.origin}, {outcome}",
+        signal=name,
+        sender_pid=received.pid,
+        sender_uid=received.uid,
+        delivered=signals.name_of(number) if number else None,
+        to=receivers,
+    )
 
 
 def _is_handled(pid: int, number: int) -> bool:

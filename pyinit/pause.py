@@ -5,7 +5,7 @@ share the PID namespace.
 """
 
 from .account import Account
-from .forwarder import look_up
+from .forwarder import look_up, report
 from .init import Init
 from .kernel import signals
 from .workload.nothing import Nothing
@@ -61,14 +61,5 @@ class Pause(Init):
         received = look_up(info)
         self.account.end_workload(0)
         self.account.first_stop = received
-        name = signals.name_of(received.number)
-        self._log.info(
-            "signal",
-            f"{name} {received.origin}, and the pause is over",
-            signal=name,
-            sender_pid=received.pid,
-            sender_uid=received.uid,
-            delivered=None,
-            to=None,
-        )
+        report(self._log, received, "and the pause is over")
         self._shutdown.stop()
