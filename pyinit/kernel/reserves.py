@@ -79,7 +79,10 @@ def open_file(path: str, flags: int, mode: int = 0) -> int:
 
 
 def list_folder(path: str) -> "list[str]":
-    """The names of the entries of a folder; descriptors and errors as with `open_file`."""
+    """The names of the entries of a folder; descriptors and errors as with `open_file`.
+
+    opendir(3) allocates memory: where there is none for it, this calls `release_memory`.
+    """
     return _with_room(lambda: posix.listdir(path))
 
 
@@ -93,6 +96,8 @@ def _with_room(call: "Callable[[], Result]") -> "Result":
     try:
         return call()
     except OSError as error:
+        if error.errno == errno.ENOMEM and release_memory():
+            return call()
         if error.errno != errno.EMFILE or not _may_close_stdin:
             raise
     _stdin = standard_input()

@@ -1,4 +1,4 @@
-"""Opening files when the workload has taken the descriptors of PID 1 away."""
+"""Opening files when the workload has taken descriptors or memory of PID 1 away."""
 
 import subprocess
 import sys
@@ -96,4 +96,28 @@ def test_a_missing_file_costs_nothing() -> None:
     except FileNotFoundError:
         pass
     assert os.read(0, 1) == b""
+    """)
+
+
+def test_folders_are_listed_without_memory() -> None:
+    """opendir(3) then fails with ENOMEM, which is an OSError like that of a folder that is not there."""
+    for look in ("procfs.processes()", "zombies._entries()", "reserves.list_folder('/proc')"):
+        run(f"""
+    list({look})
+    with open("/proc/self/status") as status:
+        used = int(status.read().partition("VmSize:")[2].split()[0]) * 1024
+    resource.prlimit(0, resource.RLIMIT_AS, (used, used))
+    kept = []
+    try:
+        while True:
+            kept.append(bytes(20_000))
+    except MemoryError:
+        pass
+    try:
+        os.listdir("/proc")
+    except OSError as error:
+        assert error.errno == errno.ENOMEM
+    else:
+        raise AssertionError("there is memory")
+    assert list({look})
     """)
