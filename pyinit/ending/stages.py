@@ -179,16 +179,17 @@ class Shutdown:
         from . import stragglers
 
         began = time.monotonic()
-        if self._asking is None and not stragglers.are_all_seen():
-            self._send_to_all(self._number)
-            return
         self._schedule.set(self._ask, _LOOK_AGAIN)
         try:
-            self._asker().look()
+            are_seen = self._asking is not None or stragglers.are_all_seen()
+            if are_seen:
+                self._asker().look()
         except MemoryError:
             raise
         except Exception as error:
             self._log.warn_once("undeliverable", f"cannot ask processes to end one by one: {error!r}", about="asking")
+            are_seen = False
+        if not are_seen:
             self._schedule.cancel(self._ask)
             self._send_to_all(self._number)
             return
