@@ -1,10 +1,10 @@
-# make test     all tests, with their set-up; ARGS go to pytest, TESTS narrows what is run
-# make check    ruff and mypy
-# make demo     zombies with and without pyinit, side by side; needs only Python and util-linux
-# make bench    pyinit beside its peers, written to docs/benchmarks.md; ARGS go to the bench
-# make soak     pyinit under faults of all kinds, for MINUTES; ARGS go to the soak
-# make image    the image "pyinit", on BASE_IMAGE
-# make clean    forget the set-up
+# make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest
+# make check    run ruff and mypy
+# make demo     show zombies without pyinit and none with it; needs only Python and util-linux
+# make bench    compare pyinit with its peers, and write docs/benchmarks.md; ARGS are passed to the bench
+# make soak     test pyinit under faults for MINUTES, and write docs/reliability.md; ARGS are passed to the soak
+# make image    build the image "pyinit" on BASE_IMAGE
+# make clean    remove the set-up and the caches
 
 PYTHON ?= python3
 BASE_IMAGE ?= python:3.13-slim

@@ -1,1 +1,1 @@
-"""Measures pyinit beside its peers: ``make bench``, as root."""
+"""Benchmarks of pyinit and its peers: ``make bench``, as root."""

@@ -34,7 +34,7 @@ from testing.compiler import compile_all
 from testing.waiting import Failed
 
 MET, MISSED, IMPOSSIBLE = range(3)
-"""The exit statuses: all targets met, one missed, nothing to be said."""
+"""Exit statuses: all targets met, a target missed, could not measure."""
 
 PARTS = {
     "start": start,
@@ -49,29 +49,31 @@ PARTS = {
 }
 DOCS = ROOT / "docs"
 PROBES = ROOT / "bench" / "probes"
-"""The C programs that measure, and those that are measured on: small, so that they do not drown the figures."""
+"""Workloads and measuring programs in C: small, so that their own cost does not show in the figures."""
 
 
 def main() -> int:
-    """Measure in one run, print the tables as they come, write the page, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python3 -m bench", description="Measure pyinit beside its peers.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes or so")
+    """Run the measurements, print each table when it is ready, write the page, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m bench", description="Compare pyinit with its peers.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"measure only these: {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="take fewer samples: about two minutes")
     parser.add_argument(
         "--write",
         type=Path,
         metavar="FOLDER",
-        help="where the page of all parts goes, with its plots and figures (docs, but nowhere with --quick)",
+        help="write the page, its plots and its figures to FOLDER (default: docs, but only for a full run)",
     )
-    # Not sys.executable: that of a virtual environment reads one file more at each start.
+    # Not sys.executable: the interpreter of a virtual environment reads one more file at each start.
     parser.add_argument(
-        "--python", default=shutil.which("python3", path="/usr/bin:/usr/local/bin"), help="the interpreter of pyinit"
+        "--python",
+        default=shutil.which("python3", path="/usr/bin:/usr/local/bin"),
+        help="the interpreter that runs pyinit",
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(unknown)}")
     if arguments.parts and arguments.write:
-        parser.error("a page has all parts")
+        parser.error("--write needs all parts")
     whole_run = not arguments.parts and not arguments.quick
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
@@ -86,9 +88,9 @@ def main() -> int:
 
 def _run(parts: Sequence[str], quick: bool, python: str | None, written: Path | None) -> int:
     if os.geteuid():
-        raise Unavailable("only root may create PID namespaces: run it as root")
+        raise Unavailable("PID namespaces need root: run it as root")
     if not python:
-        raise Unavailable("no python3 found for pyinit: name one with --python")
+        raise Unavailable("no python3 found to run pyinit: name one with --python")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pyinit-bench-"))).resolve()
         built = folder / "probes"
@@ -113,7 +115,7 @@ def _measure(parts: Sequence[str], setting: Setting, written: Path | None) -> in
         found.append(PARTS[part].measure(setting))
         print(f"\n{report.as_text(found[-1])}", flush=True)
     if written:
-        from bench import page  # here, for matplotlib takes a while, and is not needed to print
+        from bench import page  # imports matplotlib: slow, and not needed to print
 
         page.write(written, found, machine, versions, setting.quick)
     return MET if all(target.met for measurement in found for target in measurement.targets) else MISSED

@@ -1,4 +1,4 @@
-"""Measures what is left in an init's memory of a long life: many orphans reaped."""
+"""Measures how much an init's memory has grown after it has reaped many orphans."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,20 +10,20 @@ from bench.reaping import NO_REAPERS, SLOW
 from bench.setting import Setting
 
 SIBLINGS = 50
-"""Orphans of one parent: with one each, starting the parents would take as long as all the rest."""
+"""Orphans of each parent. With one orphan each, starting the parents would take half of the time."""
 BATCH = 1_000
 PATIENCE = 5
-"""Seconds, after which whoever is slow is not waited for."""
+"""Seconds after which a slow init is given up."""
 TOO_SLOW = f"not tried, reaps fewer than {SLOW:,} a second"
 AT_ONCE = 2
-"""Inits that are measured at the same time: memory does not mind."""
+"""Inits measured at the same time. They do not affect each other's memory."""
 NOISE = 64
-"""kB: a free list that is a little longer, a page of malloc's that is touched late."""
+"""kB of growth that is not a leak: a longer free list, a page of the allocator touched for the first time."""
 GROWTH = f"growth of {DIRTY}"
 
 
 def measure(setting: Setting) -> Measurement:
-    """Have each init reap, and read its memory before and after."""
+    """Read the memory of each init before and after it reaps."""
     orphans = 20_000 if setting.quick else 1_000_000
     found = {what: Collection(setting.inits) for what in (*KINDS, GROWTH)}
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -43,14 +43,14 @@ def measure(setting: Setting) -> Measurement:
         "age",
         f"Memory after {orphans:,} orphans",
         quantities,
-        [Target(f"growth of pyinit's private dirty over {orphans:,} orphans", growth, NOISE, "kB")],
-        f"The same, of one init that has reaped so many, {SIBLINGS} siblings at a time. A growth of less than {NOISE} "
-        "kB, pages of the allocator's that were touched late, counts as none.",
+        [Target(f"growth of pyinit's private dirty memory over {orphans:,} orphans", growth, NOISE, "kB")],
+        f"The same for one init that has reaped this many orphans, {SIBLINGS} siblings at a time. Growth below {NOISE} "
+        "kB is ignored: the allocator touches some of its pages late.",
     )
 
 
 def _age(setting: Setting, init: Contender, orphans: int) -> dict[str, int] | None:
-    """Its memory by kind after so many orphans, and by how much it has grown; None where that would take too long."""
+    """The init's memory by kind after reaping `orphans`, and its growth; None if the init is too slow."""
     with setting.contain(*init.running(setting.probe("storm"))) as container:
         container.hear()
         container.settle()

@@ -1,4 +1,4 @@
-"""A measured program as PID 1 of a PID namespace of its own, as in a container."""
+"""A measured program as PID 1 of its own PID namespace, as in a container."""
 
 import os
 import signal
@@ -16,21 +16,21 @@ from testing.waiting import Failed
 
 
 class Container(namespaces.Container):
-    """A command that runs as PID 1, from the beginning of a ``with`` to its end at the latest.
+    """A command that runs as PID 1 inside a ``with`` block, and is killed at the end of the block.
 
         with Container(launch, ["/usr/bin/tini", "--", "/bin/cat"]) as container:
             container.say("hello")
             assert container.hear() == "hello"
 
-    `launch` is the built probe of that name.
+    `launch` is the path of the built probe `launch`.
     """
 
-    KILL = signal.SIGTERM  # not PID 1 itself: only its parent knows whether the pid is still its own
+    KILL = signal.SIGTERM  # to the launcher, not to PID 1: only the launcher knows if the pid is still valid
     patience = 600
-    """A crowd of orphans takes the slowest init minutes."""
+    """Seconds. The slowest init needs minutes for a crowd of orphans."""
 
     def __init__(self, launch: Path, command: Sequence[str], *options: str) -> None:
-        """`options` are those of the probe."""
+        """`options` are passed to the probe."""
         self._probes = launch.parent
         self._command = command
         reading, writing = os.pipe()
@@ -39,10 +39,10 @@ class Container(namespaces.Container):
             super().__init__(
                 [launch, str(writing), *options, *command],
                 pass_fds=[writing],
-                env=ENVIRONMENT,  # so that the caller's shell is not measured
+                env=ENVIRONMENT,  # the caller's environment must not change the figures
                 stdin=subprocess.PIPE,
                 stderr=None,
-                start_new_session=True,  # Ctrl-C is for us alone: we end what we have started
+                start_new_session=True,  # Ctrl-C reaches only us: we end the container ourselves
             )
         self.init = int(self._reported())
 
@@ -53,7 +53,7 @@ class Container(namespaces.Container):
         return line
 
     def kill(self) -> None:
-        """End all that is in it, and return when it has ended."""
+        """Kill everything in the container, and wait until it has exited."""
         with self._report:
             super().kill()
 
@@ -64,28 +64,28 @@ class Container(namespaces.Container):
         return self.process.stdout
 
     def ask(self, line: str) -> list[int]:
-        """Write a line to the workload's stdin; return the figures of its answer."""
+        """Write a line to the workload's stdin, and return the numbers that it answers."""
         self.say(line)
         return [int(word) for word in self.hear().split()]
 
     def life(self) -> tuple[int, int]:
-        """Wait until PID 1 has ended; return when it was exec'ed, and when waited for, in ns of CLOCK_MONOTONIC."""
+        """Wait until PID 1 has exited; return the times of its exec and of its wait, in ns of CLOCK_MONOTONIC."""
         began, ended, status = map(int, self._reported().split())
         if status:
-            raise Failed(f"{' '.join(self._command)} ended with {os.waitstatus_to_exitcode(status)}")
+            raise Failed(f"{' '.join(self._command)} exited with {os.waitstatus_to_exitcode(status)}")
         return began, ended
 
     def _init(self) -> list[int]:
-        """PID 1, and the helpers that it has started: all processes in there but the probes."""
+        """The pids of PID 1 and its helpers: all processes in the container except the probes."""
         children = psutil.Process(self.init).children(recursive=True)
         return [self.init, *(child.pid for child in children if Path(child.exe()).parent != self._probes)]
 
     def context_switches(self) -> int:
-        """How often the init has left a processor, of its own will or not."""
+        """Context switches of the init, voluntary and involuntary."""
         return sum(_context_switches(pid) for pid in self._init())
 
     def processor_time(self) -> float:
-        """Seconds that the init has run."""
+        """Seconds of processor time that the init has used."""
         return sum(processor_time(pid) for pid in self._init())
 
     def memory(self, kind: str) -> int:
@@ -93,18 +93,18 @@ class Container(namespaces.Container):
         return sum(processes.memory(pid, kind) for pid in self._init())
 
     def settle(self, quiet: float = 0.3, patience: float = 10) -> None:
-        """Wait until PID 1 has done all that a start or a storm left to do: asleep for `quiet` seconds."""
+        """Wait until PID 1 has finished its work: it has been asleep for `quiet` seconds."""
         deadline = time.monotonic() + patience
         before, now = -1, _context_switches(self.init)
         while before != now:
             if time.monotonic() > deadline:
-                raise Failed(f"{self._command[0]} found no rest in {patience} s")
+                raise Failed(f"{self._command[0]} was still busy after {patience} s")
             time.sleep(quiet)
             before, now = now, _context_switches(self.init)
 
 
 def processor_time(pid: int) -> float:
-    """Seconds that a process has run, from ``/proc/PID/schedstat``: in nanoseconds, while stat has clock ticks."""
+    """Seconds of processor time, from ``/proc/PID/schedstat``: it counts nanoseconds, ``stat`` only clock ticks."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 

@@ -1,4 +1,4 @@
-"""The inits that are compared: what each is called, and how it is told what to run."""
+"""The inits that are compared: their names, and their command lines."""
 
 import subprocess
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ SUPERVISORD = "supervisord"
 DIRECT = "direct"
 """No init at all: the workload itself is PID 1."""
 BESIDE = "pyinit, not PID 1"
-"""It makes itself the child subreaper."""
+"""pyinit as an ordinary process, which makes itself the child subreaper."""
 INTERPRETER = "interpreter"
-"""``python3 -I -S``: the floor for anything written in Python."""
+"""``python3 -I -S``: the lower bound for anything written in Python."""
 
 PACKAGE = ROOT / "pyinit"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """An init that takes the workload on its command line: its name, and the words that stand before it."""
+    """An init that takes the workload on its command line: its name, and the words before the workload."""
 
     name: str
     prefix: tuple[str, ...] = ()
 
     def running(self, *workload: str) -> tuple[str, ...]:
-        """The command that starts `workload` under this init, once."""
+        """The command that starts `workload` under this init. It is good for one start."""
         return (*self.prefix, *workload)
 
     def version(self) -> str:
-        """What the init itself says it is, without its name: catatonit says it is tini."""
+        """The version that the init prints, without the name: catatonit calls itself tini."""
         shown = subprocess.run([self.prefix[0], "--version"], capture_output=True, text=True, check=True)
-        version = (shown.stdout or shown.stderr).split()[-1]  # dumb-init says it on stderr
+        version = (shown.stdout or shown.stderr).split()[-1]  # dumb-init prints it to stderr
         return version.removeprefix("v").removesuffix("_catatonit")

@@ -1,4 +1,4 @@
-"""Measures what it takes to look at many processes: for ``--zombie-watch`` in PID 1, and for ``pyinitctl zombies``."""
+"""Measures the cost of looking at many processes, in ``--zombie-watch`` and in ``pyinitctl zombies``."""
 
 import subprocess
 import time
@@ -17,7 +17,7 @@ INTERVAL = 1
 
 
 def measure(setting: Setting) -> Measurement:
-    """Leave PID 1 alone with a crowd, once with ``--zombie-watch`` and once without, and look at it from beside."""
+    """Measure ``--zombie-watch`` in one container with a crowd, and ``pyinitctl zombies`` in another."""
     looks = 3 if setting.quick else 10
     watch, zombies = Collection([PYINIT]), Collection([PYINIT])
     launcher = setting.inits[PYINIT].prefix[0]
@@ -39,18 +39,18 @@ def measure(setting: Setting) -> Measurement:
         f"{PROCESSES:,} processes, {ZOMBIES} of them zombies",
         [watch.quantity("CPU time of a look (--zombie-watch)", "ms"), took],
         [Target("pyinitctl zombies", took.series[PYINIT].median, 500, "ms")],
-        "What it costs to look for zombies: in PID 1 for each round of `--zombie-watch`, and beside it for "
+        "The cost of looking for zombies: CPU time of PID 1 for each round of `--zombie-watch`, and elapsed time of "
         "`pyinitctl zombies`, which starts an interpreter and looks twice.",
     )
 
 
 def _zombies(setting: Setting, container: Container) -> float:
-    """Seconds that the command takes, started in the container."""
+    """Run the command in the container, and return how many seconds it took."""
     ctl = Path(setting.inits[PYINIT].prefix[0]).with_name("pyinitctl")
     began = time.perf_counter()
     command = [*container.enter, str(ctl), "zombies"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     took = time.perf_counter() - began
     if done.returncode != 1 or f"\n{ZOMBIES} zombies\n" not in done.stdout:
-        raise Failed(f"pyinitctl zombies ended with {done.returncode}: {done.stdout[-200:]}")
+        raise Failed(f"pyinitctl zombies exited with {done.returncode}: {done.stdout[-200:]}")
     return took

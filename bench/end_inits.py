@@ -1,4 +1,4 @@
-"""The inits that `bench.ends` compares, each set up to run one program as a container does."""
+"""The inits that `bench.ends` compares, each set up to run one program as in a container."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from testing import Unavailable, packages
 from testing.namespaces import INTERPRETER, UNSHARE
 
 Command = Callable[[str, Path], list[str]]
-"""From a program and a folder for files to the command that makes a PID namespace and runs the program in it."""
+"""Takes a program and a folder for files; returns the command that runs the program in a new PID namespace."""
 
 
 @dataclass(frozen=True)
 class Init:
-    """An init, and how a container under it is stopped."""
+    """An init, and the signal that stops a container under it."""
 
     name: str
     command: Command
@@ -30,7 +30,7 @@ class Init:
 
 @contextmanager
 def provided(wanted: Collection[str] = ()) -> Iterator[list[Init]]:
-    """All of them, or those wanted; the peers are installed if they are missing. Raises Unavailable."""
+    """Yield the inits in `wanted`, or all of them; install missing peers. Raises Unavailable."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="pyinit-inits-"))).resolve()
         makers: dict[str, Callable[[], Init]] = {
@@ -45,7 +45,7 @@ def provided(wanted: Collection[str] = ()) -> Iterator[list[Init]]:
             PYINIT: lambda: Init(PYINIT, _in_front(*install_pyinit(folder, INTERPRETER).prefix)),
         }
         if unknown := set(wanted) - makers.keys():
-            raise Unavailable(f"no such init: {', '.join(unknown)}; there are {', '.join(makers)}")
+            raise Unavailable(f"no such init: {', '.join(unknown)}; choose from {', '.join(makers)}")
         yield [make() for name, make in makers.items() if not wanted or name in wanted]
 
 
@@ -58,10 +58,10 @@ def _in_front(*init: str) -> Command:
 
 
 def _s6_overlay(svscan: str) -> Command:
-    """What s6-overlay 3 does with its CMD, rebuilt with s6-svscan: Debian has neither s6-linux-init nor the overlay.
+    """Rebuild with s6-svscan how s6-overlay 3 runs its CMD: Debian packages neither s6-linux-init nor the overlay.
 
-    The CMD runs beside s6-svscan. A SIGTERM is not for it, but begins the shutdown: stop the services (there are none
-    here), SIGTERM to every process, S6_KILL_GRACETIME of 3 seconds, SIGKILL.
+    The CMD runs beside s6-svscan. SIGTERM is not forwarded to the CMD, it starts the shutdown: stop the services (none
+    here), send SIGTERM to every process, wait S6_KILL_GRACETIME (3 seconds), send SIGKILL.
     """
 
     def command(program: str, folder: Path) -> list[str]:
@@ -80,7 +80,7 @@ def _s6_overlay(svscan: str) -> Command:
 
 
 HALT = signal.SIGRTMIN + 3
-"""Asks systemd to stop all units and halt (systemd(1)); engines send it where systemd is PID 1."""
+"""Asks systemd to stop all units and halt (systemd(1)). Engines send it if systemd is PID 1."""
 
 UNITS = {
     "work.service": """
@@ -109,7 +109,7 @@ UNITS = {
         ExecStart=true
         """,
 }
-"""All units that there are: none of the machine's own is started or stopped."""
+"""The only units that systemd knows: it starts and stops no unit of the machine."""
 
 BOOT = """
 mount -t tmpfs tmpfs /run
@@ -119,7 +119,7 @@ exec env container=other SYSTEMD_UNIT_PATH={units} {systemd} --unit=work.service
 
 
 def _systemd(cgroup: Path, kill_mode: str) -> Command:
-    """systemd as PID 1, with the program as its one service."""
+    """systemd as PID 1, with the program as its only service."""
     systemd = packages.provide("/lib/systemd/systemd", "systemd")
 
     def command(program: str, folder: Path) -> list[str]:
@@ -136,12 +136,12 @@ def _systemd(cgroup: Path, kill_mode: str) -> Command:
 
 @contextmanager
 def _cgroup() -> Iterator[Path]:
-    """A cgroup of our own, which is the root in the cgroup namespace of a container."""
+    """Make a cgroup, which becomes the root of the container's cgroup namespace."""
     asked = subprocess.run(
         ["findmnt", "--types=cgroup2", "--noheadings", "--output=TARGET"], capture_output=True, text=True
     )
     if not asked.stdout:
-        raise Unavailable("systemd needs a cgroup2 file system, and none is mounted")
+        raise Unavailable("systemd needs a cgroup2 file system, but none is mounted")
     cgroup = Path(mkdtemp(prefix="pyinit-ends-", dir=asked.stdout.split()[0]))
     try:
         yield cgroup

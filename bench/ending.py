@@ -1,4 +1,4 @@
-"""Measures how long PID 1 takes to end once it is told to, with a workload that ends at once."""
+"""Measures the time from the stop signal to the exit of PID 1, with a workload that exits at once."""
 
 import os
 import signal
@@ -9,8 +9,8 @@ from bench.figures import Collection, Measurement, Target, in_turns
 from bench.setting import Setting
 
 TEARDOWN = (
-    "An interpreter that only waits for the signal and then calls `_exit` takes 1.4 times as long as tini: it has more "
-    "memory to give back. The rest is Python, run cold after the sleep."
+    "An interpreter that only waits for the signal and calls `_exit` takes 1.4 times as long as tini: it has more "
+    "memory to free. The rest is Python code that runs with cold caches after the sleep."
 )
 
 
@@ -19,10 +19,10 @@ def measure(setting: Setting) -> Measurement:
     rounds, seconds = (20, 4) if setting.quick else (60, 20)
     inits = {DIRECT: Contender(DIRECT), **setting.inits}
     taken = Collection(inits)
-    taken.remark(INTERPRETER, "does not end: PID 1 without a handler ignores the signal")
+    taken.remark(INTERPRETER, "does not exit: without a handler, PID 1 ignores the signal")
     for number, name in in_turns(inits, rounds, seconds):
         with setting.contain(*inits[name].running(setting.probe("answer"))) as container:
-            container.answers.read(1)  # it listens
+            container.answers.read(1)  # it is ready
             container.settle(quiet=0.02)
             stopped = time.monotonic_ns()
             os.kill(container.init, signal.SIGTERM)
@@ -34,7 +34,7 @@ def measure(setting: Setting) -> Measurement:
         "ending",
         "From the stop signal to the end",
         [quantity],
-        [Target(f"SIGTERM to the end of pyinit, times that of {REFERENCE}", ratio, 2.0, reason=TEARDOWN)],
-        "SIGTERM from outside to PID 1, whose workload exits at once when it gets that, until PID 1 has been waited "
-        "for.",
+        [Target(f"time from SIGTERM to the end of PID 1: pyinit / {REFERENCE}", ratio, 2.0, reason=TEARDOWN)],
+        "The time from a SIGTERM, sent to PID 1 from outside, until PID 1 has been waited for. The workload exits as "
+        "soon as it gets the signal.",
     )

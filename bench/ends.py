@@ -1,9 +1,9 @@
-"""Shows what becomes of the processes of one container, under each init, when it is stopped: `python -m bench.ends`.
+"""Shows what happens to the processes of a container when it stops, under each init: `python -m bench.ends`, as root.
 
-Writes the table and the diagrams of docs/what-happens.md between its markers; with names of inits it prints theirs.
-The container is a PID namespace, its processes are those of examples/what_happens, and it is stopped as an engine does
-it: a signal to PID 1, and SIGKILL ten seconds later. A pidfd says when a process ended, the kernel's process accounting
-(acct(2)) how, and the processes' own diary what they had begun and completed. Runs as root.
+Writes the table and the diagrams of docs/what-happens.md between its markers. With names of inits it prints only these.
+The container is a PID namespace that runs examples/what_happens. It is stopped as an engine would stop it: a signal to
+PID 1, and SIGKILL ten seconds later. A pidfd reports when a process exits. The kernel's process accounting (acct(2))
+records how it exited. The diary that the processes write shows what work they began and completed.
 """
 
 import argparse
@@ -34,11 +34,11 @@ PAGE = ROOT / "docs" / "what-happens.md"
 START = EXAMPLES / "what_happens" / "start.sh"
 
 GRACE = 10.0
-"""Seconds until SIGKILL: those of `docker stop`."""
+"""Seconds until SIGKILL: the default of `docker stop`."""
 HEAD_START = 1.0
-"""Seconds between the last beginning of work and the stop."""
+"""Seconds between the start of the last piece of work and the stop."""
 UNDER_WAY = Counter({"job": 2, "request": 1, "sessions": 1, "records": 1})
-"""What the processes are working on then."""
+"""The work in progress at the stop."""
 
 ROWS = ("start.sh", "master", "pool 1", "pool 2", "application", "tee", "daemon")
 COLUMNS = {
@@ -48,17 +48,17 @@ COLUMNS = {
     "last line": "the log's last line",
     "records": "the daemon's records",
 }
-"""What may be lost, and the heading of its column."""
+"""Each kind of work, and the heading of its column."""
 LAST_LINE = "the end"
 CELL = 0.25
-"""Seconds that a character of a diagram stands for."""
+"""Seconds for each character of a diagram."""
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 ACCOUNT = struct.Struct("=BBH6If8H16s")
 """``struct acct_v3`` of acct(5)."""
 SWITCH_ON = "import ctypes, sys; sys.exit(ctypes.CDLL(None).acct(sys.argv[1].encode()))"
-"""acct(2), which counts for the PID namespace of the caller."""
+"""acct(2) applies to the PID namespace of the caller."""
 
 
 @dataclass
@@ -74,12 +74,12 @@ class Process:
     asked: list[float] = field(default_factory=list)
     """When it caught SIGTERM."""
     completed: list[str] = field(default_factory=list)
-    """What it completed after the stop."""
+    """Work that it completed after the stop."""
     lost: list[str] = field(default_factory=list)
-    """What it did not complete."""
+    """Work that it began and never completed."""
 
     def life(self) -> str:
-        """A character for each quarter of a second."""
+        """Its line of the diagram: one character for each quarter of a second."""
         cells = ["="] * int(self.ended / CELL)
         for moment in self.asked:
             cells[int(moment / CELL) : int(moment / CELL) + 1] = "t"
@@ -87,7 +87,7 @@ class Process:
         return "".join(cells[: int(self.ended / CELL)]) + end
 
     def outcome(self) -> str:
-        """What became of its work."""
+        """The work that it completed and lost, as text."""
         completed = [f"{work} x{number}" if number > 1 else work for work, number in Counter(self.completed).items()]
         parts = [("completes", completed), ("LOSES", self.lost)]
         return "; ".join(f"{verb} {', '.join(works)}" for verb, works in parts if works)
@@ -95,7 +95,7 @@ class Process:
 
 @dataclass
 class Ending:
-    """The end of a container."""
+    """The measured end of a container."""
 
     init: str
     seconds: float
@@ -103,16 +103,16 @@ class Ending:
 
     @property
     def lost(self) -> Counter[str]:
-        """How much of each kind of work was lost."""
+        """The lost work, counted by kind."""
         return Counter(work for process in self.processes for work in process.lost)
 
     def row(self) -> str:
-        """Its row of the table."""
+        """The row of the table."""
         cells = [f"**{'both ' * (self.lost[work] == 2)}lost**" if self.lost[work] else "saved" for work in COLUMNS]
         return f"| {' | '.join([self.init, *cells, f'{self.seconds:.1f}'])} |"
 
     def diagram(self) -> str:
-        """A line for each process: its life, and what became of its work."""
+        """One line for each process: its life, and the outcome of its work."""
         scale = "".join(f"{second:<{int(1 / CELL)}}" for second in range(int(self.seconds) + 2))
         width = max(len(scale), *(len(process.life()) + 2 for process in self.processes))
         lines = [f"{'seconds':<13}{scale}"]
@@ -132,7 +132,7 @@ class Note:
 
 
 def measure(init: Init, folder: Path) -> Ending:
-    """Start the container in an empty folder, stop it while all work is under way, and see what becomes of that."""
+    """Start the container in an empty folder, stop it while all work is in progress, and record what happens."""
     diary, account = folder / "diary", folder / "account"
     diary.touch()
     account.touch()
@@ -146,7 +146,7 @@ def measure(init: Init, folder: Path) -> Ending:
         if subprocess.run(
             [*container.enter, INTERPRETER, "-ISc", SWITCH_ON, account], stdin=subprocess.DEVNULL
         ).returncode:
-            raise Unavailable("the kernel does not account for processes: CONFIG_BSD_PROCESS_ACCT")
+            raise Unavailable("the kernel has no process accounting (CONFIG_BSD_PROCESS_ACCT)")
         processes = _find(container.init, _notes(diary))
         with _watched(processes) as selector:
             began = max(note.moment for note in _notes(diary) if note.event == "begins")
@@ -169,7 +169,7 @@ def _notes(diary: Path) -> list[Note]:
 
 
 def _find(pid_1: int, notes: Sequence[Note]) -> dict[int, Process]:
-    """The processes of the container by their pids outside of it; without the init's helpers."""
+    """The processes of the container by their pids outside of it, without the init's helpers."""
     known = {note.pid: note.name for note in notes}
     found = {}
     for process in (psutil.Process(pid_1), *psutil.Process(pid_1).children(recursive=True)):
@@ -180,13 +180,13 @@ def _find(pid_1: int, notes: Sequence[Note]) -> dict[int, Process]:
             if name in ROWS or process.pid == pid_1:
                 found[process.pid] = Process(name if name in ROWS else "PID 1", pid)
     if missing := set(ROWS) - {process.name for process in found.values()}:
-        raise Failed(f"these do not run: {', '.join(missing)}")
+        raise Failed(f"these are not running: {', '.join(missing)}")
     return found
 
 
 @contextmanager
 def _watched(pids: Iterable[int]) -> Iterator[selectors.BaseSelector]:
-    """Selects the pidfds of these processes; the data of each is the pid."""
+    """Yield a selector of pidfds of these processes; the data of each is the pid."""
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         for pid in pids:
@@ -197,7 +197,7 @@ def _watched(pids: Iterable[int]) -> Iterator[selectors.BaseSelector]:
 
 
 def _ends(selector: selectors.BaseSelector, pid_1: int, deadline: float) -> Iterator[tuple[int, float]]:
-    """Each process as it ends, and the time; at the deadline PID 1 is killed, and the kernel kills the others then."""
+    """Yield each process when it exits, and the time. At the deadline, kill PID 1: the kernel then kills the others."""
     patience: float | None = deadline - time.monotonic()
     while selector.get_map():
         ended = selector.select(patience)
@@ -213,7 +213,7 @@ def _ends(selector: selectors.BaseSelector, pid_1: int, deadline: float) -> Iter
 
 
 def _add_how_they_ended(processes: Iterable[Process], account: bytes) -> None:
-    """By the kernel's process accounting."""
+    """From the kernel's process accounting."""
     statuses = {}
     for _, version, _, status, _, _, pid, *_ in ACCOUNT.iter_unpack(account):
         if version != 3:
@@ -221,12 +221,12 @@ def _add_how_they_ended(processes: Iterable[Process], account: bytes) -> None:
         statuses[pid] = status
     for process in processes:
         if process.pid not in statuses:
-            raise Failed(f"the kernel did not record how {process.name} ended: is the disk nearly full?")
+            raise Failed(f"the kernel did not record how {process.name} exited: is the disk nearly full?")
         process.killed_by = os.WTERMSIG(statuses[process.pid])
 
 
 def _add_what_they_did(processes: Iterable[Process], notes: Sequence[Note], stopped: float, log: str) -> None:
-    """By their diary and their log."""
+    """From their diary and their log."""
     for process in processes:
         own = [note for note in notes if note.pid == process.pid]
         process.asked = [note.moment - stopped for note in own if note.event == "asked"]
@@ -239,7 +239,7 @@ def _add_what_they_did(processes: Iterable[Process], notes: Sequence[Note], stop
 
 
 def measure_all(inits: Iterable[Init], at_once: int) -> list[Ending]:
-    """Measure them, so many at once: they sleep most of the time."""
+    """Measure the inits, up to `at_once` at a time: they sleep most of the time."""
     with tempfile.TemporaryDirectory(prefix="pyinit-ends-") as top, ThreadPoolExecutor(at_once) as pool:
 
         def measure_in_folder(init: Init) -> Ending:
@@ -251,29 +251,29 @@ def measure_all(inits: Iterable[Init], at_once: int) -> list[Ending]:
 
 
 def table(endings: Iterable[Ending]) -> str:
-    """What each init lost, and how long the container took to end."""
+    """The work that each init lost, and the seconds until the container had ended."""
     heading = ["", *COLUMNS.values(), "seconds"]
     return "\n".join([f"| {' | '.join(heading)} |", "|" + "---|" * len(heading), *(ending.row() for ending in endings)])
 
 
 MEASURED = re.compile(r"(<!-- measured: (\S+) -->\n)(.*?)\n(<!-- end -->)", re.DOTALL)
-"""A measured part of the page, with its name."""
+"""A measured part of the page: its name and its text."""
 
 
 def measured(page: str) -> dict[str, str]:
-    """What the page says was measured, by name."""
+    """The measured parts of the page, by name."""
     return {name: text for _, name, text, _ in MEASURED.findall(page)}
 
 
 def filled_in(page: str, parts: Mapping[str, str]) -> str:
-    """The page with these texts as its measured parts."""
+    """The page with its measured parts replaced."""
     return MEASURED.sub(lambda found: f"{found[1]}{parts[found[2]]}\n{found[4]}", page)
 
 
 def main() -> None:
-    """Measure, print, and write the page if all inits were measured."""
+    """Measure and print; write the page if all inits were measured."""
     parser = argparse.ArgumentParser(prog="python -m bench.ends", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("inits", nargs="*", metavar="INIT", help="only these, and only print them")
+    parser.add_argument("inits", nargs="*", metavar="INIT", help="measure only these, and do not write the page")
     wanted = parser.parse_args().inits
     with end_inits.provided(wanted) as inits:
         endings = measure_all(inits, at_once=1)

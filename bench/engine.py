@@ -1,4 +1,4 @@
-"""Containers of a real Docker engine, all of one image that has the inits that are compared in it."""
+"""Containers of a real Docker engine, all of one image that contains the compared inits."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,30 +19,30 @@ from testing.waiting import Failed
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker engine, and the tag of the image whose /usr/local/bin has the inits."""
+    """A Docker engine, and the tag of the image that has the inits in /usr/local/bin."""
 
     client: docker.DockerClient
     image: str
 
     def version(self) -> str:
-        """What the engine says it is."""
+        """The version that the engine reports."""
         return str(self.client.version()["Version"])
 
     @contextmanager
     def running(self, init: str, *workload: str) -> Iterator[Container]:
-        """A container with `init` as its ENTRYPOINT, of whose workload the first line has come; removed afterwards."""
-        # An engine may be set to put an init of its own before ours.
+        """Yield a container with `init` as ENTRYPOINT once its workload has printed a line; remove it afterwards."""
+        # init=False: an engine can be configured to add its own init.
         with created(self.client, self.image, *workload, entrypoint=[init, "--"], init=False) as container:
             container.start()
             with closing(container.logs(stderr=False, stream=True, follow=True)) as lines:
                 if not next(lines, b""):
-                    raise Failed(f"a container with {init} ended before its workload said a word")
+                    raise Failed(f"a container with {init} exited before its workload printed a line")
             yield container
 
     def end_of(self, container: Container, since: int) -> tuple[int, int]:
-        """The exit status of a container that has ended, and when, in nanoseconds since the epoch.
+        """The exit status of a container that has exited, and the time of its exit, in nanoseconds since the epoch.
 
-        The time is that of the engine's "die" event; `since`, in the same unit, shall lie before it.
+        The time comes from the engine's "die" event. `since`, in the same unit, must be before it.
         """
         filters = {"container": container.id, "event": "die"}
         seconds = since // 1_000_000_000
@@ -53,12 +53,12 @@ class Engine:
 
 @contextmanager
 def equip(folder: Path) -> Iterator[Engine]:
-    """The engine with an image of pyinit and its reference, as long as the context lasts; `folder` is for the latter.
+    """Yield the engine with an image of pyinit and the reference init, which is copied to `folder`.
 
     Raises Unavailable.
     """
     folder.mkdir()
-    # The static one where there is one: the C library that the other was linked with need not be that of the image.
+    # Prefer the static one: the other may need another C library than the image has.
     shutil.copy(shutil.which(f"{REFERENCE}-static") or shutil.which(REFERENCE) or REFERENCE, folder / REFERENCE)
     with connect() as client, pyinit_on(client, DEBIAN, folder) as image:
         yield Engine(client, image.tags[0])

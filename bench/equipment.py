@@ -1,4 +1,4 @@
-"""The inits that are measured, as they are on this machine."""
+"""The inits that are measured, installed on this machine."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ PACKAGES = {
 
 
 def find_peers(folder: Path) -> list[Contender]:
-    """The peers, installed where they are missing; those that need files write them under `folder`.
+    """The peers, installed if they are missing. Those that need files write them under `folder`.
 
     Raises Unavailable.
     """
@@ -39,7 +39,7 @@ def _path(tool: str) -> str:
 def install_pyinit(folder: Path, python: str) -> Contender:
     """Install a copy of pyinit and its launcher for the interpreter `python` under `folder`, as the Dockerfile does.
 
-    A copy, so that the bytecode is that of this interpreter and nobody edits what is being measured.
+    It is a copy so that the bytecode belongs to this interpreter, and edits to the sources do not reach it.
     Raises Unavailable.
     """
     library, launcher = folder / "lib", folder / "bin" / PYINIT

@@ -1,4 +1,4 @@
-"""What a measurement finds: series of values by contender, and the targets they are held to."""
+"""The results of a measurement: series of values for each contender, and the targets for them."""
 
 import math
 import random
@@ -11,7 +11,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Series:
-    """The values that one contender reached, by the number of the round."""
+    """The values of one contender, by the number of the round."""
 
     rounds: dict[int, float]
 
@@ -25,7 +25,7 @@ class Series:
 
     @cached_property
     def quartiles(self) -> tuple[float, float]:
-        """The values that a quarter, and three quarters, of all lie below."""
+        """The first and the third quartile."""
         if len(self.values) == 1:
             return self.values[0], self.values[0]
         lower, _, upper = statistics.quantiles(self.values, n=4, method="inclusive")
@@ -34,10 +34,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something measured: its unit, a series for each contender, and the contenders that all are set beside.
+    """Something measured: its unit, a series for each contender, and the contenders (`bases`) of the ratios.
 
-    A contender that does not do what was to be measured has a remark instead of a series. Quantities of one
-    measurement that belong together have a group in common.
+    A contender that cannot do what is measured has a remark instead of a series. Quantities of one measurement that
+    belong together share a group.
     """
 
     name: str
@@ -53,9 +53,9 @@ class Quantity:
         return ", ".join(filter(None, (self.name, self.unit, self.group)))
 
     def ratio(self, contender: str, base: str) -> float:
-        """How many times what `base` took in the same round: the median of all rounds that both were in.
+        """The median of the ratios to `base`, over the rounds that both took part in.
 
-        Not the ratio of the medians: two neighbours in time share what the machine was busy with.
+        It is not the ratio of the medians: values of the same round were taken under the same load of the machine.
         """
         values, below = self.series[contender].rounds, self.series[base].rounds
         return statistics.median(value / below[number] for number, value in values.items() if number in below)
@@ -63,7 +63,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Target:
-    """What was promised, and what came of it; `reason` tells why it cannot be met, where that is known."""
+    """A promise and the measured value; `reason` explains why it cannot be met, if that is known."""
 
     claim: str
     value: float
@@ -79,7 +79,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that one measuring module found, and in a few sentences how."""
+    """The results of one measuring module, and a description of its method."""
 
     name: str
     title: str
@@ -96,33 +96,33 @@ class Measurement:
 
 
 class Collection:
-    """Values as they come in, round by round, of contenders that are listed in this order."""
+    """Collects the values of the contenders, round by round; keeps the order of the contenders."""
 
     def __init__(self, contenders: Iterable[str]) -> None:
         self._values: dict[str, dict[int, float]] = {name: {} for name in contenders}
         self._remarks: dict[str, str] = {}
 
     def add(self, number: int, contender: str, value: float) -> None:
-        """Note what the contender reached in the round of that number."""
+        """Record the contender's value in round `number`."""
         self._values[contender][number] = value
 
     def remark(self, contender: str, text: str) -> None:
-        """Note why there is no figure of this contender."""
+        """Record why this contender has no value."""
         self._remarks[contender] = text
 
     def quantity(self, name: str, unit: str, *bases: str, group: str = "") -> Quantity:
-        """What has come in."""
-        series = {who: Series(values) for who, values in self._values.items() if values}
+        """The collected values as a quantity."""
+        series = {name: Series(values) for name, values in self._values.items() if values}
         return Quantity(name, unit, series, bases, self._remarks, group)
 
 
 def in_turns(contenders: Iterable[str], rounds: int, seconds: float = math.inf) -> Iterator[tuple[int, str]]:
-    """The number of the round, and a contender: all once a round, each round in another order.
+    """Yield the number of the round and a contender: each contender once a round, in a different order each round.
 
-    Who comes after a relative finds the processor's caches filled for it: with one order for all
-    rounds the bare interpreter, after pyinit, wins some percent that way.
+    A contender that runs after a similar one finds its code in the processor's caches. With the same order in all
+    rounds, the bare interpreter would gain some percent from running after pyinit.
 
-    A contender that has used up its `seconds` sits out the other rounds.
+    A contender that has used up its `seconds` sits out the remaining rounds.
     """
     names, chance = list(contenders), random.Random(0)
     used = dict.fromkeys(names, 0.0)

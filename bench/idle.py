@@ -1,4 +1,4 @@
-"""Measures what an init does when there is nothing to do."""
+"""Measures the activity of an idle init."""
 
 import contextlib
 import time
@@ -12,7 +12,7 @@ MINUTE = 60
 
 
 def measure(setting: Setting) -> Measurement:
-    """Leave all inits alone, at the same time, each with a workload that sleeps."""
+    """Run all inits at the same time, each with a workload that sleeps, and count what they do."""
     seconds = 5 if setting.quick else MINUTE
     commands = {
         name: init.running(setting.probe("storm"))
@@ -37,8 +37,8 @@ def measure(setting: Setting) -> Measurement:
         "idle",
         f"Idle for {seconds} seconds",
         [wakes, running.quantity("CPU time a minute", "ms")],
-        [Target("wake-ups of pyinit a minute when idle", wakes.series[PYINIT].median, 0)],
-        "All at the same time, each with a workload that sleeps. Wake-ups are context switches, of the init's own will "
-        "or not; those of its helpers (s6-supervise, the event listener of supervisord) count, those of the workload "
-        "do not.",
+        [Target("wake-ups of pyinit per minute when idle", wakes.series[PYINIT].median, 0)],
+        "All inits run at the same time, each with a workload that sleeps. Wake-ups are context switches, voluntary "
+        "and involuntary. Those of the init's helpers (s6-supervise, the event listener of supervisord) count, those "
+        "of the workload do not.",
     )

@@ -7,17 +7,17 @@ from bench.setting import Setting
 DIRTY = "private dirty"
 KINDS = {DIRTY: "Private_Dirty", "resident": "Rss", "proportional": "Pss"}
 SLEEP = "import _signal, posix; posix.write(1, b'ready\\n'); _signal.pause()"
-"""Both are compiled into the interpreter: importing them adds nothing to what it takes by itself."""
+"""Both modules are compiled into the interpreter, so importing them takes no extra memory."""
 
 OWN_CODE = (
-    "What pyinit adds to the interpreter is its own code: CPython keeps some hundred bytes for each function and a "
-    "kilobyte or two for each class, besides their instructions. What few runs need is not loaded; what the end needs "
-    "is loaded ahead, since there may be no memory for it later. The rest is the loop."
+    "What pyinit adds to the interpreter is its own code: CPython keeps some hundred bytes for each function and one "
+    "or two kilobytes for each class, besides their instructions. Code that few runs need is not loaded. Code that "
+    "the shutdown needs is loaded ahead, since there may be no memory for it later. The rest is the loop."
 )
 
 
 def measure(setting: Setting) -> Measurement:
-    """Read the memory of each init with a sleeping workload, in turns."""
+    """Read the memory of each init while its workload sleeps, in turns."""
     rounds = 3 if setting.quick else 7
     inits = {DIRECT: Contender(DIRECT), **setting.inits}
     names = [*inits, INTERPRETER]
@@ -38,8 +38,9 @@ def measure(setting: Setting) -> Measurement:
         "memory",
         "Memory when idle",
         quantities,
-        [Target("private dirty of pyinit, times that of a bare interpreter", ratio, 1.2, reason=OWN_CODE)],
-        "Of the init with its helpers, from `smaps_rollup` (`proc(5)`), once it sleeps. Private dirty is what the init "
-        "alone costs; resident counts what it shares with others, too, such as the interpreter's code; proportional "
-        f"divides that by their number. `{DIRECT}` is the workload itself, a static C program.",
+        [Target("private dirty memory: pyinit / bare interpreter", ratio, 1.2, reason=OWN_CODE)],
+        "The memory of the init and its helpers, from `smaps_rollup` (`proc(5)`), while they sleep. Private dirty is "
+        "memory that nothing else uses. Resident includes memory that is shared with other processes, such as the "
+        "interpreter's code. Proportional divides shared memory by the number of processes that share it. "
+        f"`{DIRECT}` is the workload itself, a static C program.",
     )

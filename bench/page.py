@@ -1,4 +1,4 @@
-"""The page of a run, ``docs/benchmarks.md``: the words around the figures, its plots, and the figures for programs."""
+"""The page of a run, ``docs/benchmarks.md``, with its plots, and the figures as JSON."""
 
 import datetime
 import json
@@ -20,18 +20,18 @@ FIGURES = "figures.json"
 OPENING = """\
 # Benchmarks: what an init in Python costs
 
-Medians of one run of `make bench`, which wrote this page on {date}. {quick}The best init of a column is bold.
-`{direct}` is the workload without an init, `{interpreter}` is `python3 -I -S` without pyinit: no init in Python can
-do better.
+Medians of one run of `make bench`, which wrote this page on {date}. {quick}The best init in each column is bold.
+`{direct}` is the workload without an init. `{interpreter}` is `python3 -I -S` without pyinit: the lower bound for any
+init in Python.
 
 {overview}
 
-**What you pay** for an init in Python rather than tini: the workload runs {later} ms later, and {memory} MB more memory
-are taken, {share:.0f} % of it by the interpreter itself. Once it runs, a signal takes {signal:.2f} times as long as
-through tini, a storm of orphans is reaped at {storm:.2f} times its rate, and an orphan that comes alone takes
-{single:.2f} times as long.
+**What you pay** for an init in Python instead of tini: the workload starts {later} ms later, and the init takes
+{memory} MB more memory, {share:.0f} % of which is the interpreter itself. While the container runs, a signal takes
+{signal:.2f} times as long as through tini, a storm of orphans is reaped at {storm:.2f} times the rate of tini, and
+reaping a single orphan takes {single:.2f} times as long.
 
-**Where others are better** in this table:
+**Where other inits are better** in this table:
 
 {better}
 
@@ -43,25 +43,26 @@ through tini, a storm of orphans is reaped at {storm:.2f} times its rate, and an
 
 On {machine}: {versions}.
 
-Each init is PID 1 of a PID namespace of its own, with its own `/proc`, started by a C program that reads the clock on
-both sides; workloads and measuring programs are static C programs, too, built at the start
-([`bench/probes`](../bench/probes)). All contenders come in turns, in another order each round, so that a machine that
-gets slower hurts all alike. The tables give the median of *n* values and, in brackets, the quartiles;
-a ratio (`/ tini`) is the median of the ratios of all rounds, not the ratio of the medians. A contender that has used
-up its time sits out the other rounds.
+Each init is PID 1 of its own PID namespace, with its own `/proc`. A C program starts it, and reads the clock before
+and after. Workloads and measuring programs are static C programs too, built at the start
+([`bench/probes`](../bench/probes)). The inits take turns, in a different order each round, so that a machine that
+slows down affects all of them alike. The tables give the median of *n* values and, in brackets, the quartiles. A ratio
+(`/ tini`) is the median of the ratios of all rounds, not the ratio of the medians. An init that has used up its time
+sits out the remaining rounds.
 
-The peers are those of Debian, whose docker-init is tini, linked statically. s6 is `s6-svscan` with one service, whose
-`finish` script ends it; supervisord has one program, and an event listener that ends it. Both take more on than an
-init: they restart what ends, and log. Their figures are those of the whole, helpers included.
+The peers are Debian's packages. Debian's docker-init is tini, linked statically. s6 is `s6-svscan` with one service,
+whose `finish` script ends s6-svscan. supervisord runs one program, and an event listener that ends supervisord. Both
+do more than an init: they restart processes that exit, and write logs. Their figures include their helpers.
 
 Run it yourself, as root: `make bench` writes this page, `make bench ARGS=--quick` prints the tables of a shorter run,
-and `make bench ARGS="start signals"` those of the parts named. All values: [`{figures}`]({folder}/{figures}).
+and `make bench ARGS="start signals"` prints the tables of the named parts. All values:
+[`{figures}`]({folder}/{figures}).
 
 """
 
 
 class Column(NamedTuple):
-    """A column of the table that comes first: its heading, what it shows, and if more is better."""
+    """A column of the first table: its heading, the quantity that it shows, and whether more is better."""
 
     heading: str
     measurement: str
@@ -71,21 +72,21 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("workload runs after, ms", "start", "until the workload runs"),
+    Column("until the workload runs, ms", "start", "until the workload runs"),
     Column("empty run, ms", "start", "whole run"),
     Column("signal p50, µs", "signals", "p50", "idle"),
-    Column("orphan reaped after, µs", "reaping", "one at a time"),
-    Column("orphans a second", "reaping", "storm", more=True),
+    Column("until an orphan is reaped, µs", "reaping", "one at a time"),
+    Column("orphans reaped per second", "reaping", "storm", more=True),
     Column("own memory, kB", "memory", "private dirty"),
-    Column("wake-ups a minute when idle", "idle", "wake-ups a minute"),
-    Column("ends after SIGTERM, ms", "ending", "SIGTERM to the end of PID 1"),
+    Column("wake-ups per minute when idle", "idle", "wake-ups a minute"),
+    Column("SIGTERM to the end of PID 1, ms", "ending", "SIGTERM to the end of PID 1"),
 )
 
 
 def write(
     folder: Path, found: Sequence[Measurement], machine: dict[str, Any], versions: dict[str, str], quick: bool
 ) -> None:
-    """Write the page, and beside it the folder of its plots and of ``figures.json``, under `folder`."""
+    """Write the page to `folder`, and its plots and ``figures.json`` to a folder beside it."""
     beside = folder / FOLDER
     beside.mkdir(parents=True, exist_ok=True)
     date = datetime.date.today().isoformat()
@@ -105,7 +106,7 @@ def write(
 
 
 def _wrapped(text: str) -> str:
-    """The text with paragraphs as long as those of other pages; tables, lists and headings are left alone."""
+    """The text with paragraphs wrapped at 120 columns; tables, lists, headings and images stay as they are."""
     blocks = text.split("\n\n")
     return (
         "\n\n".join(
@@ -132,7 +133,7 @@ def _draw(folder: Path, found: dict[str, Measurement]) -> dict[str, str]:
     return {
         "start": "milliseconds until the workload runs and of an empty run, by init",
         "signals": "microseconds from a signal to the answer, by init, idle and under load",
-        "reaping": "milliseconds until the last of many orphans has gone, by their number, a line for each init",
+        "reaping": "milliseconds until the last of many orphans is reaped, by their number, one line per init",
         "memory": "kilobytes of private dirty, resident and proportional memory, by init, young and old",
         "ending": "milliseconds from SIGTERM to the end of PID 1, by init",
     }
@@ -148,7 +149,7 @@ def _opening(
     targets = [target for measurement in found.values() for target in measurement.targets]
     return OPENING.format(
         date=date,
-        quick="This was a quick run, with less of everything. " if quick else "",
+        quick="This was a quick run, with fewer samples. " if quick else "",
         direct=DIRECT,
         interpreter=INTERPRETER,
         overview=_overview(columns),
@@ -191,7 +192,7 @@ def _overview(columns: dict[Column, Quantity]) -> str:
 
 
 def _best(column: Column, quantity: Quantity) -> list[str]:
-    """The inits that nobody beats; what is no init does not count."""
+    """The best inits of this column; the bare workload and the bare interpreter do not count."""
     medians = {name: series.median for name, series in quantity.series.items() if name not in (DIRECT, INTERPRETER)}
     best = max(medians.values()) if column.more else min(medians.values())
     return [name for name, median in medians.items() if median == best]
@@ -230,7 +231,7 @@ def _section(measurement: Measurement, drawn: dict[str, str]) -> str:
 
 
 def _group(group: str, quantities: Sequence[Quantity]) -> str:
-    """One table of the quantities side by side: median, quartiles, count and ratios."""
+    """One table with the quantities side by side: median, quartiles, count and ratios."""
     tables = [report.rows(quantity) for quantity in quantities]
     names = dict.fromkeys(row[0] for table in tables for row in table[1:])
     heading, rows = [group], [[name] for name in names]

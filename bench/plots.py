@@ -1,4 +1,4 @@
-"""The figures as pictures: SVG, the same for the same figures."""
+"""The figures as SVG plots; the same figures give the same bytes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "pyinit",  # ids of clip paths are random otherwise
-    "svg.fonttype": "path",  # no reader has our font
+    "svg.hashsalt": "pyinit",  # without it, ids of clip paths are random
+    "svg.fonttype": "path",  # readers may not have our font
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -35,7 +35,7 @@ MARKERS = "osDv^<>P"
 
 
 def dots(file: Path, panels: dict[str, Sequence[Quantity]]) -> None:
-    """A row for each contender, a panel for each title, a dot with its quartiles for each quantity; logarithmic."""
+    """Draw a row for each contender, a panel for each title, and a dot with quartiles for each quantity; log scale."""
     names = _names([quantity for quantities in panels.values() for quantity in quantities])
     with matplotlib.rc_context(STYLE):
         figure, all_axes = pyplot.subplots(
@@ -83,7 +83,7 @@ def _draw(axes: Axes, names: list[str], quantity: Quantity, colour: str, shift: 
 
 
 def growth(file: Path, sizes: Sequence[int], quantities: Sequence[Quantity], xlabel: str) -> None:
-    """A line for each contender over the sizes that the quantities were measured at; both axes logarithmic."""
+    """Draw a line for each contender over the sizes of the quantities; both axes have a log scale."""
     with matplotlib.rc_context(STYLE):
         figure, axes = pyplot.subplots(layout="constrained", figsize=(8.5, 4.2))
         for name, marker in zip(quantities[0].series, MARKERS, strict=False):
@@ -110,7 +110,7 @@ def growth(file: Path, sizes: Sequence[int], quantities: Sequence[Quantity], xla
 
 
 def _names(quantities: Sequence[Quantity]) -> list[str]:
-    """All that have a figure in one of them, in their order."""
+    """All contenders that have a figure in one of the quantities, in their order."""
     return list(dict.fromkeys(name for quantity in quantities for name in quantity.series))
 
 

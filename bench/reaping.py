@@ -1,4 +1,4 @@
-"""Measures how fast orphans are reaped: a single one, those of a fork storm, and a crowd that comes at once."""
+"""Measures how fast orphans are reaped: one at a time, in a fork storm, and many at once."""
 
 import math
 import statistics
@@ -9,24 +9,24 @@ from bench.figures import Collection, Measurement, Quantity, Target, in_turns
 from bench.setting import Setting
 
 ORPHANS = 1_000
-"""In one storm: a tenth or two of a second. Many short storms tell more than few long ones on a shared machine."""
+"""Orphans in a storm, which takes 0.1 to 0.2 s. On a shared machine, many short storms say more than few long ones."""
 SINGLES = 100
 PAUSE = 300
-"""Microseconds between two single orphans: the init shall be found asleep."""
+"""Microseconds between two single orphans, so that the init is asleep again."""
 CROWDS = (1_000, 10_000, 30_000)
-"""The largest takes nearly all that there are where ``pid_max`` is 32768, so that short runs go without it."""
+"""The largest uses nearly all pids if ``pid_max`` is 32768, so quick runs leave it out."""
 SLOW = 1_000
-"""Orphans a second; who is slower than that is spared the larger crowds."""
+"""Orphans per second. An init below this rate is not measured with the larger crowds."""
 NO_REAPERS = {DIRECT: "does not reap", INTERPRETER: "does not reap"}
 
 WAKING_UP = (
-    "Between the wake-up and waitpid(2) there is Python to run, and its memory, cold after the sleep, to be fetched: a "
-    "storm, which finds it warm, is as fast as with tini."
+    "Between the wake-up and waitpid(2), Python code runs with caches that are cold after the sleep. In a storm the "
+    "caches are warm, and pyinit is as fast as tini."
 )
 
 
 def measure(setting: Setting) -> Measurement:
-    """Have each init reap what the probes leave behind, in turns."""
+    """Have each init reap the orphans that the probes leave, in turns."""
     single = _one_at_a_time(setting, 5 if setting.quick else 20)
     storm = _storms(setting, 12 if setting.quick else 80)
     sizes = CROWDS[:-1] if setting.quick else CROWDS
@@ -38,36 +38,36 @@ def measure(setting: Setting) -> Measurement:
         [single, storm, *crowds, exponents],
         [
             Target(
-                f"one orphan reaped after, times the time of {REFERENCE}",
+                f"time until a single orphan is reaped: pyinit / {REFERENCE}",
                 single.ratio(PYINIT, REFERENCE),
                 1.25,
                 reason=WAKING_UP,
             ),
             Target(
-                f"orphans a second under a storm, times those of {REFERENCE}",
+                f"orphans reaped per second in a storm: pyinit / {REFERENCE}",
                 storm.ratio(PYINIT, REFERENCE),
                 1.0,
                 at_least=True,
             ),
             Target(
-                f"rate of 10,000 at once, times that of {REFERENCE}",
+                f"rate at 10,000 orphans at once: pyinit / {REFERENCE}",
                 1 / crowds[1].ratio(PYINIT, REFERENCE),
                 0.85,
                 at_least=True,
                 reason=WAKING_UP,
             ),
             Target(
-                "exponent that the time of pyinit grows with (1 is linear, 2 quadratic)",
+                "exponent of pyinit's time over the number of orphans (1 is linear, 2 quadratic)",
                 exponents.series[PYINIT].median,
                 1.25,
             ),
         ],
-        "The orphans here are zombies whose parent ends. One at a time: from just before the parent ends until "
-        f"`kill(pid, 0)` no longer finds the orphan, the median of {SINGLES} in a start, the init asleep in between. "
-        f"Storm: {ORPHANS:,} parents one after the other, as fast as a program can start them, each of which leaves "
-        "one orphan. All at once: one parent that leaves them all, from its last instruction until the last of them "
-        f"has gone. The exponent tells how that time grows from {sizes[0]:,} to {sizes[-1]:,}: with their number if "
-        "it is 1, with its square if it is 2.",
+        "The orphans here are zombies whose parent exits. One at a time: the time from just before the parent exits "
+        f"until `kill(pid, 0)` no longer finds the orphan. A value is the median of {SINGLES} orphans of one start, "
+        f"and the init sleeps between them. Storm: {ORPHANS:,} parents start one after the other, as fast as a program "
+        "can start them, and each leaves one orphan. All at once: one parent leaves all orphans; the time from its "
+        "last instruction until the last orphan has been reaped. The exponent describes how that time grows from "
+        f"{sizes[0]:,} to {sizes[-1]:,} orphans: 1 is linear, 2 is quadratic.",
     )
 
 
@@ -111,7 +111,7 @@ def _crowds(setting: Setting, sizes: Sequence[int], rounds: int) -> list[Quantit
 
 
 def _exponents(smallest: Quantity, largest: Quantity, times: float) -> Quantity:
-    """The power of the number of orphans that the time grows with; there are so many `times` as many in the largest."""
+    """The exponent k if time grows with the number of orphans to the power k; `largest` has `times` as many."""
     found = Collection(smallest.series)
     for name, series in largest.series.items():
         for number, value in series.rounds.items():

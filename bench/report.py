@@ -1,4 +1,4 @@
-"""The figures as people read them, and as programs do."""
+"""The figures as text for people, and as data for programs."""
 
 import platform
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from bench.figures import Measurement, Quantity, Target
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine that the figures were taken on."""
     about = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
     models = [value.strip() for name, _, value in about if name.strip() == "model name"]
     return {
@@ -22,12 +22,12 @@ def describe_machine() -> dict[str, Any]:
 
 
 def heading(machine: dict[str, Any], versions: dict[str, str]) -> str:
-    """What was measured, and on what."""
+    """The versions of the inits, and the machine."""
     return f"{', '.join(f'{name} {version}' for name, version in versions.items())}\n{in_words(machine)}"
 
 
 def in_words(machine: dict[str, Any]) -> str:
-    """The machine in a line."""
+    """The machine in one line."""
     return (
         f"{machine['processors']} x {machine['processor']}, {machine['memory_kB'] / 1e6:.0f} GB, "
         f"{machine['system']}, Linux {machine['kernel']}"
@@ -64,7 +64,7 @@ def _aligned(table: list[list[str]]) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """Three digits at least, and no more decimals than they take."""
+    """At least three digits, and no more decimals than that takes."""
     if value == int(value):
         return f"{value:,.0f}"
     return f"{value:,.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
@@ -81,12 +81,12 @@ def reached(target: Target) -> str:
 
 
 def bound(target: Target) -> str:
-    """On which side of its limit a target shall be."""
+    """The side of its limit that the target has to be on."""
     return "at least" if target.at_least else "at most"
 
 
 def digits(value: float) -> str:
-    """Three digits, or the whole of a large number."""
+    """Three digits, or all digits of the integer part of a large number."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
@@ -95,7 +95,7 @@ def _verdict(target: Target) -> str:
 
 
 def as_data(measurement: Measurement) -> dict[str, Any]:
-    """The same for JSON, with every value, so that others can draw what they like."""
+    """The measurement for JSON, with every value, so that others can make their own plots."""
     return {
         "name": measurement.name,
         "title": measurement.title,
@@ -132,5 +132,5 @@ def as_data(measurement: Measurement) -> dict[str, Any]:
 
 
 def _round(value: float) -> float:
-    """Four digits: the fifth would be noise."""
+    """Round to four digits: the fifth would be noise."""
     return float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""What every measuring module is given."""
+"""The setting that every measuring module gets."""
 
 import os
 import subprocess
@@ -14,9 +14,9 @@ from bench.engine import Engine
 
 @dataclass(frozen=True)
 class Setting:
-    """The inits by name, pyinit among them, the interpreter, the folder of probes, and if time is short.
+    """The inits by name (including pyinit), the interpreter, the folder of probes, and whether the run is quick.
 
-    The engine is there for the measurement that needs one.
+    `engine` is set only if a measurement needs one.
     """
 
     inits: dict[str, Contender]
@@ -38,12 +38,12 @@ class Setting:
         return Container(self.probes / "launch", command)
 
     def beside(self, *command: str) -> Container:
-        """Run a command that ends by itself, not as PID 1."""
+        """Run a command that exits by itself, as an ordinary process and not as PID 1."""
         return Container(self.probes / "launch", command, "--beside")
 
     @contextmanager
     def load(self) -> Iterator[None]:
-        """Keep every processor busy as long as the context lasts, at the priority that all have."""
+        """Keep every processor busy inside the ``with`` block, at normal priority."""
         command = [self.probe("burn"), str(len(os.sched_getaffinity(0)))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as burn:
             try:

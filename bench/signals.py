@@ -1,4 +1,4 @@
-"""Measures how long a signal takes from outside, through the init, to the workload, and its answer back."""
+"""Measures the time of a signal from outside through the init to the workload, and of the workload's answer."""
 
 import signal
 import statistics
@@ -12,18 +12,18 @@ from testing.waiting import Failed
 SIGNALS = 300
 WARMING_UP = 20
 PAUSE = 200
-"""Microseconds between an answer and the next signal: the init shall be found asleep, as it mostly is."""
+"""Microseconds between an answer and the next signal, so that the init is asleep, as it usually is."""
 
 BYTECODE = (
-    "From the wake-up of PID 1 to its `kill(2)` there is Python to run, some ten microseconds of it; all accounting "
-    "comes behind."
+    "Between the wake-up of PID 1 and its `kill(2)`, Python code runs for some ten microseconds. All accounting comes "
+    "after that."
 )
 
 
 def measure(setting: Setting) -> Measurement:
     """Send a few hundred signals to each init, in turns, on an idle machine and on a busy one.
 
-    A new init each time, since the placement on processors, luck of a start, decides more than the init does.
+    Each round starts the init anew, since the processor that a process happens to start on matters more than the init.
     """
     idle = _ping_all(setting, "idle", 10 if setting.quick else 40)
     with setting.load():
@@ -31,13 +31,13 @@ def measure(setting: Setting) -> Measurement:
     ratio = idle[0].ratio(PYINIT, REFERENCE)
     return Measurement(
         "signals",
-        "Signal in, to the workload's answer",
+        "From a signal to the workload's answer",
         [*idle, *busy],
-        [Target(f"p50 under pyinit on an idle machine, times that under {REFERENCE}", ratio, 1.05, reason=BYTECODE)],
-        f"SIGUSR1 from outside to PID 1; the workload answers with a byte through a pipe. {SIGNALS} signals to each of "
-        "the *n* starts; p50 and p99 are those of a start, the worst is that of all. Under load, a loop runs on every "
-        "processor meanwhile, at the same priority. s6 forwards by a script that its user has to write: "
-        "`.s6-svscan/SIGUSR1`, which runs `s6-svc -1`.",
+        [Target(f"signal p50 on an idle machine: pyinit / {REFERENCE}", ratio, 1.05, reason=BYTECODE)],
+        "PID 1 gets SIGUSR1 from outside, and the workload answers with a byte through a pipe. Each of the *n* starts "
+        f"gets {SIGNALS} signals. p50 and p99 are taken for each start, the worst value over all starts. Under load, "
+        "every processor also runs a busy loop at the same priority. s6 forwards the signal by a script that its user "
+        "has to write: `.s6-svscan/SIGUSR1`, which runs `s6-svc -1`.",
     )
 
 
@@ -71,7 +71,7 @@ def _ping_all(setting: Setting, circumstances: str, rounds: int) -> list[Quantit
 
 
 def _ping(setting: Setting, init: Contender) -> list[float]:
-    """Microseconds from each signal to its answer; empty if the first had none."""
+    """Microseconds from each signal to its answer; empty if the first was not answered."""
     with setting.contain(*init.running(setting.probe("answer"))) as container:
         command = [setting.probe("ping"), str(container.init), str(WARMING_UP + SIGNALS), str(PAUSE)]
         ping = subprocess.run(command, stdin=container.answers, stdout=subprocess.PIPE, text=True, check=False)

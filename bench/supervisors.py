@@ -1,6 +1,6 @@
-"""Supervisors as inits: they read what to run from files, which are written anew for each start, as in an image.
+"""Supervisors as inits: they read what to run from files, which are written for each start, as in an image.
 
-Both are set up to end with their one workload, in the way that their users do it.
+Both are set up to exit when their only workload exits, in the way that their users do it.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ class S6(Contender):
     folder: Path = Path()
 
     def running(self, *workload: str) -> tuple[str, ...]:
-        """The scan directory's ``finish`` ends it with the workload; the script SIGUSR1 passes that signal on."""
+        """The service's ``finish`` script ends s6-svscan with the workload; the script SIGUSR1 forwards that signal."""
         scanned = Path(tempfile.mkdtemp(prefix="s6-", dir=self.folder))
         service, control = scanned / "workload", scanned / ".s6-svscan"
         service.mkdir()
@@ -34,9 +34,9 @@ class S6(Contender):
         return (*self.prefix, str(scanned))
 
     def version(self) -> str:
-        """That of the Debian package: the program does not say."""
+        """The version of the Debian package: the program does not print one."""
         asked = ["dpkg-query", "--show", "--showformat=${Version}", "s6"]
-        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout or "of unknown version"
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout or "unknown"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Supervisord(Contender):
     folder: Path = Path()
 
     def running(self, *workload: str) -> tuple[str, ...]:
-        """The workload has the stdin and stdout of PID 1 itself: supervisord would copy each line, and has no stdin."""
+        """The workload uses the stdin and stdout of PID 1: supervisord would copy each line, and offers no stdin."""
         with tempfile.NamedTemporaryFile("w", prefix="supervisord-", dir=self.folder, delete=False) as file:
             file.write(f"""\
 [supervisord]

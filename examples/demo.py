@@ -1,9 +1,9 @@
-"""The same leaky web service with and without pyinit, each PID 1's world to itself, both process lists side by side.
+"""Runs the same leaky web service with and without pyinit, and prints both process lists side by side.
 
     make demo
 
-What to see: on the left the service is PID 1, and every request has left a zombie behind. On the right pyinit is, and
-there are none. Needs nothing but Python and util-linux: a PID namespace of its own is all that a container adds here.
+What to see: on the left the service is PID 1, and every request has left a zombie. On the right pyinit is PID 1, and
+there are no zombies. It needs only Python and util-linux: of a container, it uses only the PID namespace.
 """
 
 import os
@@ -24,7 +24,7 @@ SECONDS_TO_SETTLE = 10
 
 
 def main() -> None:
-    """Run the service both ways, ask it a few times, and print what it sees."""
+    """Run the service both ways, send it some requests, and print the processes that it sees."""
     with tempfile.TemporaryDirectory() as folder:
         launcher = f"{folder}/pyinit"
         install = [sys.executable, "-m", "pyinit.ctl", "install", launcher]
@@ -38,7 +38,7 @@ def main() -> None:
 
 @contextmanager
 def service(init: list[str]) -> Iterator[int]:
-    """The leaky service in a PID namespace of its own, behind `init`; yields its port."""
+    """Run the leaky service under `init` in a new PID namespace; yield its port."""
     unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if os.geteuid() != 0:
         unshare += ["--user", "--map-root-user"]
@@ -51,12 +51,12 @@ def service(init: list[str]) -> Iterator[int]:
             raise SystemExit(f"demo: the service did not start: {' '.join(command)}")
         yield int(line.split()[-1])
     finally:
-        process.kill()  # and with unshare its child, and with that the whole namespace
+        process.kill()  # kills unshare, its child (--kill-child), and with that child the whole namespace
         process.wait()
 
 
 def processes_after_requests(port: int) -> list[str]:
-    """The service's process list, once the orphans of all requests have died."""
+    """Send the requests, wait until their orphans have exited, and return the service's process list."""
     for _ in range(REQUESTS):
         ask(port, "/")
     deadline = time.monotonic() + SECONDS_TO_SETTLE
@@ -74,7 +74,7 @@ def ask(port: int, path: str) -> str:
 
 
 def print_side_by_side(left: list[str], right: list[str]) -> None:
-    """Two columns, each half of the terminal."""
+    """Print two columns, each half as wide as the terminal."""
     width = shutil.get_terminal_size((120, 24)).columns // 2 - 2
     for one, other in zip_longest(left, right, fillvalue=""):
         print(f"{one[:width]:<{width}} | {other[:width]}".rstrip())

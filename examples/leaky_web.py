@@ -1,9 +1,9 @@
-"""A small web service that leaves an orphan behind at every request, as headless Chromium's crash handlers do.
+"""A small web service that leaves an orphan at every request, as headless Chromium's crash handlers do.
 
-    python3 leaky_web.py PORT      # port 0: any free one
+    python3 leaky_web.py PORT      # port 0: any free port
 
-What to see: ask for `/` a few times, then for `/processes`. Without an init the service is PID 1, which
-inherits all orphans, and it collects one zombie a request. Under pyinit there is none.
+What to see: request `/` a few times, then `/processes`. Without an init, the service is PID 1. It inherits all orphans,
+and collects one zombie per request. Under pyinit there are no zombies.
 """
 
 import subprocess
@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import ps
 
-# The shell starts `sleep` in the background and ends: the sleep has lost its parent, and dies a moment later.
+# The shell starts `sleep` in the background and exits. That makes `sleep` an orphan, which exits a moment later.
 HELPER = ["sh", "-c", "sleep 0.1 &"]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`/processes` lists the processes that the service sees; every other path does some leaky work."""
+    """`/processes` lists the processes that the service sees; every other path leaves an orphan."""
 
     def do_GET(self) -> None:
         if self.path == "/processes":
@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """One line about the start is enough."""
+        """Do not log requests."""
 
 
 def main(port: int) -> None:

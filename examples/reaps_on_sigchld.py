@@ -1,10 +1,10 @@
-"""The cure inside the parent: reap every child in a handler of SIGCHLD.
+"""The fix in the parent: a SIGCHLD handler that reaps every child.
 
     python3 reaps_on_sigchld.py &
     sleep 1; ps -o pid,ppid,stat,command --ppid $!
 
-What to see: three children end one after the other, and none is left as a zombie. One signal may stand for many
-children that ended meanwhile (signals do not queue), so the handler asks until nobody is left.
+What to see: three children exit one after the other, and none of them stays a zombie. Signals do not queue, so one
+SIGCHLD may stand for many children. That is why the handler loops until no zombie is left.
 """
 
 import multiprocessing
@@ -15,19 +15,19 @@ from types import FrameType
 
 
 def reap(_number: int, _frame: FrameType | None) -> None:
-    """Wait for every child that has ended, without blocking."""
+    """Reap every child that has exited, without blocking."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return  # no child at all
+            return  # there are no children
         if pid == 0:
-            return  # those that are left still run
+            return  # the remaining children still run
         print(f"parent: reaped pid {pid}, exit status {os.waitstatus_to_exitcode(status)}", flush=True)
 
 
 def main() -> None:
-    """Start three children, and do something else for ever."""
+    """Start three children, and sleep for ever."""
     signal.signal(signal.SIGCHLD, reap)
     fork = multiprocessing.get_context("fork")
     for number in range(1, 4):

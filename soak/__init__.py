@@ -1,1 +1,1 @@
-"""The soak: faults of all kinds for minutes or hours, and after each a look whether pyinit has kept its promises."""
+"""The soak: injects faults into pyinit for minutes or hours, and checks after each whether it kept its promises."""

@@ -24,28 +24,32 @@ from testing import Unavailable
 from testing.compiler import compile_all
 
 NAMESPACE = ("trees", "signals", "stalled", "clocks", "stops")
-"""The faults that need a PID namespace and no more."""
+"""Faults that need only a PID namespace."""
 ENGINE = ("pauses", "memory", "pids", "disk", "refusals")
-"""Those that need a Docker engine."""
-BESIDE = ("bad_input",)
-"""Those that run beside the others all the time, in a process of their own."""
-EVERY = (*NAMESPACE, *ENGINE, *BESIDE)
+"""Faults that need a Docker engine."""
+PARALLEL = ("bad_input",)
+"""Faults that run in another process, in parallel with all others."""
+EVERY = (*NAMESPACE, *ENGINE, *PARALLEL)
 
 MINUTES = 15.0
 KEPT, BROKEN, IMPOSSIBLE = range(3)
-"""The exit statuses: all promises kept, one broken, nothing to be said."""
+"""Exit statuses: all promises kept, a promise broken, could not test."""
 
 
 def main() -> int:
-    """Do faults until the time is up, print a line for each, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python3 -m soak", description="Do pyinit all kinds of harm, and see.")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"how long ({MINUTES:.0f})")
-    parser.add_argument("--only", action="append", choices=EVERY, help="do this fault alone; repeatable")
-    parser.add_argument("--seed", type=int, help="do each fault once, with this seed")
-    parser.add_argument("--page", action="store_true", help="write docs/reliability.md, unless --only or --seed")
-    # Not sys.executable: that of a virtual environment reads one file more at each start.
+    """Run faults until the time is up, print a line for each, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m soak", description="Test pyinit under faults of many kinds.")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"duration (default: {MINUTES:.0f})")
+    parser.add_argument("--only", action="append", choices=EVERY, help="run only this fault; repeatable")
+    parser.add_argument("--seed", type=int, help="run each fault once, with this seed")
     parser.add_argument(
-        "--python", default=shutil.which("python3", path="/usr/bin:/usr/local/bin"), help="the interpreter of pyinit"
+        "--page", action="store_true", help="write docs/reliability.md; ignored with --only and with --seed"
+    )
+    # Not sys.executable: the interpreter of a virtual environment reads one more file at each start.
+    parser.add_argument(
+        "--python",
+        default=shutil.which("python3", path="/usr/bin:/usr/local/bin"),
+        help="the interpreter that runs pyinit",
     )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -61,7 +65,7 @@ def main() -> int:
     if arguments.page and not arguments.only and arguments.seed is None:
         page.write(outcomes, arguments.python, (time.monotonic() - began) / 60, MINUTES, GROWTH_kB)
     broken = [outcome for outcome in outcomes if outcome.broken]
-    print(f"\nruns: {len(outcomes)}; with a promise broken: {len(broken)}")
+    print(f"\nruns: {len(outcomes)}; with a broken promise: {len(broken)}")
     for outcome in broken:
         print(outcome)
     return BROKEN if broken else KEPT
@@ -69,24 +73,26 @@ def main() -> int:
 
 def _run(chosen: Sequence[str], seconds: float, seed: int | None, python: str | None) -> list[Outcome]:
     if os.geteuid():
-        raise Unavailable("only root may create PID namespaces: run it as root")
+        raise Unavailable("PID namespaces need root: run it as root")
     if not python:
-        raise Unavailable("no python3 found for pyinit: name one with --python")
+        raise Unavailable("no python3 found to run pyinit: name one with --python")
     outcomes: list[Outcome] = []
 
-    def tell(outcome: Outcome) -> None:
+    def report(outcome: Outcome) -> None:
         outcomes.append(outcome)
         print(outcome, flush=True)
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pyinit-soak-")))
         setting = stack.enter_context(_equipped(chosen, folder, python))
-        beside = [name for name in chosen if name in BESIDE]
-        await_beside = stack.enter_context(_taken_beside(beside, setting, seconds, seed, tell)) if beside else None
-        if others := [name for name in chosen if name not in BESIDE]:
-            turns.take(others, setting, seconds, seed, tell)
-        if await_beside:
-            await_beside()
+        parallel = [name for name in chosen if name in PARALLEL]
+        await_parallel = (
+            stack.enter_context(_running_in_parallel(parallel, setting, seconds, seed, report)) if parallel else None
+        )
+        if others := [name for name in chosen if name not in PARALLEL]:
+            turns.run_faults(others, setting, seconds, seed, report)
+        if await_parallel:
+            await_parallel()
     return sorted(outcomes, key=lambda outcome: EVERY.index(outcome.fault))
 
 
@@ -104,20 +110,20 @@ def _equipped(chosen: Sequence[str], folder: Path, python: str) -> Iterator[Sett
 
 
 @contextmanager
-def _taken_beside(
-    names: Sequence[str], setting: Setting, seconds: float, seed: int | None, tell: Callable[[Outcome], None]
+def _running_in_parallel(
+    names: Sequence[str], setting: Setting, seconds: float, seed: int | None, report: Callable[[Outcome], None]
 ) -> Iterator[Callable[[], None]]:
-    """Do these in a process of their own, and tell how each went; yields what waits until all is done."""
+    """Run these faults in another process and report each outcome; yield a function that waits for the end."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     shared = replace(setting, client=None)
-    process = multiprocessing.Process(target=_take_beside, args=(names, shared, seconds, seed, sender))
+    process = multiprocessing.Process(target=_run_in_parallel, args=(names, shared, seconds, seed, sender))
     process.start()
     sender.close()
 
     def pass_on() -> None:
         with suppress(EOFError):
             while True:
-                tell(receiver.recv())
+                report(receiver.recv())
 
     listener = threading.Thread(target=pass_on)
     listener.start()
@@ -129,10 +135,12 @@ def _taken_beside(
         listener.join()
 
 
-def _take_beside(names: Sequence[str], setting: Setting, seconds: float, seed: int | None, sender: Connection) -> None:
+def _run_in_parallel(
+    names: Sequence[str], setting: Setting, seconds: float, seed: int | None, sender: Connection
+) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has started us
-    turns.take(names, setting, seconds, seed, sender.send)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # our parent handles Ctrl-C
+    turns.run_faults(names, setting, seconds, seed, sender.send)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clocks that jump, and those that a time namespace has set."""
+"""Clocks that jump, and clocks that a time namespace has shifted."""
 
 import json
 import os
@@ -20,11 +20,11 @@ NAME = "clocks that jump"
 
 LIBRARY = "/usr/lib/*/faketime/libfaketime.so.1"
 YEARS = 10 * 365 * 86400
-"""As seconds: how far to jump at the most."""
+"""The longest jump, in seconds."""
 
 WATCH, STOP, DRAIN = 0.4, 1.0, 0.7
 SLACK = 1.0
-"""Seconds that anything may come late, on a machine that is busy."""
+"""Seconds that anything may be late on a busy machine."""
 
 STUBBORN = """if True:
     import posix
@@ -38,16 +38,16 @@ STUBBORN = """if True:
     print("ready", flush=True)
     pause()
 """
-"""A workload with a zombie and a straggler, which both have to be killed."""
+"""A workload with a zombie and a straggler. Workload and straggler both have to be killed."""
 
 
 def run(setting: Setting) -> Counts:
-    """Let the time of day jump back and forth by up to ten years, dozens of times a second, for PID 1 and its workload
-    (libfaketime, preloaded: the machine's clock stays as it is), while every deadline there is runs down: that of the
-    zombie watch, the stop timeout, the drain timeout. Then the same in time namespaces of which one clock, monotonic or
-    boot time, is years ahead of the machine's, and the other behind by a part of its uptime.
+    """Let the time of day jump back and forth by up to ten years, dozens of times a second, for PID 1 and its workload,
+    while all deadlines run: the zombie watch, the stop timeout and the drain timeout. (libfaketime is preloaded, so the
+    machine's clock does not change.) Then do the same in time namespaces where one clock, monotonic or boot time, is
+    years ahead of the machine's, and the other is behind by a part of the uptime.
 
-    The deadlines are kept to a second, and the ages that pyinitctl tells are right.
+    The deadlines are kept to within a second, and the ages that pyinitctl reports are right.
     """
     counts = Counts()
     with _jumping(setting) as (environment, jumps):
@@ -64,14 +64,14 @@ def run(setting: Setting) -> Counts:
 
 
 def _time_namespace(chance: random.Random, ahead: str) -> list[str]:
-    """For unshare(1): one clock ahead, the other behind, but not to before its own start (time_namespaces(7))."""
+    """Options of unshare(1): one clock ahead, the other behind, but not to before its start (time_namespaces(7))."""
     most = {clock: YEARS if clock == ahead else -0.9 * time.monotonic() for clock in ("monotonic", "boottime")}
     return ["--time", *(f"--{clock}={int(seconds * chance.random())}" for clock, seconds in most.items())]
 
 
 @contextmanager
 def _jumping(setting: Setting) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """Yield the environment in which the time of day jumps, and the jumps so far."""
+    """Yield the environment that makes the time of day jump, and the list of jumps so far."""
     library = _library()
     stamp = setting.folder / "clock"
     over = threading.Event()
@@ -93,7 +93,7 @@ def _jumping(setting: Setting) -> Iterator[tuple[dict[str, str], list[int]]]:
                 "LD_PRELOAD": library,
                 "FAKETIME_TIMESTAMP_FILE": str(stamp),
                 "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # the kernel's does not jump, either
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # the kernel's monotonic clock never jumps
             },
             jumps,
         )
@@ -103,12 +103,12 @@ def _jumping(setting: Setting) -> Iterator[tuple[dict[str, str], list[int]]]:
 
 
 def _library() -> str:
-    packages.provide("faketime", "faketime")  # with the library
+    packages.provide("faketime", "faketime")  # the package has the library, too
     return str(next(Path("/").glob(LIBRARY.lstrip("/"))))
 
 
 def _await_deadlines(setting: Setting, unshare: Sequence[str], environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Start a workload that no request ends, have it ended, and see when that is; return the lines of the log."""
+    """Start a workload that ignores SIGTERM, stop it, check the times, and return the records of the log."""
     options = [f"--zombie-watch={WATCH}", f"--stop-timeout={STOP}", f"--drain-timeout={DRAIN}", "-vv"]
     workload = [setting.python, "-ISc", STUBBORN]
     began = time.monotonic()
@@ -117,17 +117,17 @@ def _await_deadlines(setting: Setting, unshare: Sequence[str], environment: Mapp
     ) as namespace:
         namespace.hear()
         started = time.monotonic()
-        eventually(lambda: "zombies" in _events(namespace), "the watch tells of the zombie", patience=2 * WATCH + SLACK)
-        told = _events(namespace)["zombies"]["oldest_seconds"]
-        _check("age of the zombie in the log", told, 0, time.monotonic() - began)
+        eventually(lambda: "zombies" in _events(namespace), "the watch logs the zombie", patience=2 * WATCH + SLACK)
+        logged = _events(namespace)["zombies"]["oldest_seconds"]
+        _check("age of the zombie in the log", logged, 0, time.monotonic() - began)
         inside = ["--time"] if unshare else []
         least = time.monotonic() - started
         seen = json.loads(namespace.ctl("zombies", "--json", unshared=inside).stdout)
         most = time.monotonic() - began
         ages = [zombie["age_seconds"] for zombie in seen["zombies"]]
         if len(ages) != 1:
-            raise Broken(f"pyinitctl zombies tells of {seen['zombies']} instead of one zombie")
-        # The time that a hypervisor has taken from the processor is missing from an age (`pyinit.ctl.ages`).
+            raise Broken(f"pyinitctl zombies reports {seen['zombies']} instead of one zombie")
+        # An age does not include time that a hypervisor took from the processor (`pyinit.ctl.ages`).
         _check("age of the zombie", ages[0], least / 2, most)
         least = time.monotonic() - started
         uptime = json.loads(namespace.ctl("status", "--json", unshared=inside).stdout)["uptime_seconds"]
@@ -144,7 +144,7 @@ def _await_deadlines(setting: Setting, unshare: Sequence[str], environment: Mapp
 
 def _records(namespace: Namespace) -> Iterator[dict[str, Any]]:
     for line in namespace.log.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):  # or it is being written
+        if line.endswith("\n"):  # otherwise it is still being written
             yield json.loads(line)
 
 

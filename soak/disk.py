@@ -1,4 +1,4 @@
-"""A termination log that cannot be written, for all reasons there are."""
+"""A termination log that cannot be written, for every reason that we know."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -7,11 +7,11 @@ from typing import Any
 from soak.engine import contained
 from soak.fault import Broken, Counts, Setting
 
-NAME = "a termination log on a full disk, and where else it cannot be written"
+NAME = "a termination log that cannot be written: a full disk and other reasons"
 
 _AT_ONCE = 3
 _SECONDS = 20
-"""At most, for a container that lives for the fraction of one."""
+"""Limit for a container that usually exits within a second."""
 _FULL = {"tmpfs": {"/disk": "size=64k"}}
 _FILLS = "cat /dev/zero >/disk/filler 2>/dev/null"
 _FILLS_INODES = "while touch /disk/$((i += 1)); do :; done 2>/dev/null"
@@ -23,9 +23,9 @@ _STALLS = "mkfifo /tmp/fifo; exec 3<>/tmp/fifo; dd if=/dev/zero of=/tmp/fifo ofl
 class _Case:
     path: str
     reason: str = ""
-    """What the line says; empty where it can be written."""
+    """The reason in the log line; empty if the log can be written."""
     before: str = ":"
-    """Done by the workload, a shell."""
+    """Shell commands that the workload runs first."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,9 +51,9 @@ _CASES = (
 
 
 def run(setting: Setting) -> Counts:
-    """End in containers whose termination log cannot be written.
+    """Let containers end whose termination log cannot be written.
 
-    PID 1 ends with the workload's status, does not wait for anybody, and one line says why there is no such log.
+    PID 1 exits with the workload's status and does not block, and one line says why there is no termination log.
     """
     cases = setting.chance.sample(_CASES, len(_CASES))
     statuses = [setting.chance.randint(0, 120) for _ in cases]
@@ -63,11 +63,11 @@ def run(setting: Setting) -> Counts:
 
 
 def _end(setting: Setting, case: _Case, status: int) -> None:
-    # Nobody is ended before the line is written: a FIFO keeps its reader, who reads nothing.
+    # Drain timeout 0: nothing is terminated before the line is written, so the FIFO still has a reader, which stalls.
     words = ("--exit-report=always", "--drain-timeout=0", f"--termination-log={case.path}", "--", "sh", "-c")
     with contained(setting, *words, f"{case.before}\nexit {status}", **case.options) as container:
         end = container.end(_SECONDS)
     report, *others = end.errors.splitlines() or [""]
     lines = [f"pyinit: cannot write to the termination log '{case.path}': {case.reason}"] if case.reason else []
     if end.status != status or not report.startswith("pyinit: sh (pid ") or others != lines:
-        raise Broken(f"{case}: ended with {end.status} where {status} should be; said: {end.errors!r}")
+        raise Broken(f"{case}: exited with {end.status} instead of {status}; stderr: {end.errors!r}")

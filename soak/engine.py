@@ -1,4 +1,4 @@
-"""The Docker engine: pyinit's image with the soak's workload in it, and its containers as seen from outside."""
+"""The Docker engine: pyinit's image with the soak's workload added, and containers as seen from outside."""
 
 import json
 import os
@@ -21,26 +21,26 @@ from testing.processes import memory
 from testing.waiting import Failed, eventually
 
 WORKLOAD = "contained"
-"""The program in C, in the PATH of the image."""
+"""The C program, in the PATH of the image."""
 NOTHING = "/usr/local/bin/nothing"
-"""There, too: a program in Python that does nothing."""
+"""An empty Python program in the image."""
 ASKED_TO_STOP = 7
-"""What it exits with on TERM."""
+"""Exit status of the workload on SIGTERM."""
 BRIEF = "--drain-timeout=0.2"
-"""For the straggler that it leaves behind, which has to be killed."""
+"""A short drain: the workload leaves a straggler that has to be killed."""
 
 SECONDS_TO_WAIT = 20.0
 _GROWTH = 64
-"""So many kB more of its own PID 1 may have after a storm: a list that has been longer once, and never is again."""
+"""kB of private memory that PID 1 may gain in a storm, for example for a list that was longer than ever before."""
 
 T = TypeVar("T")
 
 
 @contextmanager
 def equip(folder: Path) -> Iterator[tuple[docker.DockerClient, str]]:
-    """The engine, and the tag of pyinit's image there, as long as the context lasts; `folder` is for its files.
+    """Yield the engine and the tag of pyinit's image; `folder` is for files of the image.
 
-    It is the image of the project's Dockerfile, and the workload. Raises Unavailable.
+    The image is built by the project's Dockerfile, with the workload added. Raises Unavailable.
     """
     folder.mkdir()
     compile_c((PROGRAMS / f"{WORKLOAD}.c").read_text(), folder / WORKLOAD)
@@ -51,9 +51,9 @@ def equip(folder: Path) -> Iterator[tuple[docker.DockerClient, str]]:
 
 @contextmanager
 def contained(setting: Setting, *command: str, **options: Any) -> Iterator["Contained"]:
-    """A container for `pyinit` with the words of `command`; `options` are those of the SDK's ``containers.create``."""
+    """A running container with the command line `pyinit` `command`; `options` are those of ``containers.create``."""
     assert setting.client
-    # No init of the engine's own before ours, which it may be set up to put there; and no network: it takes time.
+    # Without the init that the engine may be configured to add, and without a network, which takes time.
     defaults = {"entrypoint": ["pyinit"], "init": False, "network_mode": "none"}
     with created(setting.client, setting.image, *command, **{**defaults, **options}) as container:
         container.start()
@@ -62,13 +62,13 @@ def contained(setting: Setting, *command: str, **options: Any) -> Iterator["Cont
 
 
 class Contained:
-    """A container that runs, and its PID 1 as seen from outside."""
+    """A running container, and its PID 1 as seen from outside."""
 
     def __init__(self, client: docker.DockerClient, container: Container) -> None:
         self._api = client.api
         self.container = container
         self.pid: int = container.attrs["State"]["Pid"]
-        """That of PID 1 outside; 0 if it has ended already."""
+        """The pid of PID 1 outside of the container; 0 if it has already exited."""
 
     @property
     def is_there(self) -> bool:
@@ -83,50 +83,50 @@ class Contained:
         return self.container.logs(stdout=False).decode(errors="backslashreplace")
 
     def hear(self, words: str, count: int = 1, seconds: float = SECONDS_TO_WAIT) -> None:
-        """Return when the workload has said a line of these words, so many times."""
+        """Wait until the workload has printed the line `words` `count` times."""
         self.until(lambda: self.output, lambda said: said.splitlines().count(words) >= count, seconds)
 
     def until(self, look: Callable[[], T], holds: Callable[[T], bool], seconds: float = SECONDS_TO_WAIT) -> T:
-        """Look until what is seen holds, and return it.
+        """Call `look` until `holds` accepts its result, and return that.
 
         Raises:
-            Broken: it does not, for so long, or the container has ended.
+            Broken: the time is up, or the container has exited.
         """
 
         def look_while_it_is_there() -> T:
             was_there = self.is_there
             if not holds(seen := look()) and not was_there:
-                raise Broken(f"the container has ended: {self.end()}, seen before: {seen!r}")
+                raise Broken(f"the container has exited: {self.end()}, last seen: {seen!r}")
             return seen
 
         try:
             return eventually(look_while_it_is_there, holds=holds, patience=seconds)
         except Failed as error:
-            raise Broken(f"{error}; said: {self.output[-500:]!r}, {self.errors!r}") from None
+            raise Broken(f"{error}; output: {self.output[-500:]!r}, stderr: {self.errors!r}") from None
 
     def send(self, number: int) -> None:
-        """Send PID 1 a signal from outside, as the engine does, but also while it is paused."""
+        """Send PID 1 a signal from outside, as the engine does. It also works while the container is paused."""
         if not self.is_there:
-            raise Broken(f"the container has ended: {self.end()}")
+            raise Broken(f"the container has exited: {self.end()}")
         os.kill(self.pid, number)
 
     def execute(self, *command: str) -> tuple[int, str]:
-        """Run a command beside the workload: its exit status and all that it says."""
+        """Run a command beside the workload; return its exit status and its output."""
         done = self.container.exec_run(list(command))
         assert isinstance(done.output, bytes)
         return done.exit_code or 0, done.output.decode()
 
     def begin(self, *command: str) -> int:
-        """Begin a command beside the workload; its pid outside."""
+        """Start a command beside the workload; return its pid outside of the container."""
         made = self._api.exec_create(self.container.id, list(command))["Id"]
         self._api.exec_start(made, detach=True)
         return int(self.until(lambda: self._api.exec_inspect(made)["Pid"], bool))
 
     def await_quiet(self) -> None:
-        """Return when PID 1 has no child but the workload.
+        """Wait until PID 1 has no child except the workload.
 
         Raises:
-            Broken: it has not.
+            Broken: it still has another child.
         """
         self.until(
             lambda: Counter(state(pid) for pid in children(self.pid)),
@@ -134,32 +134,32 @@ class Contained:
         )
 
     def descriptors(self) -> int:
-        """How many PID 1 has open."""
+        """The number of open descriptors of PID 1."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def status(self) -> dict[str, Any]:
-        """What pyinitctl tells."""
+        """The output of pyinitctl status."""
         code, text = self.execute("pyinitctl", "status", "--json")
         if code:
-            raise Broken(f"pyinitctl status exits with {code}: {text}")
+            raise Broken(f"pyinitctl status exited with {code}: {text}")
         found: dict[str, Any] = json.loads(text)
         return found
 
     def end(self, seconds: float = SECONDS_TO_WAIT) -> Ended:
-        """Wait for the end of the container.
+        """Wait until the container has exited.
 
         Raises:
-            Broken: it does not come.
+            Broken: it does not exit.
         """
         try:
-            eventually(lambda: not self.is_there, "PID 1 has ended", patience=seconds)
+            eventually(lambda: not self.is_there, "PID 1 has exited", patience=seconds)
         except Failed as error:
-            raise Broken(f"{error}; said: {self.output!r}, {self.errors!r}") from None
+            raise Broken(f"{error}; output: {self.output!r}, stderr: {self.errors!r}") from None
         return ended(self.container)
 
 
 class Growth:
-    """What PID 1 holds now, to be compared with later."""
+    """The descriptors and the memory of PID 1 now, to compare with later."""
 
     def __init__(self, container: Contained) -> None:
         self._container = container
@@ -167,20 +167,20 @@ class Growth:
         self._memory = memory(container.pid)
 
     def check(self) -> None:
-        """See that it holds no more.
+        """Check that they have not grown.
 
         Raises:
-            Broken: it does.
+            Broken: they have grown.
         """
-        # It may be looking into /proc just now.
+        # PID 1 may be reading /proc at this moment.
         self._container.until(self._container.descriptors, lambda now: now <= self._descriptors)
         now = memory(self._container.pid)
         if now > self._memory + _GROWTH:
-            raise Broken(f"PID 1 has {now} kB of its own, after {self._memory} kB")
+            raise Broken(f"the private memory of PID 1 has grown from {self._memory} to {now} kB")
 
 
 def state(pid: int) -> str:
-    """The state of a process as proc(5) has it; empty if it has gone."""
+    """The state of a process, a letter as in proc(5); empty if the process does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
@@ -188,7 +188,7 @@ def state(pid: int) -> str:
 
 
 def children(parent: int) -> list[int]:
-    """The children of a process, zombies too; none if it has gone."""
+    """The children of a process, including zombies; empty if the process does not exist."""
     try:
         return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
     except OSError:
@@ -196,21 +196,21 @@ def children(parent: int) -> list[int]:
 
 
 def expect(seen: object, expected: object, what: str) -> None:
-    """See that it is so.
+    """Check that both are equal; `what` names them.
 
     Raises:
-        Broken: it is not.
+        Broken: they differ.
     """
     if seen != expected:
-        raise Broken(f"{what}: {seen!r}, where {expected!r} should be")
+        raise Broken(f"{what}: {seen!r} instead of {expected!r}")
 
 
 def expect_end(end: Ended, status: int, lines: int) -> None:
-    """See that a container has ended with this status, and with so many lines of pyinit's.
+    """Check that a container has exited with this status, and that pyinit has logged this many lines.
 
     Raises:
-        Broken: it has not.
+        Broken: one of them differs.
     """
     said = end.errors.splitlines()
     if end.status != status or len(said) != lines or not all(line.startswith("pyinit: ") for line in said):
-        raise Broken(f"ended with {end.status} where {status} should be, and {lines} lines; said: {end.errors!r}")
+        raise Broken(f"exited with {end.status} instead of {status}, or not with {lines} lines: {end.errors!r}")

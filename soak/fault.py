@@ -1,8 +1,8 @@
-"""What every fault is given, and what it gives back.
+"""The interface of a fault: what it gets, and what it returns.
 
-A fault is a module with a `NAME` and a function `run`, which does it once, in some seconds, and whose docstring goes
-onto the page: what is done, and what has to hold. All that is left to chance comes from `Setting.chance`, so that a
-seed makes the same run again, as far as a machine does.
+A fault is a module with a `NAME` and a function `run`. `run` injects the fault once, in some seconds. Its docstring
+goes onto the page: it says what is done, and what has to hold. All random choices come from `Setting.chance`, so the
+same seed repeats the same run, as far as the machine does.
 """
 
 import random
@@ -17,44 +17,44 @@ from testing import ROOT
 from testing.waiting import Failed
 
 PROGRAMS = ROOT / "soak" / "programs"
-"""The C programs that pyinit runs here: small and fast, so that there is a lot of what they do."""
+"""The C programs that pyinit runs here: small and fast, so that a run does a lot."""
 
 Counts = Counter[str]
-"""What a run has done: "orphans" that were reaped, "signals" that arrived, "faults" that were survived, and others."""
+"""What a run has counted: "orphans" reaped, "signals" delivered, "faults" survived, and others."""
 
 
 class Broken(Failed):
-    """A promise was not kept; the text says what was seen."""
+    """A promise was broken; the text says what was seen."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run works with."""
+    """The setting of a run."""
 
     launcher: Path
-    """An installed copy of pyinit; pyinitctl lies beside it."""
+    """An installed copy of pyinit, with pyinitctl beside it."""
     python: str
     """The interpreter of the launcher."""
     programs: Path
-    """A folder with the programs of `PROGRAMS`, built."""
+    """The folder of the built `PROGRAMS`."""
     client: docker.DockerClient | None = None
-    """None where no fault was chosen that needs an engine."""
+    """None if no fault of the soak needs an engine."""
     image: str = ""
     """The tag of pyinit's image; empty without an engine."""
     chance: random.Random = field(default_factory=random.Random)
     folder: Path = Path()
-    """For this run alone, and empty."""
+    """An empty folder for this run."""
 
 
 class Fault(Protocol):
-    """A module that does one."""
+    """A module that injects one kind of fault."""
 
     NAME: str
-    """What is done, in a few words."""
+    """The fault in a few words."""
 
     def run(self, setting: Setting) -> Counts:
-        """Do it once.
+        """Inject the fault once.
 
         Raises:
-            Broken: a promise was not kept.
+            Broken: a promise was broken.
         """

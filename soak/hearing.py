@@ -1,4 +1,4 @@
-"""What was sent to PID 1, and what its workload has heard of it: see programs/listen.c and programs/send.c."""
+"""Compares the signals sent to PID 1 with those its workload received: see programs/listen.c and programs/send.c."""
 
 import random
 import signal
@@ -15,10 +15,10 @@ from testing.waiting import eventually
 
 
 def sendable(chance: random.Random) -> list[int]:
-    """The signals whose arrival the kernel promises, if they are sent together.
+    """Signals that the kernel is sure to deliver when they are sent together.
 
-    SIGCONT discards the stops that are pending, and they discard it (signal(7)): so one of the two kinds, drawn. And
-    not SIGCHLD: one that is pending for a child swallows what somebody sends.
+    SIGCONT discards pending stop signals, and a stop signal discards a pending SIGCONT (signal(7)), so one of the two
+    kinds is left out at random. SIGCHLD is left out, since one that is pending for a child absorbs one that is sent.
     """
     without = {CHLD, *chance.choice([(CONT,), TERMINAL_STOPS])}
     return [number for number in CAUGHT if number not in without]
@@ -29,7 +29,7 @@ def is_real_time(number: int) -> bool:
 
 
 class Tally:
-    """How often each signal was sent, or came, and nanoseconds on the monotonic clock when it last was, or did."""
+    """Count of each signal, sent or received, and the time of the last one in nanoseconds of the monotonic clock."""
 
     def __init__(self, words: Sequence[str] = ()) -> None:
         self.counts: Counter[int] = Counter()
@@ -37,14 +37,14 @@ class Tally:
         self.add(words)
 
     def add(self, words: Sequence[str]) -> None:
-        """Add figures in threes: signal, count, last."""
+        """Add groups of three figures: signal, count, time of the last."""
         for number, count, last in zip(*[iter(map(int, words))] * 3, strict=True):
             self.counts[number] += count
             self.last[number] = max(last, self.last.get(number, 0))
 
 
 class Hearing:
-    """The workload `listen`, several listeners in one process group, and those who send."""
+    """The workload `listen`, several listeners in one process group, and the senders."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Hearing:
         all_hear: bool = False,
         ignored: Sequence[int] = (),
     ) -> None:
-        """`rewrites` are those of --rewrite; `all_hear` says whether signals are for all the listeners; the `ignored`
-        ones come from others, too."""
+        """`rewrites` are those of --rewrite. `all_hear`: all listeners should get the signals. `ignored` signals also
+        come from other senders, and are not checked."""
         self._setting = setting
         self._namespace = namespace
         self._rewrites = rewrites or {}
@@ -67,17 +67,17 @@ class Hearing:
         self._inside = 0
         self.sent = Tally()
         self.expected = Tally()
-        """As what is to be delivered."""
+        """The signals that should be delivered."""
         self.descents = 0
-        """How often the workload has got a real-time signal after one with a higher number."""
+        """How often the workload received a real-time signal after one with a higher number."""
 
     @staticmethod
     def command(setting: Setting, members: int) -> list[str]:
-        """The words that run it."""
+        """The command line of the workload."""
         return [str(setting.programs / "listen"), str(members)]
 
     def send(self, is_inside: bool, count: int, pause: int, numbers: Sequence[int]) -> None:
-        """Begin to send `count` signals, drawn from `numbers`, up to `pause` microseconds apart."""
+        """Start to send `count` signals, drawn from `numbers`, up to `pause` microseconds apart."""
         words = [str(word) for word in (self._setting.chance.getrandbits(31), count, pause, *numbers)]
         if is_inside:
             self._namespace.say(f"send {' '.join(words)}")
@@ -87,7 +87,7 @@ class Hearing:
             self._outside.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
 
     def await_senders(self) -> None:
-        """Wait until all have sent what they were to send."""
+        """Wait until all senders have finished."""
         for sender in self._outside:
             self._sent(sender.communicate(timeout=PATIENCE)[0])
         for _ in range(self._inside):
@@ -96,7 +96,7 @@ class Hearing:
 
     def _sent(self, line: str) -> None:
         if not line.startswith("sent"):
-            raise Broken(f"a sender could not send: {line!r}")
+            raise Broken(f"a sender failed: {line!r}")
         words = line.split()[1:]
         self.sent.add(words)
         for i in range(0, len(words), 3):
@@ -105,10 +105,10 @@ class Hearing:
                 self.expected.add([str(becomes), *words[i + 1 : i + 3]])
 
     def await_arrival(self) -> int:
-        """Wait until each listener has heard what it was to hear; return how many signals all have, together.
+        """Wait until each listener has received its signals; return the total number of signals received.
 
         Raises:
-            Broken: a signal was lost, or came too often.
+            Broken: a signal was lost, or arrived too often.
         """
         listeners: list[Tally] = []
 
@@ -126,31 +126,31 @@ class Hearing:
         return found
 
     def _missing(self, listeners: Sequence[Tally]) -> str:
-        """What has not arrived yet.
+        """A signal that has not arrived yet, as text; empty if all have arrived.
 
         Raises:
-            Broken: something came too often.
+            Broken: a signal arrived too often.
         """
         missing = ""
         for i, listener in enumerate(listeners):
             expected = self.expected if i == 0 or self._all_hear else Tally()
             for number in {*expected.counts, *listener.counts} - self._ignored:
                 sent, came = expected.counts[number], listener.counts[number]
-                told = f"{name_of(number)} was sent {sent} times, and came {came} times to listener {i}"
+                counted = f"{name_of(number)} was sent {sent} times, and listener {i} received it {came} times"
                 if came > sent:
-                    raise Broken(told)
+                    raise Broken(counted)
                 if is_real_time(number) and came < sent:
-                    missing = told
+                    missing = counted
                 if not is_real_time(number) and listener.last.get(number, 0) < expected.last[number]:
-                    missing = f"{told}, but not after the last was sent"
+                    missing = f"{counted}, but not after the last was sent"
         return missing
 
-    def is_told(self, seen: Mapping[str, Any]) -> bool:
-        """Whether `pyinitctl status` tells of the real-time signals that have been passed on, each by what came in."""
+    def is_reported(self, seen: Mapping[str, Any]) -> bool:
+        """Whether `pyinitctl status` counts all forwarded real-time signals, each by the number that came in."""
         wanted = {
             number: count
             for number, count in self.sent.counts.items()
             if is_real_time(number) and self._rewrites.get(number, number)
         }
-        told = {number_of(entry["signal"]): entry["count"] for entry in seen["signals_forwarded"]}
-        return wanted == {number: count for number, count in told.items() if is_real_time(number)}
+        reported = {number_of(entry["signal"]): entry["count"] for entry in seen["signals_forwarded"]}
+        return wanted == {number: count for number, count in reported.items() if is_real_time(number)}

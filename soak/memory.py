@@ -1,4 +1,4 @@
-"""Memory up to the cgroup's limit, so that the kernel kills for it, again and again."""
+"""Memory use up to the cgroup's limit, so that the kernel's out-of-memory killer runs, again and again."""
 
 import re
 import signal
@@ -6,7 +6,7 @@ import signal
 from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Growth, contained, expect, expect_end
 from soak.fault import Broken, Counts, Setting
 
-NAME = "memory up to the cgroup's limit, and the kernel's killer at work"
+NAME = "memory use up to the cgroup's limit, and the kernel's out-of-memory killer"
 
 _LIMIT = {"mem_limit": "48m", "memswap_limit": "48m"}
 _BOUND = "the cgroup's limit is 48 MiB"
@@ -14,10 +14,11 @@ _KILLED = 128 + signal.SIGKILL
 
 
 def run(setting: Setting) -> Counts:
-    """Let processes eat all memory that the container may have, while orphans are made, until the kernel kills for it;
-    then let the workload do that.
+    """Let processes use up all memory of the container while orphans are made, until the kernel kills a process. Then
+    let the workload itself do that.
 
-    PID 1 lives on, reaps and forwards all the while, the status is right, and the report tells of each that was killed.
+    PID 1 survives, and keeps reaping and forwarding. The status is right, and the report counts every process that was
+    killed.
     """
     counts = Counts()
     _beside(setting, counts)
@@ -38,7 +39,7 @@ def _beside(setting: Setting, counts: Counts) -> None:
         kills = setting.chance.randint(5, 10)
         for number in range(1, kills + 1):
             status, said = container.execute(WORKLOAD, "eat")
-            expect(status, _KILLED, f"one who ate all memory ended, and said {said!r}")
+            expect(status, _KILLED, f"exit status of a process that used up the memory (output {said!r})")
             container.send(signal.SIGUSR1)
             container.hear(f"signal {int(signal.SIGUSR1)}", number)
         orphans = container.status()["orphans_reaped"]
@@ -46,7 +47,7 @@ def _beside(setting: Setting, counts: Counts) -> None:
         container.send(signal.SIGTERM)
         end = container.end()
         expect_end(end, ASKED_TO_STOP, 1)
-        told = re.search(rf"; (\d+) other process(?:es)? killed: out of memory \({_BOUND}\)", end.errors)
-        if not told or int(told[1]) < kills:
-            raise Broken(f"{kills} were killed for want of memory, and the report is {end.errors!r}")
+        reported = re.search(rf"; (\d+) other process(?:es)? killed: out of memory \({_BOUND}\)", end.errors)
+        if not reported or int(reported[1]) < kills:
+            raise Broken(f"{kills} processes were killed out of memory, but the report is {end.errors!r}")
         counts.update(faults=kills, signals=kills + 1, orphans=orphans)

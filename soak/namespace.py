@@ -1,4 +1,4 @@
-"""pyinit as PID 1 of a PID namespace of its own, and what has to hold of it whatever is done to it."""
+"""pyinit as PID 1 of its own PID namespace, and the checks that hold under every fault."""
 
 import json
 import os
@@ -16,20 +16,20 @@ from testing.processes import descriptors, memory, zombies
 from testing.waiting import eventually
 
 PATIENCE = 60
-"""Seconds that anything may take; a good run never waits for them."""
+"""Seconds that anything may take. A good run never waits that long."""
 
 GROWTH_kB = 512
-"""What memory may grow by, after warming up: what is held for a moment, such as the zombies that a watch has seen,
-leaves holes, and the allocator of an interpreter takes memory by leaps."""
+"""How much memory may grow after the warm-up. Short-lived objects, such as the zombies that a watch has seen, fragment
+the heap, and the interpreter's allocator takes memory in large pieces."""
 
 NEVER = ("carrying on after", "Traceback", "cannot go on", "Exception ignored")
-"""What a log never tells of, if nothing is wrong with pyinit."""
+"""Text that appears in the log only if pyinit has a bug."""
 
 
 class Namespace(Container):
-    """pyinit and its workload, from the beginning of a ``with`` to its end at the latest.
+    """pyinit and its workload inside a ``with`` block, killed at the end of the block.
 
-    Log lines go to a file, which is looked through at the end, unless `stderr` is another place.
+    Log lines go to a file, which is checked at the end, or to `stderr` if that is given.
     """
 
     patience = PATIENCE
@@ -52,43 +52,43 @@ class Namespace(Container):
                 env={**ENVIRONMENT, **(environment or {})},
                 stdin=subprocess.PIPE,
                 stderr=log if stderr is None else stderr,
-                start_new_session=True,  # Ctrl-C is for us alone: we end what we have started
+                start_new_session=True,  # Ctrl-C reaches only us: we end the container ourselves
             )
 
     def ctl(self, *words: str, unshared: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run pyinitctl in the container, as `docker exec` would; in these namespaces, too."""
+        """Run pyinitctl in the container, as `docker exec` would, and also in the namespaces `unshared`."""
         ctl = str(self._setting.launcher.with_name("pyinitctl"))
         command = [*self.enter[:-1], *unshared, "--", ctl, *words]
         return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
 
     def status(self) -> dict[str, Any]:
-        """What `pyinitctl status` tells."""
+        """The output of `pyinitctl status`."""
         done = self.ctl("status", "--json")
         if done.returncode:
-            raise Broken(f"pyinitctl status ended with {done.returncode}: {done.stderr.strip()}")
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+            raise Broken(f"pyinitctl status exited with {done.returncode}: {done.stderr.strip()}")
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
 
     def await_status(self, holds: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
-        """Wait until the counters are so (they are written 50 ms late); return them."""
+        """Wait until `holds` accepts the counters, and return them. (pyinit writes them 50 ms late.)"""
         return eventually(self.status, f"{what} in pyinitctl status", holds=holds, patience=PATIENCE)
 
     def await_rest(self) -> None:
-        """Wait until PID 1 sleeps, and no zombie is left of which it is the parent."""
+        """Wait until PID 1 sleeps and has no zombie child."""
         super().await_rest()
         eventually(lambda: zombies(self.init), "PID 1 has no zombie", holds=lambda seen: not seen, patience=PATIENCE)
 
     def descriptors(self) -> list[str]:
-        """What PID 1 has open."""
+        """The open files of PID 1."""
         return sorted(descriptors(self.init, least=0).values())
 
     def measure(self) -> tuple[int, list[str]]:
-        """Memory and descriptors of PID 1, at rest."""
+        """The memory and the descriptors of PID 1, at rest."""
         self.await_rest()
         return memory(self.init), self.descriptors()
 
     def check_growth(self, before: tuple[int, list[str]]) -> None:
-        """Compare with what `measure` returned after the warming up.
+        """Compare with the result of `measure` after the warm-up.
 
         Raises:
             Broken: it has grown.
@@ -96,15 +96,15 @@ class Namespace(Container):
         now, _ = self.measure()
         if now > before[0] + GROWTH_kB:
             raise Broken(f"the memory of PID 1 has grown from {before[0]} to {now} kB (Private_Dirty)")
-        # It may be looking into /proc just now.
+        # PID 1 may be reading /proc at this moment.
         what = f"the descriptors of PID 1 are no more than {before[1]}"
         eventually(self.descriptors, what, holds=lambda now: len(now) <= len(before[1]), patience=PATIENCE)
 
     def finish(self, status: int) -> None:
-        """Wait for the end, which comes of itself or of the end of the workload's stdin.
+        """Close the workload's stdin, and wait until PID 1 has exited.
 
         Raises:
-            Broken: not with that status, or the log tells what it never should.
+            Broken: it exited with another status, or the log has a line that it never should.
         """
         assert self.process.stdin
         with suppress(BrokenPipeError):
@@ -112,18 +112,18 @@ class Namespace(Container):
         self.await_end(status)
 
     def await_end(self, status: int) -> None:
-        """Wait for the end, while the workload's stdin stays open; raises as `finish` does."""
+        """Wait until PID 1 has exited, with the workload's stdin still open. Raises as `finish` does."""
         try:
             ended = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise Broken(f"it has not ended within {PATIENCE} s") from None
+            raise Broken(f"PID 1 did not exit within {PATIENCE} s") from None
         if ended != status:
-            raise Broken(f"it ended with {ended} instead of {status}: {self._last_lines()}")
-        if told := [line for line in self._lines() if any(words in line for words in NEVER)]:
-            raise Broken(f"the log tells: {told[0]}")
+            raise Broken(f"PID 1 exited with {ended} instead of {status}: {self._last_lines()}")
+        if wrong := [line for line in self._lines() if any(words in line for words in NEVER)]:
+            raise Broken(f"line in the log: {wrong[0]}")
 
     def how_it_ended(self) -> str:
-        """For a message."""
+        """As text for a message."""
         return f"{super().how_it_ended()}, {self._last_lines()}"
 
     def _lines(self) -> list[str]:
@@ -134,10 +134,10 @@ class Namespace(Container):
 
 
 def stop(pid: int) -> None:
-    """Stop a process with SIGSTOP, and return when it has stopped.
+    """Send a process SIGSTOP, and wait until it has stopped.
 
     Raises:
-        Broken: it does not.
+        Broken: it does not stop.
     """
     os.kill(pid, signal.SIGSTOP)
     eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, f"pid {pid} has stopped")

@@ -15,76 +15,77 @@ from soak.turns import Outcome, fault_of
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 
 MAIN = ("orphans", "signals", "faults")
-"""What the first table shows; the others are a fault's own."""
+"""The counts in the first table. The others are specific to a fault."""
 
 TEMPLATE = """\
-# Reliability: what was done to it, and what came of it
+# Reliability: pyinit under faults
 
-`make soak` does pyinit all the harm that is told of below, again and again and in another way each time, and looks
-after each run whether it has kept what it promises. This page was written by such a soak:
+`make soak` injects the faults below into pyinit, again and again, with other random choices each time. After each run
+it checks whether pyinit kept its promises. This page was written by such a soak:
 
-**{verdict}** In {minutes} minutes: {orphans} orphans reaped, {signals} signals delivered, {faults} faults of {kinds}
-kinds.
+**{verdict}** In {minutes} minutes: {orphans} orphans reaped, {signals} signals delivered,
+{faults} faults of {kinds} kinds.
 
 {table}
 
-(Bad input is tried beside the others all the time. A fault is one storm, one pause, one call refused and so on; a
-signal counts as often as it has arrived.)
+(Bad input is tested in parallel with all other faults. A fault is one storm, one pause, one refused call and so on. A
+signal that several processes received counts once for each.)
 {failures}
 ## What has to hold after each run
 
-- No zombie is left that PID 1 is the parent of.
-- No signal is lost whose delivery the kernel promises: each instance of a real-time signal, and of a standard one,
-  which swallows the next while it is pending, one at least after the last that was sent. None comes that nobody sent.
-- PID 1 holds no more descriptors than when it had warmed up, and no more memory of its own (private dirty) but for
-  noise: {growth} kB, since the allocator of an interpreter takes memory by leaps.
-- What `pyinitctl status` tells is right, to the last orphan and the last real-time signal.
-- The exit status is the right one, and the log tells of no error that pyinit did not expect.
+- PID 1 has no zombie child.
+- Every signal arrives that the kernel promises to deliver. Of a real-time signal, every instance arrives. A standard
+  signal absorbs further ones while it is pending, so at least one arrives after the last one was sent. No signal
+  arrives that was not sent.
+- PID 1 has no more open descriptors than after the warm-up. Its private dirty memory has grown by at most {growth} kB,
+  since the interpreter's allocator takes memory in large pieces.
+- The counters of `pyinitctl status` are exact, to the last orphan and the last real-time signal.
+- The exit status is right, and the log reports no unexpected error of pyinit.
 
-## What was done
+## The faults
 
 {sections}
-## Do it again
+## Run it yourself
 
     make soak                                       # {default} minutes
     make soak MINUTES=240
-    make soak ARGS="--only stalled --only stops"    # these alone
-    make soak ARGS="--only stalled --seed 7"        # a run once more, by the seed in its line
+    make soak ARGS="--only stalled --only stops"    # only these faults
+    make soak ARGS="--only stalled --seed 7"        # repeat a run, with the seed from its line
 
-It takes root, for the namespaces, and a Docker engine; where none answers, it starts one of its own. Each run prints
-a line. One that finds a promise broken says so at once, with what does the same again, and the others go on; the exit
-status is 1 in the end. With `--only` or `--seed` this page is not written. A seed draws the same faults in the same
-order. What the machine makes of that is another matter, so a rare failure may take some tries.
+It needs root for the namespaces, and a Docker engine. If no engine answers, it starts one. Each run prints a line. A
+run that finds a broken promise reports it at once, with the command that repeats the run. The soak then goes on, and
+exits with 1 at the end. With `--only` or `--seed` this page is not written. The same seed injects the same faults in
+the same order, but their timing depends on the machine, so a rare failure may need several tries.
 
-## On what
+## The machine
 
 {machine}
 
 ## What is not covered
 
 - Kernels and architectures other than those above.
-- A machine that is suspended, or a container that is frozen to disk and brought back (CRIU).
-- The time of day set for all of the machine (`settimeofday(2)`): no namespace has one of its own, so a library makes it
-  jump for PID 1 alone. Its deadlines go by the monotonic clock, which nobody can set.
-- Signals that the kernel does not promise to deliver: a stop signal that a SIGCONT discards, and the other way round; a
-  SIGCHLD that is sent while one is pending for a child; real-time signals past `RLIMIT_SIGPENDING`.
-- SIGKILL for PID 1 itself, from outside of its namespace: that ends everything in it, as it has to.
-- A workload that means harm: see [security](security.md).
+- Suspending the machine, or saving a container to disk and restoring it (CRIU).
+- Setting the time of day of the whole machine (`settimeofday(2)`). No namespace has its own time of day, so a library
+  makes it jump only for PID 1 and its workload. pyinit's deadlines use the monotonic clock, which cannot be set.
+- Signals that the kernel does not promise to deliver: a stop signal that a SIGCONT discards, and vice versa; a SIGCHLD
+  that is sent while one is pending for a child; real-time signals above `RLIMIT_SIGPENDING`.
+- SIGKILL to PID 1 itself, from outside of its namespace: it ends everything in the namespace, as it has to.
+- A malicious workload: see [security](security.md).
 """
 
 
 def write(outcomes: Sequence[Outcome], python: str, minutes: float, default: float, growth: int) -> None:
-    """Write the page on these outcomes of so many minutes, with the interpreter `python`.
+    """Write the page from the outcomes of a soak of `minutes` with the interpreter `python`.
 
-    `default`: the minutes that `make soak` takes if nothing is said; `growth`: the kB of memory that count as noise.
+    `default` is the default of MINUTES for `make soak`; `growth` is the kB of memory growth that count as noise.
     """
     names = list(dict.fromkeys(outcome.fault for outcome in outcomes))
     total = _total(outcomes)
     broken = [outcome for outcome in outcomes if outcome.broken]
-    kept = f"In {len(outcomes) - len(broken):,} of {len(outcomes):,} runs every promise was kept."
+    kept = f"All promises were kept in {len(outcomes) - len(broken):,} of {len(outcomes):,} runs."
     PAGE.write_text(
         TEMPLATE.format(
-            verdict=kept if broken else f"In all {len(outcomes):,} runs every promise was kept.",
+            verdict=kept if broken else f"All promises were kept in all {len(outcomes):,} runs.",
             minutes=f"{minutes:.0f}",
             orphans=f"{total['orphans']:,}",
             signals=f"{total['signals']:,}",
@@ -108,7 +109,7 @@ def _total(outcomes: Iterable[Outcome]) -> Counts:
 
 
 def _overview(names: Sequence[str], outcomes: Sequence[Outcome]) -> Iterator[str]:
-    yield f"| what was done | runs | minutes | {' | '.join(MAIN)} | runs that broke a promise |"
+    yield f"| fault | runs | minutes | {' | '.join(MAIN)} | runs with a broken promise |"
     yield f"|---|{'---:|' * (len(MAIN) + 3)}"
     for name in names:
         mine = [outcome for outcome in outcomes if outcome.fault == name]
@@ -121,7 +122,7 @@ def _overview(names: Sequence[str], outcomes: Sequence[Outcome]) -> Iterator[str
 
 
 def _section(name: str, outcomes: Sequence[Outcome]) -> str:
-    """What a fault is, and its figures."""
+    """The description of a fault, and its figures."""
     total = _total(outcomes)
     seconds = [outcome.seconds for outcome in outcomes]
     rows = [
@@ -138,7 +139,7 @@ def _failures(broken: Sequence[Outcome]) -> str:
     if not broken:
         return ""
     lines = [f"- `{one.again}`: {textwrap.shorten(one.broken, 300)}" for one in broken]
-    return "\n".join(["", "What was broken:", "", *lines, ""])
+    return "\n".join(["", "Broken promises:", "", *lines, ""])
 
 
 def _machine(python: str) -> str:

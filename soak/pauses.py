@@ -1,4 +1,4 @@
-"""`docker pause`: while a storm of orphans goes on, with signals on their way, and across the deadlines of the end."""
+"""`docker pause` during a storm of orphans, with signals pending, and across the deadlines of the shutdown."""
 
 import random
 import signal
@@ -8,21 +8,21 @@ from collections import Counter
 from soak.engine import ASKED_TO_STOP, BRIEF, WORKLOAD, Contained, Growth, contained, expect, expect_end
 from soak.fault import Broken, Counts, Setting
 
-NAME = "docker pause under load, with signals on their way, and across deadlines"
+NAME = "docker pause under load, with signals pending, and across deadlines"
 
 _STANDARD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 _USER = "64321:64321"
-"""Nobody else's: what one user may have queued (setrlimit(2), RLIMIT_SIGPENDING) is not used up by others' signals."""
+"""A user of its own, so that other processes do not use up its limit of queued signals (RLIMIT_SIGPENDING)."""
 _TIMEOUT = 0.5
-"""Seconds; a pause across it lasts twice as long."""
+"""Seconds. A pause across this timeout lasts twice as long."""
 
 
 def run(setting: Setting) -> Counts:
-    """Pause a container some times while it makes orphans, and send it signals meanwhile; then pause one that is about
-    to be killed, and one that drains.
+    """Pause a container several times while it makes orphans, and send it signals during the pauses. Then pause a
+    container whose stop timeout runs, and one whose drain timeout runs.
 
-    Each signal arrives once the pause is over, a real-time signal as often as it was sent. The stop timeout kills a
-    workload that defies it, the drain timeout a straggler, and the status is right.
+    Each signal arrives after the pause, a real-time signal as often as it was sent. The stop timeout kills a workload
+    that ignores the stop signal, the drain timeout kills a straggler, and the status is right.
     """
     counts = Counts()
     _storm(setting, counts)
@@ -33,13 +33,13 @@ def run(setting: Setting) -> Counts:
 
 def _storm(setting: Setting, counts: Counts) -> None:
     chance = setting.chance
-    # The watch has a deadline pending at all times: each pause goes across some of them.
+    # With the watch a deadline is always pending: each pause spans some of them.
     with contained(setting, "--zombie-watch=0.05", BRIEF, "--", WORKLOAD, "serve", user=_USER) as container:
         container.hear("ready 0")
-        for _ in range(3):  # with nobody about who could have sent anything
+        for _ in range(3):  # nothing sends signals yet
             time.sleep(chance.uniform(0.1, 0.2))
             _pause(container, chance.uniform(0.1, 0.3))
-        expect(container.status()["signals_forwarded"], [], "signals that nobody has sent")
+        expect(container.status()["signals_forwarded"], [], "signals that were not sent")
         container.begin(WORKLOAD, "orphans")
         sent: Counter[int] = Counter()
         growth = None
@@ -62,7 +62,7 @@ def _storm(setting: Setting, counts: Counts) -> None:
         container.send(signal.SIGTERM)
         sent[signal.SIGTERM] += 1
         expect_end(container.end(), ASKED_TO_STOP, 1)
-        expect(_arrived(container), sent, "the signals that arrived in all")
+        expect(_arrived(container), sent, "all signals that arrived")
         counts.update(orphans=orphans, signals=sent.total())
 
 
@@ -95,7 +95,7 @@ def _pause(container: Contained, seconds: float) -> None:
 
 
 def _signals(chance: random.Random) -> list[int]:
-    """Some of all kinds, a standard signal at most once."""
+    """Random signals of all kinds, each standard signal at most once."""
     queued = chance.choices(range(signal.SIGRTMIN, signal.SIGRTMAX + 1), k=chance.randint(1, 40))
     return [*queued, *chance.sample(_STANDARD, chance.randint(0, len(_STANDARD)))]
 

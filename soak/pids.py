@@ -14,10 +14,11 @@ _FILL = f"exec {WORKLOAD} fill >/proc/1/fd/1"
 
 
 def run(setting: Setting) -> Counts:
-    """Fork until the container's limit on pids is reached, then kill all of them at once, some times; then start where
-    there is no room for the workload.
+    """Fork until the container's limit on pids is reached, then kill all of these processes at once, several times.
+    Then start pyinit where the limit leaves no room for the workload.
 
-    PID 1 forwards signals while it is full, and reaps everybody afterwards. Without room to start: one line, and 125.
+    PID 1 forwards signals while the limit is reached, and reaps all processes afterwards. If it cannot start the
+    workload, it logs one line and exits with 125.
     """
     counts = Counts()
     with contained(setting, BRIEF, "--", WORKLOAD, "serve", pids_limit=_LIMIT) as container:
@@ -26,7 +27,7 @@ def run(setting: Setting) -> Counts:
         for number in range(1, setting.chance.randint(4, 8)):
             leader = container.begin("sh", "-c", _FILL)
             container.until(lambda: _forks(container), lambda seen: len(seen) == number)  # noqa: B023
-            container.execute("pyinitctl", "status")  # whether it can be started or not: PID 1 goes on
+            container.execute("pyinitctl", "status")  # it may fail to start; PID 1 goes on
             container.send(signal.SIGUSR1)
             container.hear(f"signal {int(signal.SIGUSR1)}", number)
             os.killpg(leader, signal.SIGKILL)
@@ -49,5 +50,5 @@ def run(setting: Setting) -> Counts:
 
 
 def _forks(container: Contained) -> list[int]:
-    """How many could be forked, for each time that the limit was reached."""
+    """The number of forks before the limit was reached, for each time."""
     return [int(number) for number in re.findall(r"^full (\d+)$", container.output, re.MULTILINE)]

@@ -28,35 +28,35 @@ _AT_ONCE = 4
 _ORPHANS = 20
 _SENT = (signal.SIGUSR1, signal.SIGRTMIN + 5, signal.SIGRTMIN + 5)
 _SECONDS = 10.0
-"""For each thing that should happen; without it the run goes on, and shows at the end that it is missing."""
+"""Time limit for each event. If it does not happen, the run goes on, and the verdict at the end reports it."""
 _SECONDS_TO_END = 15.0
 
 _NEEDED_BY_ENGINE = ("close", "execve", "getdents64", "openat", "write")
-"""Without these it starts no container: a program refuses them, and then becomes pyinit."""
+"""The engine cannot start a container without these, so a program installs the filter and then execs pyinit."""
 _CANNOT = 9
-"""What the workload exits with when it has nothing to do."""
+"""Exit status of the workload without a command."""
 _GIVEN_UP = 128 + signal.SIGKILL
-"""The status where the workload would have to be killed, and cannot be."""
+"""Exit status if the workload has to be killed, but cannot be."""
 _OWN_STATUSES = (125, 126, 127)
 _INDISPENSABLE = {
     *("clone", "pipe2", "execve", "setgroups", "setresgid", "setresuid", "setsid"),
     *("rt_sigprocmask", "rt_sigaction", "rt_sigtimedwait", "waitid", "wait4"),
 }
-"""What it takes to start a workload as it was asked for, and to wait for it: without these, pyinit may end."""
-_WENT_ON, _TOLD, _ENDED, _NO_VERDICT, _BROKEN = (
+"""Calls that pyinit needs to start the workload as requested and to wait for it. Without these it may exit."""
+_WENT_ON, _WARNED, _ENDED, _NO_VERDICT, _BROKEN = (
     "went on",
-    "went on and told what it cannot do",
-    "ended with one line",
-    "without a verdict",
+    "went on with a warning",
+    "exited with one line",
+    "no verdict",
     "BROKEN",
 )
 _LAUNCHER = "/usr/local/bin/pyinit"
 _INTERPRETER = ("python3", "-I", "-S", "-B", "-X", "utf8", NOTHING)
-"""As the launcher has it started, with a program that does nothing."""
+"""The interpreter as the launcher starts it, with an empty program."""
 
-_TELLS = ("--exit-report=always", "--termination-log=/tmp/log", "--stop-timeout=1", BRIEF)
-_MANNERS: dict[str, tuple[str, ...]] = {
-    "plain": ("pyinit", "--warn-on-reap", "--zombie-watch=0.02", *_TELLS),
+_REPORTING = ("--exit-report=always", "--termination-log=/tmp/log", "--stop-timeout=1", BRIEF)
+_SETUPS: dict[str, tuple[str, ...]] = {
+    "plain": ("pyinit", "--warn-on-reap", "--zombie-watch=0.02", *_REPORTING),
     "changed": (
         "pyinit",
         "-vvv",
@@ -64,16 +64,16 @@ _MANNERS: dict[str, tuple[str, ...]] = {
         "--user=1000:1000",
         "--forward-to=group",
         "--orphans=terminate",
-        *_TELLS,
+        *_REPORTING,
     ),
-    "not PID 1": (WORKLOAD, "above", "pyinit", "--parent-death-signal=TERM", "--forward-to=all", *_TELLS),
+    "not PID 1": (WORKLOAD, "above", "pyinit", "--parent-death-signal=TERM", "--forward-to=all", *_REPORTING),
 }
-"""Ways to run it, that together take all that the core can do."""
+"""Command lines of pyinit that together use all features of the core."""
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A system call that is refused, with an errno; or none."""
+    """A system call that is refused, and the errno; or no refusal."""
 
     call: str = ""
     code: int = 0
@@ -82,7 +82,7 @@ class _Refusal:
         return f"{self.call} refused with {errno.errorcode[self.code]}"
 
     def contained(self, setting: Setting, *command: str) -> AbstractContextManager[Contained]:
-        """A container where it is."""
+        """A container in which the call is refused."""
         options = {}
         if self.call in _NEEDED_BY_ENGINE:
             command = (WORKLOAD, "refuse", self.call, str(self.code), *command)
@@ -91,7 +91,7 @@ class _Refusal:
         return contained(setting, *command[1:], entrypoint=[command[0]], **options)
 
     def end_of(self, setting: Setting, *command: str) -> Ended:
-        """How a command ends there that does nothing; with -1 where no container starts."""
+        """How a command that does nothing exits there; status -1 if no container starts."""
         try:
             with self.contained(setting, *command) as container:
                 return container.end(_SECONDS_TO_END)
@@ -101,35 +101,35 @@ class _Refusal:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was seen of a container in which there was pyinit."""
+    """The observations of a container that ran pyinit."""
 
     end: Ended
     has_zombies: bool
 
     @property
     def arrived(self) -> Counter[int]:
-        """The signals that the workload has got."""
+        """The signals that the workload received."""
         return Counter(_arrived(self.end.output))
 
     @property
     def orphans(self) -> int:
-        """How many were reaped, by the report."""
-        told = re.search(r"; (\d+) orphans? reaped$", self.end.errors, re.MULTILINE)
-        return int(told[1]) if told else 0
+        """The number of reaped orphans in the report."""
+        reported = re.search(r"; (\d+) orphans? reaped$", self.end.errors, re.MULTILINE)
+        return int(reported[1]) if reported else 0
 
     def new(self, usual: "_Seen") -> list[str]:
-        """The lines that are none of the usual ones."""
+        """The lines that do not occur in the usual run."""
         known = {_shape(line) for line in usual.end.errors.splitlines()}
         return [line for line in self.end.errors.splitlines() if _shape(line) not in known]
 
 
 def run(setting: Setting) -> Counts:
-    """See which system calls the core makes, from its first line to its last; then refuse it each of them, in
-    containers of their own.
+    """Trace the system calls that the core makes, from its first line to its last. Then refuse each of them, in a new
+    container for each.
 
-    It goes on: the workload runs, orphans are reaped, signals arrive, the status is right, and what cannot be had is
-    told. Or it ends with one line and a status of its own. (Where no container starts, or the bare interpreter does
-    not, there is nothing to be said of pyinit.)
+    Either pyinit goes on: the workload runs, orphans are reaped, signals arrive, the status is right, and a warning
+    names what pyinit cannot do. Or it exits with one line and a status of its own. (There is no verdict if the
+    container or the bare interpreter does not start either.)
     """
     counts, broken = Counts(), []
     for outcome in outcomes(setting):
@@ -144,9 +144,9 @@ def run(setting: Setting) -> Counts:
 
 
 def outcomes(setting: Setting) -> list[str]:
-    """For each call, errno and manner: what came of it."""
-    found = {manner: calls(setting, manner) for manner in _MANNERS}
-    usual = {manner: _visit(setting, _Refusal(), manner) for manner in _MANNERS}
+    """The outcome for each call, errno and setup."""
+    found = {setup: calls(setting, setup) for setup in _SETUPS}
+    usual = {setup: _visit(setting, _Refusal(), setup) for setup in _SETUPS}
     refusals = [_Refusal(call, code) for call in sorted(set().union(*found.values())) for code in _CODES]
     setting.chance.shuffle(refusals)
 
@@ -155,35 +155,35 @@ def outcomes(setting: Setting) -> list[str]:
         if bare.status:
             starts = refusal.end_of(setting, WORKLOAD).status == _CANNOT
             return [f"{refusal}: {_NO_VERDICT}: {'the interpreter' if starts else 'a container'} does not start"]
-        told = []
-        for manner, used in found.items():
+        lines = []
+        for setup, used in found.items():
             if refusal.call in used:
                 try:
-                    outcome = _judge(refusal.call, _visit(setting, refusal, manner), usual[manner], bare)
+                    outcome = _judge(refusal.call, _visit(setting, refusal, setup), usual[setup], bare)
                 except Failed as error:
                     outcome = f"{_BROKEN}: {error}"
-                told.append(f"{refusal} ({manner}): {outcome}")
-        return told
+                lines.append(f"{refusal} ({setup}): {outcome}")
+        return lines
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
-            return [outcome for told in pool.map(refuse, refusals) for outcome in told]
+            return [line for lines in pool.map(refuse, refusals) for line in lines]
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C
 
 
-def calls(setting: Setting, manner: str) -> set[str]:
-    """The system calls that the core makes: from the first look at its launcher, and in its child up to execve(2)."""
+def calls(setting: Setting, setup: str) -> set[str]:
+    """The system calls of the core: from the moment when it opens its launcher, and in its child until execve(2)."""
     strace = packages.provide("strace", "strace")
-    folder = setting.folder / manner.replace(" ", "-")
+    folder = setting.folder / setup.replace(" ", "-")
     folder.mkdir()
-    with contained(setting, "gate", *_command(manner), entrypoint=[WORKLOAD]) as container:
+    with contained(setting, "gate", *_command(setup), entrypoint=[WORKLOAD]) as container:
         container.hear("gate 0")
-        # From outside, so that it is PID 1 that is traced, and nobody else is in its PID namespace.
+        # Trace PID 1 from outside, so that its PID namespace has no extra process.
         with subprocess.Popen([strace, "-ff", "-qq", "-o", folder / "trace", f"--attach={container.pid}"]) as tracer:
             container.until(lambda: _tracer(container.pid), tracer.pid.__eq__)
             container.send(signal.SIGUSR1)
-            _converse(container, manner)
+            _converse(container, setup)
             container.end()
     lines: list[str] = []
     for file in folder.iterdir():
@@ -197,8 +197,8 @@ def calls(setting: Setting, manner: str) -> set[str]:
     return {found[1] for line in lines if (found := re.match(r"(\w+)\(", line))}
 
 
-def _command(manner: str) -> tuple[str, ...]:
-    return (*_MANNERS[manner], "--", WORKLOAD, "serve", str(_ORPHANS))
+def _command(setup: str) -> tuple[str, ...]:
+    return (*_SETUPS[setup], "--", WORKLOAD, "serve", str(_ORPHANS))
 
 
 def _tracer(pid: int) -> int:
@@ -209,28 +209,28 @@ def _tracer(pid: int) -> int:
 def _profile(call: str, code: int) -> list[str]:
     refusal = {"names": [call], "action": "SCMP_ACT_ERRNO", "errnoRet": code}
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refusal]}
-    # With no-new-privileges the engine does nearly all that it has to do before the profile comes into force.
+    # With no-new-privileges, the engine does nearly all of its own work before the profile takes effect.
     return ["no-new-privileges", f"seccomp={json.dumps(profile)}"]
 
 
-def _visit(setting: Setting, refusal: _Refusal, manner: str) -> _Seen:
-    """Run pyinit where that call is refused.
+def _visit(setting: Setting, refusal: _Refusal, setup: str) -> _Seen:
+    """Run pyinit in a container in which that call is refused.
 
     Raises:
-        Broken: it does not end.
+        Broken: pyinit does not exit.
     """
-    with refusal.contained(setting, *_command(manner)) as container:
-        has_zombies = _converse(container, manner)
+    with refusal.contained(setting, *_command(setup)) as container:
+        has_zombies = _converse(container, setup)
         return _Seen(container.end(_SECONDS_TO_END), has_zombies)
 
 
-def _converse(container: Contained, manner: str) -> bool:
-    """Send signals when the orphans have ended, TERM at last; return whether zombies are left."""
+def _converse(container: Contained, setup: str) -> bool:
+    """Wait for the end of the orphans, send signals, the last one TERM; return whether zombies are left."""
     _wait(container, lambda: "ready 0\n" in container.output)
     if not container.is_there:
         return False
     pid = container.pid
-    if manner == "not PID 1":
+    if setup == "not PID 1":
         pid = (children(pid) or [pid])[0]
     has_zombies = not _wait(container, lambda: "Z" not in [state(child) for child in children(pid)])
     with suppress(ProcessLookupError):
@@ -242,7 +242,7 @@ def _converse(container: Contained, manner: str) -> bool:
 
 
 def _wait(container: Contained, holds: Callable[[], bool]) -> bool:
-    """Wait until it holds, or the container has ended; False if neither comes."""
+    """Wait until the condition holds or the container has exited; return whether it holds and the container runs."""
     with suppress(Failed):
         eventually(lambda: holds() or not container.is_there, patience=_SECONDS)
     return container.is_there and holds()
@@ -253,21 +253,21 @@ def _arrived(output: str) -> list[int]:
 
 
 def _judge(call: str, seen: _Seen, usual: _Seen, bare: Ended) -> str:
-    """How pyinit does without the call.
+    """The outcome of a run without the call.
 
     Raises:
-        Broken: not as it should.
+        Broken: pyinit did not behave as it should.
     """
     new = seen.new(usual)
     own = [line for line in new if line.startswith("pyinit: ")]
-    outcome = f"ended with {seen.end.status}, {len(own)} lines that are not usual: {list(dict.fromkeys(new))}"
+    outcome = f"exited with {seen.end.status} and {len(own)} unusual lines: {list(dict.fromkeys(new))}"
     if len(new) - len(own) > len(bare.errors.splitlines()):
         raise Broken(f"lines that are not pyinit's: {outcome}")
     if any("carrying on after" in line for line in own):
-        raise Broken(f"an error that was not provided for: {outcome}")
+        raise Broken(f"unexpected error: {outcome}")
     if seen.end.status in _OWN_STATUSES and call in _INDISPENSABLE:
-        # That the line cannot be had as the workload's user in the termination log, too, is a second line's to say; and
-        # what it has done until then is none of the causes.
+        # Two further lines are fine: the termination log could not be written as the workload's user, and an orphan was
+        # terminated before the failure.
         causes = [line for line in own if not re.search("the termination log|whose parent died", line)]
         if len(causes) == 1:
             return f"{_ENDED}: {seen.end.status}, {causes[0]!r}"
@@ -279,15 +279,15 @@ def _judge(call: str, seen: _Seen, usual: _Seen, bare: Ended) -> str:
         lacking.append("going on without it$|was killed by SIGKILL")
     elif seen.end.status != ASKED_TO_STOP:
         raise Broken(outcome)
-    untold = [words for words in lacking if not re.search(words, "\n".join(own), re.MULTILINE)]
-    if untold or seen.has_zombies or seen.arrived - usual.arrived:
+    unreported = [words for words in lacking if not re.search(words, "\n".join(own), re.MULTILINE)]
+    if unreported or seen.has_zombies or seen.arrived - usual.arrived:
         raise Broken(
-            f"zombies: {seen.has_zombies}, not told of: {untold}, {seen.orphans} orphans reaped, "
+            f"zombies: {seen.has_zombies}, not reported: {unreported}, {seen.orphans} orphans reaped, "
             f"signals arrived: {dict(seen.arrived)}; {outcome}"
         )
     warnings = [line for line in own if re.match("pyinit: cannot ", line)]
     if warnings:
-        return f"{_TOLD}: {', '.join(map(repr, dict.fromkeys(warnings)))}"
+        return f"{_WARNED}: {', '.join(map(repr, dict.fromkeys(warnings)))}"
     return _WENT_ON
 
 
@@ -298,5 +298,5 @@ def _name(number: int) -> str:
 
 
 def _shape(line: str) -> str:
-    """The line without what differs from run to run."""
+    """The line without numbers, which differ from run to run."""
     return re.sub(r"\d+(\.\d+)?(m?s\b)?", "N", line)

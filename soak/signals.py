@@ -13,17 +13,18 @@ NAME = "signals from inside and outside"
 WARM_UP, ROUNDS, MEMBERS, SENDERS, REWRITES = 3, 12, 3, 3, 6
 
 MOST = 800
-"""Signals of one sender in one round: never do so many wait as RLIMIT_SIGPENDING has room for; past that kill(2) merges
+"""Signals of one sender in one round. Pending signals must stay below RLIMIT_SIGPENDING: above it, kill(2) merges
 real-time ones."""
 
 
 def run(setting: Setting) -> Counts:
-    """Send PID 1 every kind of signal that can be caught, at random moments, from inside and outside of the namespace
-    and from several senders at once, while the options draw who gets them (`--forward-to`), what they become
-    (`--rewrite`), and how much is logged. The workload, and others in its process group, count what they get.
+    """Send PID 1 all signals that can be caught, at random moments, from several senders at once, inside and outside
+    of the namespace. The options are random: which processes get the signals (`--forward-to`), which signals are
+    rewritten (`--rewrite`), and how much is logged. The workload and others in its process group count the signals that
+    they receive.
 
-    Of a real-time signal every instance arrives; of a standard one, which swallows the next while it is pending, one
-    at least after the last that was sent; and nothing that nobody sent.
+    Of a real-time signal, every instance arrives. Of a standard signal, which absorbs further ones while it is pending,
+    at least one arrives after the last one was sent. No signal arrives that was not sent.
     """
     chance = setting.chance
     numbers = sendable(chance)
@@ -42,14 +43,14 @@ def run(setting: Setting) -> Counts:
             heard = hearing.await_arrival()
             if turn == WARM_UP - 1:
                 before = namespace.measure()
-        namespace.await_status(hearing.is_told, f"real-time signals: {dict(hearing.sent.counts)}")
+        namespace.await_status(hearing.is_reported, f"real-time signals: {dict(hearing.sent.counts)}")
         namespace.check_growth(before)
         namespace.finish(9)
     return Counts(signals=heard, faults=WARM_UP + ROUNDS)
 
 
 def _rewrites(chance: random.Random, numbers: Sequence[int]) -> dict[int, int]:
-    """What becomes what: a real-time signal another one, a standard one another one, or nothing (0)."""
+    """Random rewrites: a real-time signal to a real-time one, a standard signal to a standard one, or either to 0."""
     rewrites = {}
     for old in chance.sample(numbers, chance.randint(0, REWRITES)):
         like = [number for number in numbers if is_real_time(number) == is_real_time(old)]

@@ -19,13 +19,13 @@ from testing.waiting import eventually
 NAME = "readers of the log that stall"
 
 FLOOD = 3000
-"""Signals at a time."""
+"""Signals of one flood."""
 LAST = 3
-"""Signals, one after the other, that bring out what was held back."""
+"""Signals sent one by one at the end, so that pyinit logs how many lines it has dropped."""
 
 NUMBERS = [number for number in CAUGHT if is_real_time(number)]
 LINES = 2
-"""Lines for each of them: that it woke pyinit, and where it went."""
+"""Log lines for each signal: that it woke pyinit, and that it was forwarded."""
 
 TEXT = re.compile(
     r"pyinit: (started .+ as pid \d+"
@@ -43,16 +43,16 @@ def _socket_pair() -> Ends:
 
 
 PLACES: dict[str, Callable[[], Ends]] = {"pipe": os.pipe, "socket": _socket_pair, "terminal": os.openpty}
-"""Each with our end first."""
+"""Each returns our end first."""
 
 
 def run(setting: Setting) -> Counts:
-    """Flood PID 1 with signals, and have it tell of each at `-vvv`, while whoever reads that stalls: a pipe, a socket
-    and a terminal that nobody reads for a while, and then somebody in fits and starts; readers that go, a terminal
-    that hangs up, a device that is full.
+    """Flood PID 1 with signals, which it logs at `-vvv`, while the reader of the log stalls. The log is a pipe, a
+    socket or a terminal that is not read for a while, and then read at irregular intervals. Or the reader exits, the
+    terminal hangs up, or the log is a full device.
 
-    Every signal arrives all the same. The lines that were written are whole, and together with those that were
-    dropped, which the log and `pyinitctl status` count alike, they are all there have been.
+    Every signal arrives. All lines that were written are complete. The log and `pyinitctl status` agree on the number
+    of dropped lines, and written and dropped lines add up to all lines.
     """
     counts = Counts()
     for place, pair in PLACES.items():
@@ -65,7 +65,7 @@ def run(setting: Setting) -> Counts:
 
 @contextmanager
 def _flooded(setting: Setting, stderr: int, options: list[str]) -> Iterator[tuple[Namespace, Hearing]]:
-    """pyinit with that stderr, which is closed on our side."""
+    """Run pyinit with this stderr, and close our copy of it."""
     try:
         namespace = Namespace(setting, ["-vvv", *options], Hearing.command(setting, 0), stderr=stderr)
     finally:
@@ -76,14 +76,14 @@ def _flooded(setting: Setting, stderr: int, options: list[str]) -> Iterator[tupl
 
 
 def _flood(hearing: Hearing, count: int = FLOOD) -> int:
-    """Send as many signals at once, and wait until they have arrived; return how many there have been by now."""
+    """Send `count` signals at once, wait until they have arrived, and return how many have arrived since the start."""
     hearing.send(False, count, 0, NUMBERS)
     hearing.await_senders()
     return hearing.await_arrival()
 
 
 def _stall(setting: Setting, pair: Callable[[], Ends]) -> Counts:
-    """Nobody reads; then somebody does, in fits and starts; then to the end."""
+    """Do not read the log at first; then read it at irregular intervals; then read all of it."""
     chance = setting.chance
     is_json = chance.random() < 0.5
     ours, theirs = pair()
@@ -106,22 +106,22 @@ def _stall(setting: Setting, pair: Callable[[], Ends]) -> Counts:
             reader.await_rest()
         namespace.await_rest()
         written, dropped = _lines(bytes(reader.text), is_json)
-        total = 1 + LINES * heard  # that the workload was started is the first one
-        seen = namespace.await_status(hearing.is_told, "all signals")
+        total = 1 + LINES * heard  # the first line says that the workload was started
+        seen = namespace.await_status(hearing.is_reported, "all signals")
         if not dropped == seen["log_lines_dropped"] == total - written:
             raise Broken(
                 f"of {total} lines {written} were read; the log says that {dropped} were dropped, "
                 f"pyinitctl says {seen['log_lines_dropped']}"
             )
         if not dropped:
-            raise Broken("no line was dropped, so nothing has stalled")
+            raise Broken("no line was dropped, so the reader did not stall")
         namespace.check_growth(before)
         namespace.finish(9)
     return Counts(signals=heard, faults=2, **{"lines dropped": dropped, "lines read": written})
 
 
 def _go_away(setting: Setting, pair: Callable[[], Ends]) -> Counts:
-    """The reader goes in the middle of a flood: EPIPE, or EIO where a terminal has hung up."""
+    """Close the reading end in the middle of a flood: EPIPE, or EIO from a terminal that has hung up."""
     ours, theirs = pair()
     with _flooded(setting, theirs, []) as (namespace, hearing):
         try:
@@ -133,21 +133,21 @@ def _go_away(setting: Setting, pair: Callable[[], Ends]) -> Counts:
         hearing.await_arrival()
         before = namespace.measure()
         heard = _flood(hearing)
-        seen = namespace.await_status(hearing.is_told, "all signals")
+        seen = namespace.await_status(hearing.is_reported, "all signals")
         if seen["log_lines_dropped"] < LINES * FLOOD:
-            raise Broken(f"with nobody to read {LINES * FLOOD} lines, {seen['log_lines_dropped']} were dropped")
+            raise Broken(f"of {LINES * FLOOD} lines without a reader only {seen['log_lines_dropped']} were dropped")
         namespace.check_growth(before)
         namespace.finish(9)
     return Counts(signals=heard, faults=1, **{"lines dropped": seen["log_lines_dropped"]})
 
 
 def _fill_device(setting: Setting) -> Counts:
-    """ENOSPC on each line."""
+    """Log to a full device: ENOSPC for each line."""
     with _flooded(setting, os.open("/dev/full", os.O_WRONLY), []) as (namespace, hearing):
         heard = _flood(hearing)
         before = namespace.measure()
         heard = _flood(hearing)
-        seen = namespace.await_status(hearing.is_told, "all signals")
+        seen = namespace.await_status(hearing.is_reported, "all signals")
         if seen["log_lines_dropped"] != 1 + LINES * heard:
             raise Broken(f"of {1 + LINES * heard} lines {seen['log_lines_dropped']} were dropped on a full device")
         namespace.check_growth(before)
@@ -156,7 +156,7 @@ def _fill_device(setting: Setting) -> Counts:
 
 
 class _Reader:
-    """Reads what is written, as long as its gate is open."""
+    """Reads the log while its gate is open."""
 
     def __init__(self, source: int) -> None:
         self._source = source
@@ -165,12 +165,12 @@ class _Reader:
         self._thread = threading.Thread(target=self._read)
 
     def _read(self) -> None:
-        with suppress(OSError):  # EIO: the last one at the other side of a terminal has gone
+        with suppress(OSError):  # EIO: the other side of the terminal was closed
             while self.gate.wait() and (data := os.read(self._source, 4096)):
                 self.text += data
 
     def await_rest(self) -> None:
-        """Return when nothing has come for a moment, and the last line is whole."""
+        """Wait until nothing has been written for a moment, and the last line is complete."""
         before = -1
 
         def is_at_rest() -> bool:
@@ -192,10 +192,10 @@ class _Reader:
 
 
 def _lines(text: bytes, is_json: bool) -> tuple[int, int]:
-    """How many events were written, and how many lines those say were dropped of which the log tells.
+    """The number of log lines of events, and the number of lines that the log reports as dropped.
 
     Raises:
-        Broken: a line is none that pyinit writes.
+        Broken: a line is not complete, or not one that pyinit writes.
     """
     written = dropped = 0
     for line in text.decode(errors="replace").splitlines():
@@ -203,12 +203,12 @@ def _lines(text: bytes, is_json: bool) -> tuple[int, int]:
             try:
                 record = json.loads(line)
             except ValueError:
-                raise Broken(f"no whole line: {line!r}") from None
+                raise Broken(f"not a complete line: {line!r}") from None
             count = record["lines"] if record["event"] == "dropped" else None
         else:
             found = TEXT.fullmatch(line)
             if not found:
-                raise Broken(f"no whole line: {line!r}")
+                raise Broken(f"not a complete line: {line!r}")
             count = found["dropped"]
         written += count is None
         dropped += int(count or 0)

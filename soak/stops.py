@@ -18,23 +18,24 @@ from soak.trees import grow
 NAME = "SIGSTOP and SIGCONT on PID 1"
 
 WATCH = "--zombie-watch=0.02"
-"""A deadline is never far."""
+"""With this, a deadline is always near."""
 
 WARM_UP, ROUNDS, PROCESSES, MOST = 2, 5, 1000, 1500
 LONGEST = 0.06
-"""Seconds that a stop lasts, or the time between two."""
+"""The longest stop, and the longest time between two stops, in seconds."""
 
 STOP_TIMEOUT, OVERDUE, SLACK = 0.5, 0.4, 2.0
-"""Seconds; the second one is for how long a workload is left alone when it is due to be killed."""
+"""Seconds. PID 1 stays stopped for `OVERDUE` after the stop timeout."""
 
 
 def run(setting: Setting) -> Counts:
-    """Stop PID 1 itself from outside, and let it go on, at random moments: while trees of processes come and go; while
-    signals come in, and pile up; across the deadlines of a zombie watch that looks every 20 ms, and of the stop
+    """Stop PID 1 itself from outside and continue it, at random moments: while trees of processes start and exit, while
+    signals arrive and pile up, and across the deadlines of a zombie watch with an interval of 20 ms and of the stop
     timeout.
 
-    What was held up is made good: every orphan reaped, every signal forwarded, those in real time in the order in which
-    the kernel hands them out, which is by number; none made up; and a workload that is overdue is killed at once.
+    After each stop, pyinit catches up. Every orphan is reaped, every signal is forwarded, and no others. Real-time
+    signals are forwarded in the kernel's order, which is by number. A workload whose stop timeout has passed is killed
+    at once.
     """
     counts = Counts()
     for part in (_trees, _signals, _deadline):
@@ -46,7 +47,7 @@ def run(setting: Setting) -> Counts:
 
 @contextmanager
 def _stopping(pid: int, seed: int) -> Iterator[Callable[[], int]]:
-    """Stop a process again and again as long as the context lasts; yields what tells how often."""
+    """Stop and continue a process again and again inside the ``with`` block; yield a function that counts the stops."""
     chance = random.Random(seed)
     over = threading.Event()
     stops = 0
@@ -86,7 +87,7 @@ def _trees(setting: Setting) -> Counts:
         namespace.await_rest()
         seen = namespace.await_status(lambda seen: seen["orphans_reaped"] >= orphans, f"{orphans} orphans")
         if seen["orphans_reaped"] != orphans:
-            raise Broken(f"there were {orphans} orphans, pyinitctl status tells of {seen['orphans_reaped']}")
+            raise Broken(f"there were {orphans} orphans, but pyinitctl status reports {seen['orphans_reaped']}")
         namespace.check_growth(before)
         namespace.finish(7)
         return Counts(faults=stops(), orphans=orphans)
@@ -95,7 +96,7 @@ def _trees(setting: Setting) -> Counts:
 def _signals(setting: Setting) -> Counts:
     chance = setting.chance
     real_time = [number for number in sendable(chance) if is_real_time(number)]
-    # SIGCONT is what continues it, and is forwarded, too: how often, nobody knows, and it discards the stops.
+    # We send SIGCONT to continue PID 1, which forwards it an unknown number of times, and it discards stop signals.
     numbers = [number for number in sendable(chance) if number not in (CONT, *TERMINAL_STOPS)]
     with Namespace(setting, [WATCH], Hearing.command(setting, 0)) as namespace:
         namespace.hear()
@@ -118,18 +119,18 @@ def _signals(setting: Setting) -> Counts:
             hearing.await_senders()
             namespace.signal(signal.SIGCONT)
             heard = hearing.await_arrival()
-            # One descent: from the highest of the time before to the lowest of this.
+            # One descent is expected: from the highest signal of the previous round to the lowest of this one.
             if hearing.descents > descents + 1:
-                raise Broken(f"real-time signals that had piled up came out of order: {hearing.descents - descents}")
+                raise Broken(f"pending real-time signals were forwarded out of order: {hearing.descents - descents}")
             descents = hearing.descents
-        namespace.await_status(hearing.is_told, f"real-time signals: {dict(hearing.sent.counts)}")
+        namespace.await_status(hearing.is_reported, f"real-time signals: {dict(hearing.sent.counts)}")
         namespace.check_growth(before)
         namespace.finish(9)
         return Counts(faults=stops() + ROUNDS, signals=heard)
 
 
 def _deadline(setting: Setting) -> Counts:
-    """Stopped when the stop timeout ends, it kills the workload as soon as it goes on, and not before."""
+    """If PID 1 is stopped when the stop timeout ends, it kills the workload when it is continued, and not before."""
     options = [WATCH, f"--stop-timeout={STOP_TIMEOUT}"]
     deaf = Hearing.command(setting, 0)
     with Namespace(setting, options, deaf) as namespace:
@@ -145,5 +146,5 @@ def _deadline(setting: Setting) -> Counts:
         continued = time.monotonic()
         namespace.await_end(128 + signal.SIGKILL)
         if time.monotonic() - continued > SLACK:
-            raise Broken(f"it ended {time.monotonic() - continued:.1f} s after it went on, and was due before")
+            raise Broken(f"PID 1 exited only {time.monotonic() - continued:.1f} s after it was continued")
         return Counts(faults=1)

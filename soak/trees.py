@@ -1,4 +1,4 @@
-"""Random trees of processes, of which many become orphans."""
+"""Random trees of processes, many of which become orphans."""
 
 from soak.fault import Broken, Counts, Setting
 from soak.namespace import Namespace
@@ -18,12 +18,12 @@ WARM_UP, ROUNDS, PROCESSES = 3, 8, 2000
 
 
 def run(setting: Setting) -> Counts:
-    """Have a workload grow random trees of processes, thousands at a time: children that end before or after their
-    parents, by exit or by a signal, waited for or not; daemons with sessions of their own, subreapers, programs that
-    exec, leaders that their threads outlive, and orphans that ask to be traced.
+    """Let a workload grow random trees of thousands of processes. Children exit before or after their parents, by
+    themselves or by a signal, and are waited for or not. There are daemons with their own sessions, subreapers,
+    processes that exec, thread group leaders that exit before their threads, and orphans that ask to be traced.
 
-    Of each it is known whether somebody else waits for it. So `pyinitctl status` has to tell the number of orphans to
-    the last one; no zombie is left that PID 1 is the parent of, and the exit status is the workload's.
+    For each process it is known whether a process other than PID 1 waits for it. So `pyinitctl status` has to report
+    the exact number of orphans. PID 1 has no zombie child, and the exit status is the workload's.
     """
     chance = setting.chance
     counts = Counts(faults=WARM_UP + ROUNDS)
@@ -37,7 +37,7 @@ def run(setting: Setting) -> Counts:
         namespace.await_rest()
         seen = namespace.await_status(lambda seen: seen["orphans_reaped"] >= orphans, f"{orphans} orphans")
         if seen["orphans_reaped"] != orphans or seen["stage"] != "running":
-            raise Broken(f"there were {orphans} orphans, pyinitctl status has {seen}")
+            raise Broken(f"there were {orphans} orphans, but pyinitctl status reports {seen}")
         namespace.check_growth(before)
         namespace.finish(7)
         counts["orphans"] += orphans
@@ -45,7 +45,7 @@ def run(setting: Setting) -> Counts:
 
 
 def grow(namespace: Namespace, seed: int, count: int) -> int:
-    """Grow a tree, wait until all in it have ended, and return how many orphans there have been since the start."""
+    """Grow a tree, wait until all its processes have exited, and return the number of orphans since the start."""
     namespace.say(f"{seed} {count}")
     forked, waited = map(int, namespace.hear().split())
     return forked - waited

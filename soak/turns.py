@@ -1,4 +1,4 @@
-"""Faults in turns, until the time is up."""
+"""Runs faults in turns, until the time is up."""
 
 import importlib
 import random
@@ -18,17 +18,17 @@ from testing.waiting import Failed
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run of a fault went."""
+    """The outcome of one run of a fault."""
 
     fault: str
     seed: int
     seconds: float
     counts: Counts = field(default_factory=Counts)
     broken: str = ""
-    """What was seen of a promise that was not kept."""
+    """The evidence of a broken promise; empty if all were kept."""
 
     def __str__(self) -> str:
-        """A line for people, with what it takes to have the run again."""
+        """A line for people; if a promise was broken, with the command that repeats the run."""
         done = ", ".join(f"{count:,} {what}" for what, count in sorted(self.counts.items())) or "nothing counted"
         line = f"{self.fault:10} seed {self.seed:<10} {self.seconds:6.1f} s  "
         if not self.broken:
@@ -37,28 +37,28 @@ class Outcome:
 
     @property
     def again(self) -> str:
-        """The command that has the run again."""
+        """The command that repeats the run."""
         return f'make soak ARGS="--only {self.fault} --seed {self.seed}"'
 
 
 def fault_of(name: str) -> Fault:
-    """The fault that the module of that name does."""
+    """The module of that name."""
     return cast(Fault, importlib.import_module(f"soak.{name}"))
 
 
-def take(
-    names: Sequence[str], setting: Setting, seconds: float, seed: int | None, tell: Callable[[Outcome], None]
+def run_faults(
+    names: Sequence[str], setting: Setting, seconds: float, seed: int | None, report: Callable[[Outcome], None]
 ) -> None:
-    """Do one fault after the other, again and again for so many seconds, but each once at the least.
+    """Run the faults in turns for `seconds`, but each at least once, and report each outcome.
 
-    With a `seed`, each once with that.
+    With a `seed`, run each exactly once, with that seed.
     """
     until = time.monotonic() + seconds
     is_first_turn = True
     while is_first_turn or (seed is None and time.monotonic() < until):
         for name in names:
             if is_first_turn or time.monotonic() < until:
-                tell(_run(name, setting, random.getrandbits(32) if seed is None else seed))
+                report(_run(name, setting, random.getrandbits(32) if seed is None else seed))
         is_first_turn = False
 
 
@@ -70,7 +70,7 @@ def _run(name: str, setting: Setting, seed: int) -> Outcome:
         counts = fault_of(name).run(replace(setting, chance=random.Random(seed), folder=folder))
     except Failed as error:
         broken = str(error)
-    except Exception as error:  # the soak itself failed, which is told as a failure, too, and the others go on
+    except Exception as error:  # a bug of the soak itself is reported as a failure, too, and the other faults go on
         traceback.print_exc(file=sys.stderr)
         broken = repr(error)
     finally:

@@ -1,5 +1,5 @@
 /*
- * The workload that answers each SIGUSR1 with a byte on stdout; one byte in advance says that it listens.
+ * A workload that answers each SIGUSR1 with a byte on stdout. It first writes one byte when it is ready.
  * SIGTERM ends it.
  */
 #include <signal.h>
@@ -13,10 +13,10 @@ int main(void)
 	sigemptyset(&awaited);
 	sigaddset(&awaited, SIGUSR1);
 	sigaddset(&awaited, SIGTERM);
-	sigprocmask(SIG_BLOCK, &awaited, NULL);	/* waited for, not handled: the shortest way to an answer */
+	sigprocmask(SIG_BLOCK, &awaited, NULL);	/* sigwait(3) is faster than a handler */
 	do {
 		if (write(STDOUT_FILENO, "", 1) != 1)
-			return 1;	/* the asker has gone */
+			return 1;	/* the reader has exited */
 		sigwait(&awaited, &received);
 	} while (received == SIGUSR1);
 	return 0;

@@ -1,9 +1,10 @@
 /*
- * Keeps processors busy, a process for each.
+ * Keeps processors busy, with one process for each.
  *
  *     burn COUNT
  *
- * "ready" on stdout says that all have been started. They end with the program, and that with whoever started it.
+ * Prints "ready" when all have been started. They are killed when the program exits, and the program when its parent
+ * exits.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ int main(int argc, char **argv)
 			return 1;
 		case 0:
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			if (getppid() != program)	/* ended before we asked to be told */
+			if (getppid() != program)	/* it exited before prctl */
 				return 0;
 			for (;;)
 				;

@@ -1,10 +1,10 @@
 /*
- * The workload that is many processes.
+ * A workload of many processes.
  *
  *     crowd COUNT ZOMBIES
  *
- * Starts COUNT children, of which the first ZOMBIES end at once and are not waited for; says "ready" on stdout when
- * all are there, and sleeps until its stdin ends.
+ * Starts COUNT children. The first ZOMBIES of them exit at once and are not waited for. Prints "ready" when all have
+ * been started, and sleeps until the end of its stdin.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The empty workload: says on stdout when it began, in nanoseconds of CLOCK_MONOTONIC, and ends. */
+/* The empty workload: prints the time of its start, in nanoseconds of CLOCK_MONOTONIC, and exits. */
 #include <stdio.h>
 #include <time.h>
 

@@ -3,12 +3,12 @@
  *
  *     launch REPORT_FD [--beside] PROGRAM [ARG]...
  *
- * With --beside it is an ordinary process of our own PID namespace instead.
- * Two lines go to REPORT_FD:
+ * With --beside, PROGRAM is an ordinary process of our own PID namespace instead.
+ * Writes two lines to REPORT_FD:
  *     the pid of the program, as seen from outside;
- *     once it has been waited for: when it was exec'ed and when it had been waited for, in nanoseconds of
+ *     after the program has been waited for: the time of its exec and the time after the wait, in nanoseconds of
  *     CLOCK_MONOTONIC, and its wait status.
- * SIGTERM ends the program at once, and with it all that runs in its namespace.
+ * On SIGTERM it kills the program, and with it everything in its namespace.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,13 +48,13 @@ static long long now(void)
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-/* In the new namespaces: gives them a /proc of their own, waits for the go, becomes the program. */
+/* Runs in the new namespaces: mounts their /proc, waits for the go, and execs the program. */
 static void become(char **command, int go, long long *started)
 {
 	char byte;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* whoever kills us ends the namespace as well */
-	setsid();	/* as container engines do; it gives the scheduler a group of its own, too: sched(7), autogroup */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* if launch is killed, the namespace ends too */
+	setsid();	/* as container engines do; it also makes a new autogroup of the scheduler (sched(7)) */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
 		die("making the mounts private");
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == -1)
@@ -83,13 +83,13 @@ int main(int argc, char **argv)
 	if (fcntl(report, F_SETFD, FD_CLOEXEC) == -1)
 		die("report descriptor");
 
-	/* The child reads the clock; a shared page outlives its exec on our side. */
+	/* The child reads the clock before its exec. We read the value from a shared page. */
 	long long *started = mmap(NULL, sizeof *started, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int go[2];
 	if (started == MAP_FAILED || pipe2(go, O_CLOEXEC) == -1)
 		die("shared page and pipe");
 
-	/* Raw: glibc's clone() wants a stack, we want fork(2) with namespaces. */
+	/* The raw call: glibc's clone() needs a stack, and we want fork(2) with namespaces. */
 	pid_t pid = syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
 	if (pid == -1)
 		die("clone");
@@ -99,8 +99,8 @@ int main(int argc, char **argv)
 	}
 
 	/*
-	 * Whoever is the last in a mount namespace takes its mounts down, and waits for RCU in doing so:
-	 * milliseconds that no init could help. We stay the last one until the clock has been read.
+	 * The last process of a mount namespace unmounts everything on exit, and waits for RCU: milliseconds that are
+	 * not the init's fault. We keep the namespace open until we have read the clock.
 	 */
 	char path[64];
 
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
 		if (errno != EINTR)
 			die("waitpid");
 	long long ended = now();
-	contained = 0;	/* somebody else's pid from now on */
+	contained = 0;	/* the pid may be reused from now on */
 	dprintf(report, "%lld %lld %d\n", *started, ended, status);
 	return 0;
 }

@@ -1,15 +1,17 @@
 /*
- * The workload that leaves one orphan at a time, and sees how long PID 1 takes to reap it.
+ * A workload that leaves one orphan at a time, and measures how long PID 1 takes to reap it.
  *
  *     orphan PAUSE
  *
- * "ready" on stdout says that it runs. Then, for each line COUNT on stdin: leaves COUNT orphans, each PAUSE
- * microseconds after the one before it has gone, and answers with a line of COUNT figures: nanoseconds from
- * just before the parent of an orphan that is already a zombie ends until the orphan has been reaped. Ends with its stdin.
+ * Prints "ready" when it runs. For each line COUNT on stdin it leaves COUNT orphans, each PAUSE microseconds after
+ * the previous one was reaped, and prints a line of COUNT figures: the nanoseconds from just before the parent of an
+ * orphan exits until the orphan has been reaped. The orphan is already a zombie when its parent exits. The program
+ * exits at the end of its stdin.
  *
- * It looks without a pause, since a sleep is as long as what is measured (see storm.c for how it knows), and so takes a
- * processor for itself: PID 1 and all others keep to the rest. Else PID 1 may be woken where we run, and wait for our
- * slice of time, milliseconds, to end.
+ * It polls without a pause, since a sleep would take as long as the measured time (storm.c explains how it can tell
+ * that an orphan was reaped). So it keeps one processor for itself, and PID 1 and all others use the rest. Otherwise
+ * PID 1 could wake up on our processor, and would have to wait for the end of our time slice, which takes
+ * milliseconds.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,7 +29,7 @@ struct leaving {
 	volatile pid_t orphan;
 };
 
-static cpu_set_t rest;	/* of the processors */
+static cpu_set_t rest;	/* all processors but ours */
 
 static long long now(void)
 {
@@ -36,7 +38,7 @@ static long long now(void)
 	return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-/* EINVAL, where there is but one processor, is fine: all share it. */
+/* EINVAL is fine: with only one processor, all processes share it. */
 static void part_processors(void)
 {
 	cpu_set_t ours;
@@ -65,7 +67,7 @@ static void leave_orphan(struct leaving *leaving)
 	}
 	if (orphan == 0)
 		_exit(0);
-	waitid(P_PID, orphan, &ended, WEXITED | WNOWAIT);	/* seen, and left a zombie */
+	waitid(P_PID, orphan, &ended, WEXITED | WNOWAIT);	/* it has exited, and stays a zombie */
 	leaving->orphan = orphan;
 	leaving->at = now();
 	_exit(0);

@@ -1,11 +1,11 @@
 /*
- * Sends SIGUSR1 to a process, waits for the answer, and again.
+ * Sends SIGUSR1 to a process and waits for the answer, COUNT times.
  *
  *     ping PID COUNT PAUSE
  *
- * stdin: the answers, a byte each, and one in advance (see answer.c). Each signal after the first
- * waits PAUSE microseconds from the answer before it. stdout: a line for each, nanoseconds from
- * before kill(2) until after the answer was read. SIGALRM ends it where no answer comes.
+ * stdin has the answers, one byte each, and one byte before the first (see answer.c). The program sleeps PAUSE
+ * microseconds before each signal. It prints one line for each: the nanoseconds from before kill(2) until after the
+ * answer was read. If an answer does not come, SIGALRM ends the program.
  */
 #include <errno.h>
 #include <signal.h>

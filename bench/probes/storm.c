@@ -1,22 +1,22 @@
 /*
- * The workload that leaves orphans behind.
+ * A workload that leaves many orphans.
  *
  *     storm
  *
- * "ready" on stdout says that it runs and sleeps. Then, for each line "COUNT SIBLINGS" on stdin: starts
- * parents, as fast as it can, that leave SIBLINGS orphans each, COUNT in all, waits until PID 1 has reaped
- * the last of them, and answers with two figures, in nanoseconds until then: from the first fork, and from the
- * moment when the last parent left its orphans. Ends with its stdin.
+ * Prints "ready" when it runs. For each line "COUNT SIBLINGS" on stdin it starts parents, as fast as it can. Each
+ * leaves SIBLINGS orphans, COUNT in all. The program waits until PID 1 has reaped the last orphan, and prints two
+ * figures: the nanoseconds until then from the first fork, and from the moment when the last parent left its orphans.
+ * It exits at the end of its stdin.
  *
- * How it knows: a pipe that the orphans inherit tells of their end, not of their being reaped;
- * sysinfo(2) and the links of /proc count the whole machine; a pids cgroup asks for a hierarchy that may
- * be written to. But kill(pid, 0) finds a zombie, and finds nobody (ESRCH) once it was reaped. So the pids
- * are noted, and when the storm is over each is asked for once, which takes 0.2 us where it has gone. That is
- * right as long as no pid is given out twice meanwhile: pids are given out in turn, so that orphans
- * and parents together must stay below pid_max, 32768 by default.
+ * How it can tell that an orphan was reaped: a pipe that the orphans inherit would show that they exited, but not
+ * that they were reaped; sysinfo(2) and the links of /proc count the whole machine; a pids cgroup needs a writable
+ * hierarchy. But kill(pid, 0) succeeds for a zombie, and fails with ESRCH once it was reaped. So the program records
+ * the pids, and checks each of them when the storm is over. That takes 0.2 us for a reaped one. It is correct as long
+ * as no pid is reused meanwhile: the kernel assigns pids in turn, so orphans and parents together must stay below
+ * pid_max, 32768 by default.
  *
- * vfork(2), since a fork copies page tables for as long as a dozen reaps take, and a storm that slow would
- * measure itself. It makes each orphan a zombie before its parent ends, and PID 1 gets it as one.
+ * It uses vfork(2): a fork copies page tables, which takes as long as a dozen reaps, so the storm would measure itself.
+ * With vfork(2) each orphan is a zombie before its parent exits, and PID 1 inherits a zombie.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -30,7 +30,7 @@
 
 enum { MOST = 30000, TRIES = 100000 };	/* ten seconds */
 
-/* Shared by the three generations: vfork gives them one memory. */
+/* Shared by the three generations: vfork(2) does not copy memory. */
 static volatile pid_t orphans[MOST];
 static volatile long long left;
 
@@ -42,8 +42,8 @@ static long long now(void)
 }
 
 /*
- * EAGAIN: a limit is reached until PID 1 has caught up; or for ever, where SIBLINGS are more than the limit allows,
- * since none of them is an orphan yet. A macro, for nobody may return from a vfork.
+ * EAGAIN: a limit is reached until PID 1 has caught up, or for ever if the limit is below SIBLINGS, since none of
+ * them is an orphan yet. It is a macro because a function must not return after it has called vfork(2).
  */
 #define INSIST(pid)								\
 	for (volatile int tries = 0; ((pid) = vfork()) == -1; tries++) {	\
@@ -80,7 +80,7 @@ int main(void)
 {
 	int count, siblings;
 
-	prctl(PR_SET_TIMERSLACK, 1);	/* or a sleep of 20 us lasts 70 */
+	prctl(PR_SET_TIMERSLACK, 1);	/* otherwise a sleep of 20 us takes 70 us */
 	puts("ready");
 	fflush(stdout);
 	while (scanf("%d %d", &count, &siblings) == 2) {

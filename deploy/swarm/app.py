@@ -1,4 +1,4 @@
-"""A web service: pages, reports that take long, and orders, which `worker.py` works on later."""
+"""A web service with pages, slow reports, and orders that `worker.py` processes later."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""For the health check: fails unless the web server answers."""
+"""The health check: fails unless the web server answers."""
 
 import socket
 import sys

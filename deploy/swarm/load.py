@@ -1,9 +1,9 @@
-"""Sends 15 requests a second until SIGTERM, two minutes at most, and counts: `python3 load.py HOST PORT`.
+"""Sends 15 requests per second until SIGTERM, for at most two minutes, and counts them: `python3 load.py HOST PORT`.
 
-Each second that is five pages, six reports and four orders, each on a connection of its own, to one of the
-addresses that the name has at that moment. Who gets no connection has sent nothing, and tries again, as a proxy tries
-the next server. A request that has been sent has no second try: if it is not answered whole, with status 200 and
-within 20 seconds, it is lost.
+In each second it sends five pages, six reports and four orders. Each request has its own connection, to one of the
+addresses that the name has at that moment. If a connection fails, nothing has been sent yet, so it tries again, as a
+proxy tries the next server. A request that has been sent is not repeated. It is lost unless the complete answer arrives
+within 20 seconds with status 200.
 """
 
 import http.client
@@ -25,7 +25,7 @@ SECONDS_BETWEEN_TRIES = 0.2
 
 
 def main(host: str, port: int) -> None:
-    """Send until the signal comes, wait for the answers, and print what came of the requests as JSON."""
+    """Send requests until SIGTERM, wait for the answers, and print the results as JSON."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     print("sending", flush=True)
     begin = time.monotonic()
@@ -40,7 +40,7 @@ def main(host: str, port: int) -> None:
 
 
 def ask(host: str, port: int, path: str) -> str:
-    """What came of a request: `answered`, or what happened instead."""
+    """Send a request, and return its result: `answered`, or what happened instead."""
     try:
         connection = connect(host, port)
     except OSError as error:
@@ -60,7 +60,7 @@ def connect(host: str, port: int, tries: int = TRIES) -> http.client.HTTPConnect
     """A connection to one of the name's addresses.
 
     Raises:
-        OSError: there was none, and this is what the last try said.
+        OSError: all tries failed; this is the error of the last one.
     """
     try:
         *_, address = random.choice(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))

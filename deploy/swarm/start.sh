@@ -1,5 +1,6 @@
 #!/bin/sh
-# The queue's worker, detached, and the web server: without `exec`, so that the shell waits for it, and dies of a SIGTERM at once.
+# Starts the queue worker, which detaches itself, and the web server. Without `exec` the shell stays the main process,
+# and SIGTERM kills it at once.
 set -eu
 python3 worker.py /spool
 gunicorn --bind=0.0.0.0:8000 --worker-class=gthread --threads=32 \

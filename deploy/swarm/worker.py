@@ -1,10 +1,10 @@
-"""Works on two orders at a time, as a daemon: `python3 worker.py SPOOL`.
+"""A daemon that processes two orders at a time: `python3 worker.py SPOOL`.
 
-An order is an empty file: `ID.new`, then `ID.HOST.begun`, and two seconds later `ID.HOST.done`. One that was begun and
-is never done has been killed.
+An order is an empty file: `ID.new`, then `ID.HOST.begun`, and two seconds later `ID.HOST.done`. If an order was begun
+and never done, the process that worked on it was killed.
 
-It is built like Celery's worker with `--detach`: a master in the background, without a parent, and its pool. On SIGTERM
-the master has the pool finish the orders at hand and begin no other. A process of the pool that is sent SIGTERM dies.
+It is built like `celery worker --detach`: a master in the background, without a parent, and its pool. On SIGTERM, the
+master lets the pool finish the current orders and begin no others. SIGTERM kills a process of the pool.
 """
 
 import os
@@ -20,7 +20,7 @@ HOST = os.uname().nodename
 
 
 def main(spool: Path) -> None:
-    """Until SIGTERM, and the end of the orders at hand."""
+    """Process orders until SIGTERM, and finish the current ones."""
     detach()
     read, write = os.pipe()
     lifeline = os.fdopen(write, "wb")
@@ -38,7 +38,7 @@ def main(spool: Path) -> None:
 
 
 def detach() -> None:
-    """Go on in the background, in a session of its own and without a parent: daemon(7)."""
+    """Continue in the background, in a new session and without a parent: daemon(7)."""
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -47,14 +47,14 @@ def detach() -> None:
 
 
 def work(spool: Path, pipe: int) -> None:
-    """One order after the other, until the master closes its end of the pipe."""
+    """Process one order after the other, until the master closes its end of the pipe."""
     while not select.select([pipe], [], [], 0)[0]:
         if not any(work_on(order) for order in spool.glob("*.new")):
             time.sleep(0.1)
 
 
 def work_on(order: Path) -> bool:
-    """Do the work, unless another process does."""
+    """Process the order; return False if another process has taken it."""
     begun = order.with_suffix(f".{HOST}.begun")
     try:
         order.rename(begun)

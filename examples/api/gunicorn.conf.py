@@ -1,4 +1,4 @@
-"""A gunicorn that may be PID 1 of its container: it reads this before it listens or starts a worker."""
+"""For a gunicorn that may be PID 1 of its container. gunicorn reads this file before it listens or starts a worker."""
 
 import pyinit
 

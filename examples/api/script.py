@@ -1,10 +1,10 @@
-"""A script that may be PID 1 of its container: the first line leaves that to an init."""
+"""A script that may be PID 1 of its container: its first line makes PID 1 an init."""
 
 import pyinit
 
 pyinit.relaunch_if_pid1(stop_timeout=5, drain_timeout=2)
 
-import signal  # noqa: E402 - what the application needs comes behind it
+import signal  # noqa: E402 - the application's own imports come after it
 import sys  # noqa: E402
 import time  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""An asyncio service that may be PID 1 of its container: the init is parted from before there is an event loop."""
+"""An asyncio service that may be PID 1 of its container: it leaves PID 1 to the init before it starts an event loop."""
 
 import asyncio
 import signal

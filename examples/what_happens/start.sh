@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main process of the container: an entrypoint without `exec`, as many images have.
+# The main process of the container: a start script without `exec`, as in many images.
 work="python3 $(dirname "$0")/work.py"
 
 $work daemon

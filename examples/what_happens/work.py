@@ -1,10 +1,10 @@
-"""The processes of one container: what each works on, and what it does on SIGTERM.
+"""The processes of one container, their work, and their reaction to SIGTERM.
 
-    work.py master         gives job after job to its pool of two; on SIGTERM no more, and it waits for the pool
-    work.py application    serves request after request; on SIGTERM it completes this one, then saves its sessions
-    work.py daemon         collects records in a session of its own; on SIGTERM it saves them
+    work.py master         gives jobs to its pool of two; on SIGTERM gives no more, and waits for the pool
+    work.py application    serves requests; on SIGTERM completes the current one, then saves its sessions
+    work.py daemon         collects records in its own session; on SIGTERM saves them
 
-Each notes what it does in the file `diary`, in the working directory: `SECONDS PID NAME EVENT WORK`.
+Each records its work in the file `diary` in the working directory: `SECONDS PID NAME EVENT WORK`.
 """
 
 import os
@@ -17,17 +17,17 @@ SAVING_SESSIONS, SAVING_RECORDS = 0.5, 1.5
 """Seconds."""
 
 asked: list[int] = []
-"""The signals that came."""
+"""The signals received."""
 
 
 def note(name: str, event: str, work: str = "") -> None:
-    """Write a line to the diary, whole: processes share it."""
+    """Write a line to the diary in one piece, since processes share it."""
     with open("diary", "ab", buffering=0) as diary:
         diary.write(f"{time.monotonic():.3f}\t{os.getpid()}\t{name}\t{event}\t{work}\n".encode())
 
 
 def catch_sigterm(name: str) -> None:
-    """Note each SIGTERM, and go on: a sleep that it interrupts is completed (signal(7), PEP 475)."""
+    """Record each SIGTERM and go on: Python resumes an interrupted sleep (PEP 475)."""
 
     def handle(number: int, _: object) -> None:
         note(name, "asked")
@@ -38,7 +38,7 @@ def catch_sigterm(name: str) -> None:
 
 
 def work_in_pool(name: str, free: int, jobs: int) -> None:
-    """A pool process: it reports that it is free, and gets a job. On SIGTERM it dies, with the job: the default."""
+    """A pool process: report that it is free, get a job, repeat. SIGTERM kills it: it has its default action."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while os.write(free, b".") and os.read(jobs, 1):
         note(name, "begins", "job")

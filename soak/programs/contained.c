@@ -1,16 +1,16 @@
-/* What runs inside the containers, beside nothing but the kernel: a seccomp filter that refuses pyinit a system call
- * refuses it here, too, so there is a second way wherever one may be needed.
+/* The workload in the containers. A seccomp filter that refuses pyinit a system call refuses it to this program, too, so
+ * it has a second way for each call that it needs.
  *
- *     contained serve [ORPHANS]    say which signals come, from "ready" on; TERM: exit with 7. It leaves behind so many
- *                                  orphans, and a straggler that ignores TERM.
- *     contained defy               the same without either, and TERM does not end it
- *     contained orphans            make orphans, a few at a time, for ever
- *     contained eat                eat memory, until somebody is killed for it: us, if there is a choice
- *     contained fill [PROGRAM...]  fork until that is refused, say "full", become PROGRAM
- *     contained gate PROGRAM...    become PROGRAM when USR1 comes
+ *     contained serve [ORPHANS]    print "ready", then each signal that arrives; on TERM exit with 7. At the start, leave
+ *                                  this many orphans, and a straggler that ignores TERM
+ *     contained defy               the same, but do not exit on TERM, and leave no straggler
+ *     contained orphans            make orphans for ever, a few at a time
+ *     contained eat                use up memory until the kernel kills a process: this one if it can choose
+ *     contained fill [PROGRAM...]  fork until fork fails, then exec PROGRAM, or print "full"
+ *     contained gate PROGRAM...    exec PROGRAM when USR1 arrives
  *     contained above PROGRAM...   start PROGRAM as a child, and exit with its status
  *     contained refuse CALL ERRNO PROGRAM...
- *                                  become PROGRAM, to which a call is refused that no engine can do without
+ *                                  exec PROGRAM with a filter that refuses CALL, one that the engine itself needs
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -55,7 +55,7 @@ static void doze(void)
 {
     static const struct timespec moment = {0, 10000000};
     if (pause() < 0)
-        nanosleep(&moment, NULL); /* where pause(2) is refused */
+        nanosleep(&moment, NULL); /* if pause(2) is refused */
 }
 
 static void leave_orphan(void)
@@ -63,12 +63,12 @@ static void leave_orphan(void)
     pid_t parent = fork();
 
     if (parent == 0) {
-        signal(SIGCHLD, SIG_DFL); /* or the kernel would reap the orphan that ends first */
+        signal(SIGCHLD, SIG_DFL); /* otherwise the kernel reaps the child if it exits before its parent */
         fork();
         _exit(0);
     }
     if (parent > 0)
-        waitpid(parent, NULL, 0); /* before it has forked a signal for all would end it, and there be no orphan */
+        waitpid(parent, NULL, 0); /* otherwise a signal to all processes could end it before it forks */
 }
 
 static void leave_straggler(void)
@@ -91,9 +91,9 @@ static void serve(int orphans)
     if (!defies)
         leave_straggler();
     while (orphans--)
-        leave_orphan(); /* before there are handlers, which it would have, too */
+        leave_orphan(); /* before we set handlers: a fork inherits them */
     sigfillset(&all);
-    action.sa_mask = all; /* a line at a time */
+    action.sa_mask = all; /* print one line at a time */
     for (size_t i = 0; i < sizeof STANDARD / sizeof *STANDARD; i++)
         is_refused |= sigaction(STANDARD[i], &action, NULL);
     for (number = SIGRTMIN; number <= SIGRTMAX; number++)
@@ -137,7 +137,7 @@ static void become(char **words)
     static const char *const FOLDERS[] = {"/usr/local/bin", "/usr/bin"};
     char path[256];
     execvp(*words, words);
-    for (size_t i = 0; i < sizeof FOLDERS / sizeof *FOLDERS; i++) { /* where execve(2) is refused */
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof *FOLDERS; i++) { /* if execve(2) is refused */
         snprintf(path, sizeof path, "%s/%s", FOLDERS[i], *words);
         syscall(SYS_execveat, AT_FDCWD, path, words, environ, 0);
     }
@@ -179,7 +179,7 @@ static void stay_above(char **words)
 {
     siginfo_t info;
     int status;
-    pid_t pid = vfork(); /* fork(3) is clone(2) */
+    pid_t pid = vfork(); /* fork(3) uses clone(2), which may be refused */
     if (pid == 0)
         become(words);
     if (waitpid(pid, &status, 0) == pid)

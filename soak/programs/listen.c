@@ -1,17 +1,17 @@
 /*
- * The workload that counts the signals it gets.
+ * A workload that counts the signals it receives.
  *
  *     listen MEMBERS
  *
- * It and MEMBERS children, all in one process group, block every signal and take them as they come. "ready" on stdout
- * says that they do. Then, for each line on stdin:
+ * This process and MEMBERS children, all in one process group, block every signal and read them from a signalfd. It
+ * prints "ready" when they have started. Then, for each line on stdin:
  *
- *     report        for each listener a line "SIGNAL COUNT LAST ...", three figures for each signal that came: how often,
- *                   and nanoseconds on the monotonic clock at the last; then "descents N": how often the first listener
- *                   got a real-time signal after one with a higher number
- *     send ARGS...  starts `send 1 ARGS...` (send.c) beside it, which writes its answer to stdout
+ *     report        prints a line "SIGNAL COUNT LAST ..." for each listener, with three figures for each signal received:
+ *                   its number, its count, and the time of the last one in nanoseconds of the monotonic clock; then
+ *                   "descents N": how often the first listener received a real-time signal after one with a higher number
+ *     send ARGS...  starts `send 1 ARGS...` (send.c), which writes its answer to stdout
  *
- * What the kernel tells of a child (SIGCHLD) is not counted. Ends with its stdin, with status 9.
+ * A SIGCHLD from the kernel is not counted. Exits with status 9 at the end of its stdin.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
 			for (;;)
 				hear(&heard[i], source);
 		}
-	setvbuf(stdin, NULL, _IONBF, 0);	/* or poll would not see what is left in the buffer */
+	setvbuf(stdin, NULL, _IONBF, 0);	/* poll(2) does not see what is left in a buffer */
 	puts("ready");
 	fflush(stdout);
 	struct pollfd sources[2] = { { .fd = source, .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };

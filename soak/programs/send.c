@@ -3,9 +3,9 @@
  *
  *     send PID SEED COUNT PAUSE SIGNAL...
  *
- * COUNT times one of the SIGNALs, drawn, by kill(2), a real-time one by sigqueue(3), with as many microseconds
- * between two as are drawn from 0 to PAUSE (none: no pause at all). Answers with a line, "sent SIGNAL COUNT LAST ...":
- * how often each was sent, and nanoseconds on the monotonic clock just before the last time.
+ * Sends COUNT signals, each drawn from the SIGNALs: a real-time signal by sigqueue(3), others by kill(2). Before each
+ * it sleeps up to PAUSE microseconds; with a PAUSE of 0 it does not sleep. Then prints a line "sent SIGNAL COUNT LAST
+ * ...": how often each was sent, and the time just before the last one, in nanoseconds of the monotonic clock.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 	int count = atoi(argv[3]), pause = atoi(argv[4]);
 
 	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, NULL);	/* --forward-to=all means us, too */
+	sigprocmask(SIG_BLOCK, &all, NULL);	/* --forward-to=all sends signals to us, too */
 	for (int i = 0; i < count; i++) {
 		int number = atoi(argv[5 + rand_r(&seed) % (argc - 5)]), failed;
 
@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 			usleep(rand_r(&seed) % pause);
 		last[number] = now();
 		do {
-			/* Where no more may be queued sigqueue says so (EAGAIN); kill(2) sends what merges. */
+			/* If the queue is full, sigqueue fails with EAGAIN, while kill(2) would merge signals. */
 			if (number >= SIGRTMIN)
 				failed = sigqueue(pid, number, (union sigval){ .sival_int = i });
 			else
@@ -62,5 +62,5 @@ int main(int argc, char **argv)
 		if (counts[number])
 			length += sprintf(answer + length, " %d %ld %lld", number, counts[number], last[number]);
 	answer[length++] = '\n';
-	return write(STDOUT_FILENO, answer, length) != length;	/* at once: the listener writes there, too */
+	return write(STDOUT_FILENO, answer, length) != length;	/* in one piece: the listener writes there, too */
 }

@@ -1,16 +1,16 @@
 /*
- * The workload that grows random trees of processes.
+ * A workload that grows random trees of processes.
  *
  *     tree
  *
- * "ready" on stdout says that it runs. For each line "SEED COUNT" on stdin it starts COUNT descendants in a random
- * tree, waits until the last of them has ended, and answers "FORKED WAITED": how many there have been since the
- * start, and how many of them somebody other than PID 1 has waited for. The others are orphans, or were. Ends with its
- * stdin, with status 7.
+ * Prints "ready" when it runs. For each line "SEED COUNT" on stdin it starts COUNT descendants in a random tree, waits
+ * until the last of them has exited, and prints "FORKED WAITED": the number of descendants since the start, and the
+ * number of those that a process other than PID 1 has waited for. The others were orphans. Exits with status 7 at the
+ * end of its stdin.
  *
- * What a descendant does is drawn: its own session or group, a subreaper, exec; which children it waits for, and when;
- * whether it ends before or after them, by exit or by a signal; and for a leaf, whether it is a thread that outlives
- * its leader, or asks to be traced by whoever is its parent then.
+ * Each descendant behaves at random: it may start a session or a group, be a subreaper, or exec. It waits for some of
+ * its children, at different times. It exits before or after them, by itself or by a signal. A leaf may have a thread
+ * that outlives the thread group leader, or may ask its parent at that time to trace it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -41,7 +41,7 @@ static int one_in(int n)
 	return rand_r(&seed) % n == 0;
 }
 
-/* --orphans=terminate ends whom it finds: not between a call and the count of it. */
+/* --orphans=terminate may kill us at any time, so block its signal between a call and the counting of that call. */
 static pid_t start(void)
 {
 	unsigned int next = rand_r(&seed);
@@ -49,7 +49,7 @@ static pid_t start(void)
 
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	while ((pid = fork()) == -1)
-		usleep(1000);	/* EAGAIN: PID 1 has to catch up */
+		usleep(1000);	/* EAGAIN: wait until PID 1 has caught up */
 	if (pid == 0)
 		seed = next;
 	else
@@ -102,7 +102,7 @@ static void be_leaf(void)
 			pthread_exit(NULL);
 		break;
 	case 6:
-		/* Only PID 1 lets a child of this kind go on; everybody else leaves it stopped. */
+		/* Only PID 1 continues a traced child; any other parent would leave it stopped. */
 		for (int i = 0; i < 50 && getppid() != 1; i++)
 			usleep(1000);
 		if (getppid() == 1 && ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
@@ -140,7 +140,7 @@ static void grow(int count)
 		case 1:
 			later[left++] = pid;
 			break;
-		}	/* or nobody waits for it as long as this one lives */
+		}	/* otherwise this process never waits for it */
 	}
 	if (one_in(2))
 		usleep(rand_r(&seed) % LONGEST_SLEEP);
@@ -169,7 +169,7 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	while (scanf("%u %d", &seed, &count) == 2) {
-		if (pipe(ends) == -1)	/* every descendant holds its other end */
+		if (pipe(ends) == -1)	/* every descendant inherits the writing end */
 			return 1;
 		pid_t pid = start();
 		if (pid == 0) {

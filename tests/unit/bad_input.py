@@ -1,4 +1,4 @@
-"""Input that somebody else wrote: valid, nearly valid and hostile, as strategies for `test_bad_input`."""
+"""Hypothesis strategies for `test_bad_input`: valid, nearly valid and hostile input."""
 
 import contextlib
 import dataclasses
@@ -23,8 +23,10 @@ _EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "")
 
 
 def tried(examples: int) -> settings:
-    """So many examples, the same ones each time: a test that is run on every change must not need a second try. With
-    ``FUZZ_EXAMPLES`` in the environment as many as that says, others each time."""
+    """The settings of a test with this many examples. They are the same in each run, since a test must not be flaky.
+
+    With ``FUZZ_EXAMPLES`` in the environment, that many examples, different ones in each run.
+    """
     return settings(
         max_examples=int(_EXAMPLES or examples),
         derandomize=not _EXAMPLES,
@@ -57,17 +59,17 @@ PIECES = [
     ],
     *["0", "-1", "1e9", "NaN", "\u0663", "\u00b2", "\u0131", "\u017f", "9" * 20, "9" * 5000],
 ]
-"""What has broken parsers and terminals before."""
+"""Text that is known to break parsers and terminals."""
 
 TEXT = st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=4).map("".join) | st.text(max_size=20)
 BYTES = TEXT.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=40)
 WORDS = BYTES.map(lambda raw: raw.replace(b"\0", b"").decode("utf-8", "surrogateescape"))
-"""What execve(2) can hand over, as Python has it."""
+"""Any argument that execve(2) can pass, as a Python string."""
 
 
 @st.composite
 def edited(draw: st.DrawFn, valid: st.SearchStrategy[str]) -> str:
-    """Something valid, with a mistake in it."""
+    """Valid text with a mistake in it."""
     text = draw(valid)
     start = draw(st.integers(0, len(text)))
     return text[:start] + draw(st.sampled_from(PIECES)) + text[start + draw(st.integers(0, 2)) :]
@@ -97,7 +99,7 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
     "exit-report": st.sampled_from(["never", "abnormal", "always"]),
     "termination-log": st.sampled_from(["/dev/termination-log", "log", "./é"]),
 }
-"""Valid ones, by the long name of the option."""
+"""Valid values, by the long name of the option."""
 
 _TWINS = {
     "TINI_KILL_PROCESS_GROUP": st.sampled_from(["", "0", "x"]),
@@ -110,13 +112,13 @@ _BOOLEANS = st.sampled_from(["1", "0", "true", "No", "ON", "off"])
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """An option with a value, which several words can say."""
+    """An option with a value."""
 
     option: Option
     value: str
 
     def spellings(self) -> list[list[str]]:
-        """Each way of writing it."""
+        """All ways to write it."""
         short, long = f"-{self.option.short}", f"--{self.option.long}"
         if not self.option.metavar:
             return [[long], [short]] if self.option.short else [[long]]
@@ -138,7 +140,7 @@ def chosen(persona: Persona, is_valid: bool) -> st.SearchStrategy[Chosen]:
 
 @functools.cache
 def environs(persona: Persona, is_valid: bool) -> st.SearchStrategy[dict[bytes, bytes]]:
-    """Environment twins; some of those that this persona does not read among them."""
+    """Environment variables of the options, including some that this persona does not read."""
     pairs = []
     for row in rows(persona):
         for variable, _ in row.twins():
@@ -150,7 +152,7 @@ def environs(persona: Persona, is_valid: bool) -> st.SearchStrategy[dict[bytes, 
 
 @functools.cache
 def command_lines(persona: Persona) -> st.SearchStrategy[list[str]]:
-    """Options in each way of writing them, joined ones among them, with mistakes; and a program or none."""
+    """Options in all spellings, combined short ones and mistakes included, with or without a program."""
     said = chosen(persona, is_valid=False).flatmap(lambda one: st.sampled_from(one.spellings()))
     letters = "".join(row.short for row in rows(persona) if not row.metavar)
     joined = st.text(letters, min_size=1, max_size=4).map(lambda text: ["-" + text])
@@ -174,8 +176,8 @@ def _value(valid: st.SearchStrategy[str], is_valid: bool) -> st.SearchStrategy[s
     return valid if is_valid else valid | edited(valid) | WORDS
 
 
-# /proc. The kernel writes it, so there is a forged one in place of it: a dictionary behind `procfs.read`, through
-# which all of it goes. (Only what a process chooses itself, its name, can be had for real.)
+# /proc. Only the kernel writes it, so `procfs.read`, which all code uses, reads from a dictionary instead. (The real
+# /proc is tested with the one thing that a process can choose: its name.)
 
 COMMS = (st.binary(max_size=15) | BYTES | st.just(b"pyinit")).map(lambda raw: raw[:15].replace(b"\0", b"?") or b"?")
 _ARGUMENTS = st.lists(
@@ -190,7 +192,7 @@ COMMAND_LINES = st.builds(
 
 @dataclasses.dataclass(frozen=True)
 class Forged:
-    """A process, as the kernel tells of it."""
+    """A forged process in /proc."""
 
     pid: int
     parent: int
@@ -200,16 +202,16 @@ class Forged:
     tracer: int = 0
     threads: int = 1
     groups: int = 0
-    """How many supplementary groups it has."""
+    """The number of its supplementary groups."""
     command_line: bytes = b""
 
     def stat(self) -> bytes:
-        """``/proc/PID/stat``, where the name stands as it is."""
+        """``/proc/PID/stat``, with the unescaped name."""
         head = b"%d (%s) %s %d 1 1 0 -1 0 0 0 0 0" % (self.pid, self.comm, self.state, self.parent)
         return b"%s 0 0 0 0 20 0 %d 0 %d 0 0%s\n" % (head, self.threads, self.started, b" 0" * 28)
 
     def status(self) -> bytes:
-        """``/proc/PID/status``, where a newline and a backslash in the name are escapes."""
+        """``/proc/PID/status``, where newlines and backslashes in the name are escaped."""
         name = self.comm.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
         lines = [
             b"Name:\t" + name,
@@ -225,13 +227,13 @@ class Forged:
         return b"\n".join(lines) + b"\n"
 
     def sched(self) -> bytes:
-        """``/proc/PID/sched``, where the name stands as it is."""
+        """``/proc/PID/sched``, with the unescaped name."""
         return b"%s (%d, #threads: 1)\n-------\nse.exec_start   :   1500.000001\n" % (self.comm, self.pid)
 
 
 @st.composite
 def families(draw: st.DrawFn) -> list[Forged]:
-    """PID 1 and processes below it, zombies among them."""
+    """PID 1 and its descendants, including zombies."""
     family = [Forged(1, 0, draw(COMMS), started=0, command_line=draw(COMMAND_LINES))]
     for pid in range(2, draw(st.integers(2, 6))):
         state = draw(st.sampled_from([b"Z", b"S", b"T", b"t", b"R"]))
@@ -243,7 +245,7 @@ def families(draw: st.DrawFn) -> list[Forged]:
 
 
 class Proc:
-    """Files, by their path; what happens to them between two reads is drawn beforehand."""
+    """A forged /proc: files by their path."""
 
     def __init__(self, family: list[Forged]) -> None:
         self.files: dict[str, bytes] = {}
@@ -253,27 +255,27 @@ class Proc:
             self.files |= {f"{folder}/sched": one.sched(), f"{folder}/cmdline": one.command_line}
 
     def read(self, path: str) -> bytes | None:
-        """As `procfs.read`."""
+        """Replaces `procfs.read`."""
         return self.files.get(path)
 
     def record(self, path: str) -> bytes | None:
-        """As `procfs.record`."""
+        """Replaces `procfs.record`."""
         return self.files.get(path)
 
     def open(self, path: str, mode: str, buffering: int) -> io.BytesIO:
-        """A command line is opened."""
+        """Replaces `open`, for command lines."""
         if path not in self.files:
             raise FileNotFoundError(path)
         return io.BytesIO(self.files[path])
 
     def listdir(self, path: str) -> list[str]:
-        """Of ``/proc``."""
+        """The entries of ``/proc``."""
         return ["self", *sorted({path.split("/")[2] for path in self.files if path.split("/")[2].isdigit()})]
 
 
 @contextlib.contextmanager
 def shown(proc: Proc) -> Iterator[None]:
-    """Have this in place of /proc, for the commands of pyinitctl, too."""
+    """Replace /proc by this, also for the commands of pyinitctl."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(procfs, "read", proc.read)
         patch.setattr(procfs, "record", proc.record)
@@ -292,7 +294,7 @@ def _no_counters(pid: int) -> published.Counters:
 
 @st.composite
 def damages(draw: st.DrawFn) -> Callable[[Proc], None]:
-    """What may be the matter with some files: cut off, empty, not there, or something else."""
+    """Functions that damage some files: truncated, empty, missing, or with other content."""
     instead = st.none() | BYTES | st.just(b"\n")
     harms = draw(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 200), instead), max_size=4))
 
@@ -310,26 +312,26 @@ def damages(draw: st.DrawFn) -> Callable[[Proc], None]:
     return harm
 
 
-# A page of counters, written over and over while somebody reads.
+# A page of counters that is overwritten while it is read.
 
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """States of a page, one written over the other from front to back, and three looks at it meanwhile."""
+    """States of a page that overwrite each other, byte by byte from the start, and three reads meanwhile."""
 
     states: list[bytes]
     looks: list[tuple[int, int]]
-    """When each begins and ends, in bytes that have been written since the beginning."""
+    """The begin and the end of each read, in bytes written since the start."""
 
     def seen(self, look: int) -> bytes:
-        """What a reader gets that goes from front to back, too, as fast as it may be."""
+        """The result of this read, which also goes from start to end."""
         start, end = self.looks[look]
         length = max(map(len, self.states))
         content = [self._at(place, start + (end - start) * place // length) for place in range(length)]
         return bytes(byte for byte in content if byte is not None)
 
     def _at(self, place: int, time: int) -> int | None:
-        """The byte that stands there then."""
+        """The byte at this place at this time."""
         found = None
         for state in self.states:
             if place < len(state) and time >= place:
@@ -340,7 +342,7 @@ class Written:
 
 @st.composite
 def writings(draw: st.DrawFn, page: Callable[[int, int], bytes]) -> Written:
-    """Three states, numbered from one on, and of any length; looks that follow each other."""
+    """Three states with consecutive numbers and any length, and three reads one after the other."""
     first = draw(st.sampled_from([1, 8, 9, 98, 99]))
     states = [page(first + number, draw(st.integers(0, 30))) for number in range(3)]
     times = st.integers(0, sum(map(len, states)))

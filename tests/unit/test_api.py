@@ -11,7 +11,7 @@ from pyinit.options.table import TABLE
 
 
 def declared() -> set[str]:
-    """The keywords that a type checker knows."""
+    """The keywords in the type annotations."""
     tree = ast.parse(Path(api.__file__).read_text())
     [keywords] = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "Keywords"]
     return {
@@ -22,7 +22,7 @@ def declared() -> set[str]:
 
 
 def test_the_keywords_are_the_long_options() -> None:
-    """All but those that print something."""
+    """All except those that print something and exit."""
     assert declared() == {row.long.replace("-", "_") for row in TABLE} - {"help", "license", "version"}
 
 
@@ -43,13 +43,13 @@ def test_the_keywords_are_the_long_options() -> None:
         ({"termination_log": b"/dev/termination-log"}, ["--termination-log=/dev/termination-log"]),
     ],
 )
-def test_keywords_are_options_of_the_command_line(keywords: dict[str, object], flags: list[str]) -> None:
-    """In the words that it takes."""
+def test_keywords_become_options_of_the_command_line(keywords: dict[str, object], flags: list[str]) -> None:
+    """Each value is written as the option expects it."""
     assert api._read("run", keywords, ["program"])[0] == flags
 
 
-def test_the_package_has_the_functions_and_no_other() -> None:
-    """Loaded when they are asked for, and documented."""
+def test_the_package_has_only_the_public_functions() -> None:
+    """They are loaded at the first access, and documented."""
     assert pyinit.run is api.run
     assert pyinit.relaunch_if_pid1 is api.relaunch_if_pid1
     assert dir(pyinit) == ["__version__", "relaunch_if_pid1", "run"]

@@ -15,21 +15,21 @@ NO_NUMBERS = ["", " ", "x", "-1", "+1", "1_0", "1e3", "inf", "\u0663", "9" * 30]
 
 
 @pytest.mark.parametrize("text", [*NO_NUMBERS, "0", "1.5"])
-def test_what_is_not_a_pid_is_named(text: str) -> None:
-    """0 stands for no process."""
+def test_a_malformed_pid_is_named(text: str) -> None:
+    """0 is not a pid."""
     refuses(arguments._pid, text, f"'{text}' is not a pid")
 
 
 @pytest.mark.parametrize("text", [*NO_NUMBERS, "1.5"])
-def test_what_is_not_a_whole_number_is_named(text: str) -> None:
-    """0 is one."""
+def test_a_malformed_whole_number_is_named(text: str) -> None:
+    """0 is a whole number."""
     refuses(arguments.number, text, f"'{text}' is not a whole number")
     assert arguments.number("0") == 0
 
 
 @pytest.mark.parametrize("text", [*NO_NUMBERS, ".", "1.2.3"])
-def test_what_is_not_a_number_of_seconds_is_named(text: str) -> None:
-    """A fraction is fine."""
+def test_a_malformed_number_of_seconds_is_named(text: str) -> None:
+    """Fractions are allowed."""
     refuses(arguments.seconds, text, f"'{text}' is not a number of seconds")
     assert [arguments.seconds(fine) for fine in ("0", "1.5", ".5", "3600")] == [0.0, 1.5, 0.5, 3600.0]
 
@@ -44,8 +44,8 @@ def test_what_is_not_a_number_of_seconds_is_named(text: str) -> None:
         ("", f"there are {', '.join(COMMANDS)}"),
     ],
 )
-def test_an_unknown_command_is_answered_with_the_nearest(word: str, hint: str) -> None:
-    """Or with all of them, and status 2 as any wrong command line."""
+def test_an_unknown_command_is_an_error_with_the_nearest_name(word: str, hint: str) -> None:
+    """If no name is near, the error lists all commands. The status is 2, as for any usage error."""
     done = subprocess.run(
         [sys.executable, "-m", "pyinit.ctl", word, "--json"], cwd=ROOT, capture_output=True, text=True
     )
@@ -54,7 +54,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(word: str, hint: str) -
 
 
 def refuses(convert: Callable[[str], object], text: str, message: str) -> None:
-    """The message is for people, so it is what argparse prints."""
+    """Check that the conversion fails with the message that argparse prints."""
     with pytest.raises(argparse.ArgumentTypeError) as refused:
         convert(text)
     assert str(refused.value) == message

@@ -1,8 +1,8 @@
-"""Bad input: whatever a command line, an environment, /proc or a page of counters holds, nobody sees a traceback, and
-nothing that is printed can be taken for a line or an escape of ours.
+"""Bad input on the command line, in the environment, in /proc or in a page of counters never causes a traceback, and
+never forges a line or a terminal escape in our output.
 
-``FUZZ_EXAMPLES=20000`` tries more than the few hundred of a usual run. What is tried elsewhere (test_options.py,
-test_procfs.py, test_user.py, test_counters.py, test_log.py, test_containers.py) is not tried here again.
+``FUZZ_EXAMPLES=20000`` tries more examples than the few hundred of a usual run. Tests of bad input that are in
+test_options.py, test_procfs.py, test_user.py, test_counters.py, test_log.py and test_containers.py are not repeated.
 """
 
 import argparse
@@ -37,11 +37,11 @@ from pyinit.reporting.log import Log, printable, quoted
 from pyinit.workload import adopted, environment
 from tests.unit import bad_input
 from tests.unit.bad_input import BYTES, COMMAND_LINES, COMMS, PERSONAS, TEXT, Chosen, Forged, Proc, Written, tried
-from tests.unit.test_counters import TOLD, hold_shape, holding, page_of
+from tests.unit.test_counters import CONTENT, hold_shape, holding, page_of
 
 
 def settings_of(parsed: Settings) -> dict[str, object]:
-    """All that was chosen, so that two of them can be compared."""
+    """All settings, in a form that can be compared."""
     found: dict[str, object] = {name: getattr(parsed, name) for name in Settings.__slots__}
     if parsed.user:
         found["user"] = parsed.user.text, parsed.user.variables
@@ -57,10 +57,10 @@ PARSED = st.sampled_from(PERSONAS).flatmap(
 
 @given(PARSED)
 @tried(200)
-def test_a_command_line_is_options_or_one_line_that_says_what_is_wrong(
+def test_a_command_line_yields_settings_or_one_line_that_says_what_is_wrong(
     given: tuple[Persona, list[str], dict[bytes, bytes]],
 ) -> None:
-    """By each name, whatever the words and the variables are; and the same again gives the same."""
+    """Under each persona, with any words and variables. Parsing again gives the same result."""
     persona, words, environ = given
     try:
         parsed = table.parse(words, environ, persona)
@@ -90,15 +90,15 @@ def test_a_command_line_is_options_or_one_line_that_says_what_is_wrong(
     ),
 )
 @tried(400)
-def test_what_is_taken_without_being_parsed_means_the_same(
+def test_a_command_line_without_options_is_read_as_the_table_reads_it(
     persona: Persona, words: list[str], environ: dict[bytes, bytes]
 ) -> None:
-    """The short way, for a command line without options, is nothing but shorter."""
+    """The fast path for command lines without options gives the same settings."""
     taken = without_options(words, environ, persona)
     if taken:
         assert settings_of(taken) == settings_of(table.parse(words, environ, persona))
     elif persona is OWN and not environ and words[:1] not in ([], ["--"]):
-        assert words[0].startswith("-"), "the short way is for this one"
+        assert words[0].startswith("-"), "the fast path should take this command line"
 
 
 @given(
@@ -113,10 +113,10 @@ def test_what_is_taken_without_being_parsed_means_the_same(
     )
 )
 @tried(120)
-def test_each_way_of_writing_an_option_means_the_same(
+def test_all_spellings_of_an_option_mean_the_same(
     given: tuple[Persona, tuple[list[str], ...], tuple[list[str], ...]],
 ) -> None:
-    """Short or long, the value attached or apart: `TABLE` says it all."""
+    """Short or long, with an attached or a separate value."""
     persona, *ways = given
     one, other = ([word for said in way for word in said] for way in ways)
     program = [] if "-P" in one or "--pause" in one else ["--", "ls", "-v"]
@@ -138,7 +138,7 @@ def test_each_way_of_writing_an_option_means_the_same(
 )
 @tried(100)
 def test_a_flag_beats_its_twin(given: tuple[Persona, list[Chosen], dict[bytes, bytes]]) -> None:
-    """What the flags say is what holds, and where they say nothing the twins do."""
+    """A setting comes from the flag, and from the environment variable only if there is no flag."""
     persona, said, environ = given
     environ.pop(b"PYINIT_PAUSE", None)
     words = [word for one in said for word in one.spellings()[0]]
@@ -158,7 +158,7 @@ def test_a_flag_beats_its_twin(given: tuple[Persona, list[Chosen], dict[bytes, b
 )
 @tried(120)
 def test_a_malformed_twin_is_named(given: tuple[Persona, dict[bytes, bytes]]) -> None:
-    """And whoever is named is to blame: without that variable it is another that is, or none."""
+    """The error names a malformed variable: without that variable, the error is gone or names another one."""
     persona, environ = given
     environ.pop(b"PYINIT_PAUSE", None)
     while True:
@@ -189,8 +189,8 @@ WRITTEN = {
 @example(("stop-timeout", "\u0663"))
 @example(("remap-exit", "1:\u0663"))
 @tried(200)
-def test_a_value_counts_only_if_it_is_written_as_it_should_be(given: tuple[str, str]) -> None:
-    """Python takes more for a number than anybody else does: blanks, underscores, digits of all the world."""
+def test_only_a_well_formed_value_is_accepted(given: tuple[str, str]) -> None:
+    """Python accepts more numbers than other programs: with blanks, underscores, and digits of all scripts."""
     name, value = given
     try:
         table.parse([f"--{name}={value}", "ls"], {})
@@ -202,8 +202,8 @@ def test_a_value_counts_only_if_it_is_written_as_it_should_be(given: tuple[str, 
 
 
 @pytest.mark.parametrize("persona", PERSONAS, ids=lambda persona: str(persona.name))
-def test_the_help_can_be_printed_by_each_name(persona: Persona) -> None:
-    """On a terminal: no escapes, and no line that it would break."""
+def test_the_help_of_each_persona_is_printable(persona: Persona) -> None:
+    """It has no escapes, and no line that a terminal would wrap."""
     lines = about._help(persona).split("\n")
     assert all(line.isprintable() and len(line) <= 130 for line in lines)
     assert all(any(f"--{row.long}" in line for line in lines) for row in table.rows(persona))
@@ -213,8 +213,8 @@ def test_the_help_can_be_printed_by_each_name(persona: Persona) -> None:
 @example("\u0131NT")
 @example("\u017figterm")
 @tried(200)
-def test_only_the_name_of_a_signal_is_one(text: str) -> None:
-    """Letters that are those of a name only when written large (a dotless i) name nothing."""
+def test_only_the_name_of_a_signal_is_accepted(text: str) -> None:
+    """A letter that matches only in upper case, such as a dotless i, is not accepted."""
     try:
         number = signals.number_of(text)
     except ValueError as error:
@@ -223,7 +223,7 @@ def test_only_the_name_of_a_signal_is_one(text: str) -> None:
         assert number in signals.ALL and text.isascii()
 
 
-# What one of our interpreters leaves to the next.
+# The -X options that one of our interpreters passes to the next.
 
 
 @given(
@@ -232,11 +232,11 @@ def test_only_the_name_of_a_signal_is_one(text: str) -> None:
 )
 @example(name=True, mask=True)
 @tried(30)
-def test_words_for_the_interpreter_are_taken_or_refused_in_one_line(name: object, mask: object) -> None:
-    """``-X name`` and ``-X mask``, which anybody may write (without a value they are true)."""
+def test_interpreter_options_are_accepted_or_refused_with_one_line(name: object, mask: object) -> None:
+    """Anybody can pass ``-X name`` and ``-X mask``. Without a value they are True."""
     ours, theirs = os.pipe()
     child = os.fork()
-    if child == 0:  # main ends its process
+    if child == 0:  # main() exits
         try:
             os.dup2(theirs, 1)
             os.dup2(theirs, 2)
@@ -245,18 +245,18 @@ def test_words_for_the_interpreter_are_taken_or_refused_in_one_line(name: object
             os._exit(99)
     os.close(theirs)
     with os.fdopen(ours, "rb") as file:
-        told = file.read().decode()
+        output = file.read().decode()
     _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, 125, 1), told
-    assert told.endswith("\n") and told.removesuffix("\n").isprintable(), told
+    assert os.waitstatus_to_exitcode(status) in (0, 125, 1), output
+    assert output.endswith("\n") and output.removesuffix("\n").isprintable(), output
 
 
 @given(text=bad_input.edited(st.sampled_from(["7:1.5:True:False:9", "7:1.5:False:True:9"])) | TEXT)
 @example("7:1.5:True:False:9")
 @example("7:1.5:True:False:9:1")
 @tried(100)
-def test_the_description_of_a_workload_is_one_or_a_value_error(text: str) -> None:
-    """``-X workload``."""
+def test_a_malformed_description_of_a_workload_is_a_value_error(text: str) -> None:
+    """It is the value of ``-X workload``."""
     parsed = Settings()
     parsed.argv = ["app"]
     try:
@@ -276,35 +276,35 @@ ENTRIES = st.one_of(
 )
 
 
-@given(original=st.lists(ENTRIES, max_size=5), is_coerced=st.booleans(), is_told=st.just(True))
-@example(original=[b"A=1"], is_coerced=True, is_told=False)
+@given(original=st.lists(ENTRIES, max_size=5), is_coerced=st.booleans(), is_known=st.just(True))
+@example(original=[b"A=1"], is_coerced=True, is_known=False)
 @tried(150)
-def test_the_environment_is_restored_whatever_it_is(original: list[bytes], is_coerced: bool, is_told: bool) -> None:
-    """A name twice, or none: what CPython has done to it is undone (PEP 538), and nothing else."""
+def test_any_environment_is_restored(original: list[bytes], is_coerced: bool, is_known: bool) -> None:
+    """Even with duplicate or missing names. Only the change that CPython made (PEP 538) is undone."""
     now = list(original)
 
     def index_of(name: bytes) -> int | None:
         return next((place for place, entry in enumerate(now) if entry.startswith(name + b"=")), None)
 
-    def put(name: bytes, value: bytes) -> None:  # as setenv(3)
+    def put(name: bytes, value: bytes) -> None:  # like setenv(3)
         place = index_of(name)
         now[len(now) if place is None else place : len(now) if place is None else place + 1] = [name + b"=" + value]
 
-    def drop(name: bytes) -> None:  # as unsetenv(3)
+    def drop(name: bytes) -> None:  # like unsetenv(3)
         now[:] = [entry for entry in now if not entry.startswith(name + b"=")]
 
-    if is_coerced:  # it does so in the C locale alone
+    if is_coerced:  # CPython does so only in the C locale
         place = index_of(b"LC_ALL")
         assume(place is None or now[place] == b"LC_ALL=")
         put(b"LC_CTYPE", b"C.UTF-8")
     variables: dict[bytes, bytes] = {}
-    for entry in now:  # as posix.environ is made: the first of a name counts
+    for entry in now:  # like posix.environ: the first entry of a name counts
         name, equals, value = entry.partition(b"=")
         if equals:
             variables.setdefault(name, value)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "posix", SimpleNamespace(environ=variables, putenv=put, unsetenv=drop))
-        patch.setattr(environment, "_original", lambda: [*original, b""] if is_told else None)
+        patch.setattr(environment, "_original", lambda: [*original, b""] if is_known else None)
         environment.restore()
     assert now == original
 
@@ -314,8 +314,8 @@ def test_the_environment_is_restored_whatever_it_is(original: list[bytes], is_co
 
 @given(comm=st.binary(min_size=1, max_size=15).map(lambda name: name.replace(b"\0", b"?")) | COMMS)
 @tried(100)
-def test_whatever_a_process_calls_itself_it_is_seen_as_it_is(comm: bytes) -> None:
-    """Told by the kernel: this process takes the name."""
+def test_a_process_with_any_name_is_read_right(comm: bytes) -> None:
+    """This process takes the name, so the real /proc shows it."""
     pid = os.getpid()
     comm_file = Path("/proc/self/comm")
     before = comm_file.read_bytes().removesuffix(b"\n")
@@ -337,17 +337,17 @@ def test_whatever_a_process_calls_itself_it_is_seen_as_it_is(comm: bytes) -> Non
 
 @given(comm=COMMS, groups=st.integers(0, 4), cut=st.integers(0, 400))
 @tried(150)
-def test_a_field_that_is_cut_off_is_not_there(comm: bytes, groups: int, cut: int) -> None:
-    """A part of a number is another number: 12 of 123."""
+def test_a_truncated_field_counts_as_missing(comm: bytes, groups: int, cut: int) -> None:
+    """A truncated number would be another number: 12 instead of 123."""
     whole = Forged(4567, 89, comm, groups=groups).status()
     for name in (b"PPid", b"NSpid", b"SigCgt"):
         assert procfs.field(whole[:cut], name) in (b"", procfs.field(whole, name))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root: to be in many groups")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to set many groups")
 @pytest.mark.parametrize("count", [0, 2000])
-def test_the_pids_of_who_is_in_many_groups_are_told(count: int) -> None:
-    """The line of the groups comes before, and can be longer than what one read takes."""
+def test_the_pids_of_a_process_in_many_groups_are_read(count: int) -> None:
+    """The line of the groups comes first, and can be longer than one read."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
@@ -369,8 +369,8 @@ def test_the_pids_of_who_is_in_many_groups_are_told(count: int) -> None:
 
 @given(content=BYTES | BYTES.map(lambda raw: b"Name:\tx\nNSpid:\t" + raw) | st.just(b"Name:\tx\nNSpid:\t7\t1\n"))
 @tried(200)
-def test_pids_are_numbers_or_none_are_told(content: bytes) -> None:
-    """A sandbox may show what it likes."""
+def test_the_pids_of_any_status_file_are_numbers(content: bytes) -> None:
+    """A sandbox may forge the file."""
     proc = Proc([])
     proc.files["/proc/7/status"] = content
     with bad_input.shown(proc):
@@ -379,8 +379,8 @@ def test_pids_are_numbers_or_none_are_told(content: bytes) -> None:
 
 @given(command_line=COMMAND_LINES, longest=st.integers(1, 80), comm=COMMS)
 @tried(150)
-def test_a_command_is_one_line_that_is_not_too_long(command_line: bytes, longest: int, comm: bytes) -> None:
-    """And there is one."""
+def test_a_command_is_one_line_of_limited_length(command_line: bytes, longest: int, comm: bytes) -> None:
+    """Any command line is shown as printable text."""
     process = Forged(7, 1, comm, command_line=command_line)
     with bad_input.shown(Proc([process])):
         text = commands.command_of(procfs.Process(process.stat()), longest)
@@ -398,7 +398,7 @@ COMMANDS: list[tuple[Callable[[argparse.Namespace], int], dict[str, object]]] = 
 
 
 def printed(run: Callable[[argparse.Namespace], int], **chosen: object) -> tuple[int, str]:
-    """What a command prints, and its status."""
+    """Run a command; return its status and its output."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(io.StringIO()):
             status = run(argparse.Namespace(**chosen))
@@ -414,13 +414,13 @@ def printed(run: Callable[[argparse.Namespace], int], **chosen: object) -> tuple
     root=st.sampled_from([None, 1, 2]),
 )
 @tried(120)
-def test_what_is_told_of_processes_is_made_of_lines_that_can_be_printed(
+def test_commands_about_processes_print_printable_lines(
     family: list[Forged],
     damage: Callable[[Proc], None],
     which: tuple[Callable[[argparse.Namespace], int], dict[str, object]],
     root: int | None,
 ) -> None:
-    """Whatever they are called, and whatever is the matter with some files of theirs."""
+    """With any names, and with damaged files in /proc."""
     proc = Proc(family)
     damage(proc)
     run, chosen = which
@@ -438,24 +438,24 @@ def test_what_is_told_of_processes_is_made_of_lines_that_can_be_printed(
 
 @given(family=bad_input.families())
 @tried(60)
-def test_each_zombie_has_a_line_of_its_own(family: list[Forged]) -> None:
-    """With the name that it has, in text and as JSON."""
+def test_each_zombie_has_its_own_line(family: list[Forged]) -> None:
+    """It has the zombie's name, in text and in JSON."""
     dead = {one.pid: one for one in family if one.state == b"Z"}
     with bad_input.shown(Proc(family)):
         _, text = printed(zombies_command.run, json=False, host=False, pid=None)
         _, as_json = printed(zombies_command.run, json=True, host=False, pid=None)
         verdicts = picture.take(None).verdicts
-    told = json.loads(as_json)["zombies"]
+    listed = json.loads(as_json)["zombies"]
     names = {one.pid: printable(one.comm.decode("utf-8", "surrogateescape")) for one in dead.values()}
-    assert {one["pid"]: one["name"] for one in told} == names
+    assert {one["pid"]: one["name"] for one in listed} == names
     lines = text.removesuffix("\n").split("\n")
     assert len(lines) == (1 + len(dead) + 2 + len(verdicts) if dead else 1)
     assert {int(line.split()[0]) for line in lines[1 : 1 + len(dead)]} == set(dead)
 
 
 @pytest.mark.parametrize("command", ["zombies", "tree", "clear"])
-def test_a_name_that_the_terminal_has_no_characters_for_is_printed(command: str) -> None:
-    """In a locale of old, or with ``PYTHONIOENCODING``. (A command that is cut off ends with such a character.)"""
+def test_a_name_that_the_output_encoding_lacks_is_printed(command: str) -> None:
+    """With an old locale, or with ``PYTHONIOENCODING``. (A truncated command ends with such a character, too.)"""
     child = os.fork()
     if child == 0:
         try:
@@ -486,7 +486,7 @@ PATHS = st.lists(st.sampled_from(["docker", *FOLDERS]), max_size=3).map(
 
 
 def mangled(path: str) -> str:
-    """As the kernel writes a path in mountinfo (proc_pid_mountinfo(5))."""
+    """The path as the kernel escapes it in mountinfo (proc_pid_mountinfo(5))."""
     for char in "\\ \t\n":
         path = path.replace(char, f"\\{ord(char):03o}")
     return path
@@ -494,9 +494,9 @@ def mangled(path: str) -> str:
 
 @given(root=PATHS, below=PATHS, point=PATHS, is_first=st.booleans())
 @tried(300)
-def test_the_cgroup_is_found_whatever_the_folders_are_called(root: str, below: str, point: str, is_first: bool) -> None:
-    """In mountinfo blanks and backslashes are escapes, in /proc/self/cgroup they are not; both have lines that end with
-    a newline, and with nothing else that Python takes for the end of one."""
+def test_a_cgroup_with_any_path_is_found(root: str, below: str, point: str, is_first: bool) -> None:
+    """mountinfo escapes blanks and backslashes, /proc/self/cgroup does not. In both, only a newline ends a line, while
+    Python has more line separators."""
     kind, number = ("cgroup", "4:memory") if is_first else ("cgroup2", "0:")
     mount = f"32 31 0:29 {mangled(root) or '/'} {mangled('/sys' + point)} ro - {kind} x rw,memory\n"
     files = cgroup._find(f"1 0 0:5 / / rw - overlay overlay rw\n{mount}", f"{number}:{root + below or '/'}\n")
@@ -513,8 +513,8 @@ def test_the_cgroup_is_found_whatever_the_folders_are_called(root: str, below: s
     ),
 )
 @tried(200)
-def test_what_the_cgroup_tells_is_a_number_or_nothing(mounts: str, memberships: str, contents: list[bytes]) -> None:
-    """Whatever the files hold."""
+def test_values_of_the_cgroup_are_numbers_or_none(mounts: str, memberships: str, contents: list[bytes]) -> None:
+    """With any content of the files."""
     fixed = {"/proc/self/mountinfo": mounts, "/proc/self/cgroup": memberships}
     files = {path: text.encode("utf-8", "surrogatepass") for path, text in fixed.items()}
 
@@ -534,13 +534,13 @@ def test_what_the_cgroup_tells_is_a_number_or_nothing(mounts: str, memberships: 
 
 # The page of counters.
 
-BODY = json.dumps(TOLD)
-UP = {**TOLD, "stage": "running", "wait_status": None}
+BODY = json.dumps(CONTENT)
+UP = {**CONTENT, "stage": "running", "wait_status": None}
 RUNNING = json.dumps(UP)
 
 
 def state(number: int, orphans: int) -> bytes:
-    """A page with this sequence number; the more orphans the longer."""
+    """A page with this sequence number. Its length grows with the number of orphans."""
     text = b"{%s}\n%d\n" % (b"1" * orphans, number)
     head = b"pyinit-status 1 1.2 %d %d" % (80 + len(text), number)
     return b"%s\n%s" % (head.ljust(79), text)
@@ -549,8 +549,8 @@ def state(number: int, orphans: int) -> bytes:
 @given(bad_input.writings(state))
 @example(Written([state(1, 15), state(2, 16), state(3, 0)], [(0, 101), (122, 122), (122, 122)]))
 @tried(300)
-def test_a_page_that_is_read_while_it_is_written_is_of_one_state_or_of_none(writing: Written) -> None:
-    """Whatever has been written of it at each look."""
+def test_a_read_during_writes_returns_one_state_or_fails(writing: Written) -> None:
+    """However far the writer is at each read."""
     looks = iter(range(3))
     with pytest.MonkeyPatch.context() as patch, holding(b"") as _:
         patch.setattr(published, "_PATIENCE", -1.0)
@@ -569,8 +569,8 @@ def test_a_page_that_is_read_while_it_is_written_is_of_one_state_or_of_none(writ
     cut=st.integers(0, 400),
 )
 @tried(300)
-def test_a_page_whose_length_is_a_lie_is_refused_or_read(head: str, cut: int) -> None:
-    """Longer than the file, or shorter than its first line."""
+def test_a_page_with_a_wrong_length_is_refused_or_read(head: str, cut: int) -> None:
+    """The length is longer than the file, or shorter than the first line."""
     content = head.encode("utf-8", "surrogatepass").ljust(79) + f"\n{BODY}\n7\n".encode()[:cut]
     with pytest.MonkeyPatch.context() as patch, holding(content):
         patch.setattr(published, "_PATIENCE", -1.0)
@@ -592,8 +592,8 @@ ODD = st.sampled_from(["NaN", "-Infinity", "1e999", "-0", "1" * 5000, "[" * 9000
 )
 @example(body=json.dumps({**UP, "stage": "gone"}))
 @tried(250)
-def test_a_page_with_a_mistake_is_refused_or_keeps_its_shape(body: str) -> None:
-    """In each form of the output, and for a health check."""
+def test_a_page_with_a_mistake_is_refused_or_keeps_the_output_format(body: str) -> None:
+    """In all output formats, and in the health check."""
     with holding(page_of(body.encode("utf-8", "surrogatepass"))):
         status, line = printed(health.run, pid=os.getpid(), max_zombies=None, max_age=None)
         assert status in (0, 1) and line.count("\n") == 1 and line.removesuffix("\n").isprintable()
@@ -621,7 +621,7 @@ FIELDS = st.one_of(
 )
 @tried(200)
 def test_an_event_is_one_line(event: str, text: str, fields: dict[str, str], level: int) -> None:
-    """Braces in it are not fields, and it is the same in JSON."""
+    """In text and in JSON. Braces in the text are not replaced by fields."""
     line = Log().line(level, event, text, {**fields}).decode()
     assert line.count("\n") == 1 and line.removesuffix("\n").isprintable()
     assert line == f"pyinit: {printable(text)}\n"
@@ -631,8 +631,8 @@ def test_an_event_is_one_line(event: str, text: str, fields: dict[str, str], lev
 
 @given(value=FIELDS)
 @tried(200)
-def test_a_value_is_json_that_can_be_printed(value: str | int | float | list[str] | None) -> None:
-    """And the same comes back, but for what is printed as an escape."""
+def test_a_value_becomes_printable_json(value: str | int | float | list[str] | None) -> None:
+    """Parsing it gives the same value, except for characters that are printed as escapes."""
     text = quoted(value)
     assert text.isprintable()
     shown = [printable(one) for one in value] if isinstance(value, list) else value

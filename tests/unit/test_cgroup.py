@@ -1,4 +1,4 @@
-"""What the memory cgroup tells, in each way that engines mount it."""
+"""The memory cgroup, in all ways that engines mount it."""
 
 import pytest
 
@@ -34,7 +34,7 @@ SIBLING_V2 = {
 
 
 class Files:
-    """Files of /proc and /sys, as a dictionary."""
+    """A dictionary in place of the files of /proc and /sys."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
         self.files = dict(files)
@@ -71,7 +71,7 @@ def test_version_2(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], folde
     [(CONTAINER_V1, "/sys/fs/cgroup/memory"), (MACHINE_V1, "/sys/fs/cgroup/memory/user/1")],
 )
 def test_version_1(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], folder: str) -> None:
-    """No limit is the highest number of pages there is."""
+    """The highest possible number of pages means that there is no limit."""
     fake = Files(monkeypatch, files)
     fake.files[f"{folder}/memory.oom_control"] = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"
     fake.files[f"{folder}/memory.limit_in_bytes"] = "9223372036854771712\n"
@@ -93,8 +93,8 @@ def test_version_1(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], folde
         {**CONTAINER_V2, "/sys/fs/cgroup/memory.events": "oom_kill many\n", "/sys/fs/cgroup/memory.max": "\n"},
     ],
 )
-def test_where_it_cannot_be_read_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
-    """No /proc, no mount, no controller, files that say something else."""
+def test_unreadable_values_are_none(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
+    """Without /proc, a mount or a controller, or with unexpected content."""
     Files(monkeypatch, files)
     memory = cgroup.Memory()
     assert (memory.kills(), memory.limit(), memory.peak()) == (None, None, None)
@@ -105,7 +105,7 @@ def test_where_it_cannot_be_read_nothing_is_claimed(monkeypatch: pytest.MonkeyPa
 def test_whether_the_kernel_kills_all_processes_at_once(
     monkeypatch: pytest.MonkeyPatch, content: str | None, expected: bool | None, pid: int | None
 ) -> None:
-    """Of our own cgroup or of another process's, whose files are where that process has them mounted."""
+    """In our cgroup or in that of another process, with the files where that process has mounted them."""
     process, root = ("/proc/7", "/proc/7/root") if pid else ("/proc/self", "")
     fake = Files(monkeypatch, {path.replace("/proc/self", process): text for path, text in MACHINE_V2.items()})
     if content is not None:
@@ -114,6 +114,6 @@ def test_whether_the_kernel_kills_all_processes_at_once(
 
 
 def test_version_1_cannot_kill_all_processes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no such setting."""
+    """Version 1 has no such setting."""
     Files(monkeypatch, CONTAINER_V1)
     assert cgroup.Memory().kills_all() is None

@@ -1,4 +1,4 @@
-"""The compiled file, and the launcher that starts from it or does without it: a made-up package, real processes."""
+"""The compiled file, and the launcher that starts with or without it: a test package, and real processes."""
 
 import importlib.util
 import marshal
@@ -56,26 +56,26 @@ def main(words, mask, options):
     posix._exit(7)
 """,
 }
-"""A package with what the launcher takes for granted, a sub-package, and a module that is not imported at the start."""
+"""A package with the modules that the launcher needs, a sub-package, and a module that is not imported at the start."""
 
 
 class MadeUp(NamedTuple):
-    """The made-up package, installed."""
+    """The installed test package."""
 
     package: Path
     file: Path
     launcher: Path
-    """The one that was written for it."""
+    """The launcher that was written for the package."""
 
     def run(self, *words: str | Path, launcher: Path | None = None, before: str = "") -> tuple[int, str, str]:
-        """Status, output and errors of a start. `before` is what a shell does in advance."""
+        """Start the package; return status, stdout and stderr. A shell runs `before` first."""
         command = [INTERPRETER, "-ISBXutf8", str(launcher or self.launcher), "first", *map(str, words)]
         shell = ["sh", "-c", f'{before} exec "$@"', "sh"]
         done = subprocess.run([*shell, *command], capture_output=True, text=True, timeout=30)
         return done.returncode, done.stdout, done.stderr
 
     def delete_sources(self) -> None:
-        """Leave the compiled file and nothing else."""
+        """Delete everything except the compiled file."""
         content = self.file.read_bytes() if self.file.is_file() else None
         shutil.rmtree(self.package)
         self.package.mkdir()
@@ -85,7 +85,7 @@ class MadeUp(NamedTuple):
 
 @pytest.fixture
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    """Installed in the ordinary way, but for the package."""
+    """The test package, installed by the usual functions."""
     package = tmp_path / "lib" / "pyinit"
     for name, source in MODULES.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
@@ -106,13 +106,13 @@ SOURCES = "sources 42 {1} True [] A docstring.\n"
 
 
 def test_the_core_is_imported_from_the_compiled_file_alone(made_up: MadeUp) -> None:
-    """Sub-packages included; each module when it is imported, and without its docstring."""
+    """Including sub-packages. Each module is loaded when it is imported, and has no docstring."""
     made_up.delete_sources()
     assert made_up.run() == (7, COMPILED, "")
 
 
 def test_a_module_can_be_imported_after_the_compiled_file_was_deleted(made_up: MadeUp) -> None:
-    """It is open, and stays so."""
+    """The file stays open."""
     made_up.delete_sources()
     status, out, errors = made_up.run(made_up.file)
     assert (status, out.replace(" (deleted)", ""), errors) == (7, COMPILED, "")
@@ -120,8 +120,8 @@ def test_a_module_can_be_imported_after_the_compiled_file_was_deleted(made_up: M
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "2>&-", "0<&- 2>&-"])
-def test_the_compiled_file_is_not_taken_for_a_standard_stream(made_up: MadeUp, closed: str) -> None:
-    """One that is closed stays so."""
+def test_the_compiled_file_does_not_become_a_standard_stream(made_up: MadeUp, closed: str) -> None:
+    """A closed standard stream stays closed."""
     (made_up.package / "main.py").write_text(
         "import posix\n"
         "def main(words, mask, options):\n"
@@ -137,12 +137,12 @@ def test_the_compiled_file_is_not_taken_for_a_standard_stream(made_up: MadeUp, c
 
 
 def cut(size: int) -> Callable[[Path], object]:
-    """Cut a file to so many bytes; from the end, if negative."""
+    """A function that truncates a file to `size` bytes; a negative size counts from the end."""
     return lambda path: path.write_bytes(path.read_bytes()[:size])
 
 
 def with_other(old: bytes, new: bytes) -> Callable[[Path], object]:
-    """Replace what is in a file, which keeps its size."""
+    """A function that replaces bytes in a file by as many others."""
 
     def replace(path: Path) -> None:
         content = path.read_bytes()
@@ -153,7 +153,7 @@ def with_other(old: bytes, new: bytes) -> Callable[[Path], object]:
 
 
 def scramble_index(path: Path) -> None:
-    """The index says nonsense, and all else is as it was."""
+    """Overwrite the index with zeros."""
     content = path.read_bytes()
     made_for = f"{compiled.VERSION}\n".encode() + importlib.util.MAGIC_NUMBER
     head, _, rest = content.partition(made_for)
@@ -161,7 +161,7 @@ def scramble_index(path: Path) -> None:
 
 
 def in_its_place(path: Path) -> None:
-    """A folder of that name."""
+    """Replace the file by a folder."""
     path.unlink()
     path.mkdir()
 
@@ -181,18 +181,20 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("damage", UNUSABLE.values(), ids=UNUSABLE)
-def test_without_a_compiled_file_that_fits_it_starts_from_the_sources(
+def test_without_a_usable_compiled_file_it_starts_from_the_sources(
     made_up: MadeUp, damage: Callable[[Path], object]
 ) -> None:
-    """And says nothing. All of the core is imported before `main`, and nothing else."""
+    """It prints no message. It imports the whole core before `main`, and nothing else."""
     damage(made_up.file)
     late = made_up.package / "late.py"
     assert made_up.run(late) == (7, SOURCES, "")
 
 
 @pytest.mark.parametrize("damage", UNUSABLE.values(), ids=UNUSABLE)
-def test_without_either_one_line_says_so(made_up: MadeUp, damage: Callable[[Path], object]) -> None:
-    """With the status of a failure of our own."""
+def test_without_compiled_file_and_sources_it_fails_with_one_line(
+    made_up: MadeUp, damage: Callable[[Path], object]
+) -> None:
+    """The status is that of a failure of pyinit itself."""
     damage(made_up.file)
     reason = "cut short, or for another Python or pyinit"
     if damage is Path.unlink:
@@ -207,8 +209,8 @@ def test_without_either_one_line_says_so(made_up: MadeUp, damage: Callable[[Path
 
 
 @pytest.mark.parametrize("module", ["kernel/signals", "main"])
-def test_a_damaged_module_is_one_line(made_up: MadeUp, module: str) -> None:
-    """Status 125, and no traceback."""
+def test_a_damaged_module_is_reported_in_one_line(made_up: MadeUp, module: str) -> None:
+    """The status is 125, and there is no traceback."""
     with zipfile.ZipFile(made_up.file) as archive:
         offset = archive.getinfo(f"pyinit/{module}.pyc").header_offset + 30 + len(f"pyinit/{module}.pyc") + 16
     content = bytearray(made_up.file.read_bytes())
@@ -220,20 +222,20 @@ def test_a_damaged_module_is_one_line(made_up: MadeUp, module: str) -> None:
 
 
 def test_the_launcher_in_the_package_uses_the_compiled_file_too(made_up: MadeUp) -> None:
-    """``python -m pyinit`` and the Python API start that one."""
+    """``python -m pyinit`` and the Python API start this launcher."""
     assert made_up.run(launcher=made_up.package / "launcher.py") == (7, COMPILED, "")
 
 
 @pytest.mark.parametrize("name", ["main.py", "kernel/deep.py"])
-def test_who_works_on_the_sources_gets_those(made_up: MadeUp, name: str) -> None:
-    """With the launcher in the package, and as long as one of them is newer than the compiled file."""
+def test_sources_newer_than_the_compiled_file_are_used(made_up: MadeUp, name: str) -> None:
+    """By the launcher in the package, but not by an installed one."""
     os.utime(made_up.package / name, ns=(0, made_up.file.stat().st_mtime_ns + 10**9))
     assert made_up.run(launcher=made_up.package / "launcher.py") == (7, SOURCES, "")
     assert made_up.run() == (7, COMPILED, "")
 
 
 def test_a_module_that_lacks_an_extension_module_does_not_prevent_a_start_from_the_sources(made_up: MadeUp) -> None:
-    """Whoever needs it is told then. A module of ours that is missing does prevent it."""
+    """It fails only where it is needed. A missing module of pyinit does prevent the start."""
     made_up.file.unlink()
     (made_up.package / "terminal.py").write_text("import no_such_extension")
     assert made_up.run() == (7, SOURCES, "")
@@ -243,7 +245,7 @@ def test_a_module_that_lacks_an_extension_module_does_not_prevent_a_start_from_t
 
 
 def test_a_single_file_can_be_made_of_the_compiled_file(made_up: MadeUp, tmp_path: Path) -> None:
-    """As in our image, which has no sources."""
+    """This is needed in our image, which has no sources."""
     launcher = (made_up.package / "launcher.py").read_text()
     made_up.delete_sources()
     (made_up.package / "launcher.py").write_text(launcher)
@@ -256,7 +258,7 @@ def test_a_single_file_can_be_made_of_the_compiled_file(made_up: MadeUp, tmp_pat
 def test_a_single_file_needs_nothing_else(
     made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: bool
 ) -> None:
-    """Another Python takes the sources that are in it, all of them at the start."""
+    """Another Python loads the sources that are in the file, all of them at the start."""
     if other:
         monkeypatch.setattr(importlib.util, "MAGIC_NUMBER", b"\0\0\r\n")
         monkeypatch.setattr(compiled, "_UNCHECKED", b"\0\0\r\n" + compiled._UNCHECKED[4:])
@@ -268,8 +270,8 @@ def test_a_single_file_needs_nothing_else(
     assert (status, out.replace(" (deleted)", ""), errors) == (7, expected, "")
 
 
-def test_anything_that_reads_zip_files_reads_it(made_up: MadeUp) -> None:
-    """It holds all modules, what is not the core in one member; and it is the same each time."""
+def test_the_compiled_file_is_a_zip_file(made_up: MadeUp) -> None:
+    """It contains all modules. Those outside of the core share one member. Building it again gives the same bytes."""
     with zipfile.ZipFile(made_up.file) as archive:
         assert archive.testzip() is None
         rest = {"__main__.py": "pyinit.__main__", "api.py": "pyinit.api", "ctl/__init__.py": "pyinit.ctl"}
@@ -282,12 +284,12 @@ def test_anything_that_reads_zip_files_reads_it(made_up: MadeUp) -> None:
 
 
 def nested(code: CodeType) -> list[CodeType]:
-    """The code and all that is in it."""
+    """The code object, and all code objects in it."""
     return [code, *(one for const in code.co_consts if isinstance(const, CodeType) for one in nested(const))]
 
 
 def test_code_without_line_numbers_runs_and_can_be_walked() -> None:
-    """A traceback has no line then, and nothing else is missing; every instruction has its entry in the table."""
+    """A traceback then has no line number, but is otherwise complete. Every instruction has an entry in the table."""
     space: dict[str, object] = {}
     code = compiled.without_lines(compile(SOURCE, "source", "exec"))
     exec(code, space)
@@ -295,15 +297,15 @@ def test_code_without_line_numbers_runs_and_can_be_walked() -> None:
     assert callable(outer)
     with pytest.raises(ValueError, match="3") as caught:
         outer(3)
-    told = "".join(traceback.format_exception(caught.value))
-    assert 'File "source", line None, in inner' in told and told.endswith("ValueError: 3\n")
+    text = "".join(traceback.format_exception(caught.value))
+    assert 'File "source", line None, in inner' in text and text.endswith("ValueError: 3\n")
     for one in nested(code):
         positions = list(one.co_positions())
         assert len(positions) == len(one.co_code) // 2 and {line for line, *_ in positions} == {None}
 
 
-def test_a_dataclass_keeps_its_fields_and_a_function_not_its_annotations(made_up: MadeUp) -> None:
-    """What only a type checker reads is not there; what a decorator reads is."""
+def test_annotations_of_functions_are_removed_and_those_of_dataclasses_kept(made_up: MadeUp) -> None:
+    """Only type checkers read the former; the decorator reads the latter."""
     (made_up.package / "module.py").write_text(
         "from dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int\n    def f(self, y: int) -> int: ...\n"
     )

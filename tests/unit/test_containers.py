@@ -1,4 +1,4 @@
-"""Containers, named by the paths that the engines give to their cgroups."""
+"""Names of containers, found by the cgroup paths that each engine uses."""
 
 import json
 import os
@@ -29,11 +29,11 @@ POD = f"{PODS}/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
 
 @pytest.fixture(autouse=True)
 def no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Docker is asked only where a test has one."""
+    """Docker is unreachable, except in tests that provide one."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
 
 
-def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> str | None:
+def name_from(monkeypatch: pytest.MonkeyPatch, *lines: str) -> str | None:
     """The container of a process whose /proc/PID/cgroup has these lines."""
     files = {"/proc/7/cgroup": "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")}
     monkeypatch.setattr(procfs, "read", files.get)
@@ -72,10 +72,10 @@ def told(monkeypatch: pytest.MonkeyPatch, *lines: str) -> str | None:
         (r"/machine.slice/systemd-nspawn@my\x2dweb.service/payload", "machine my-web"),
     ],
 )
-def test_each_engine_has_its_own_paths(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> None:
-    """With version 2, with version 1, and where systemd's own hierarchy knows nothing of the container."""
-    assert told(monkeypatch, f"0::{path}") == name
-    assert told(monkeypatch, "12:pids:/", f"11:cpu,cpuacct:{path}", "1:name=systemd:/", "0::/init.scope") == name
+def test_the_paths_of_each_engine_are_known(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> None:
+    """With cgroup version 2 and version 1, and if systemd's own hierarchy does not show the container."""
+    assert name_from(monkeypatch, f"0::{path}") == name
+    assert name_from(monkeypatch, "12:pids:/", f"11:cpu,cpuacct:{path}", "1:name=systemd:/", "0::/init.scope") == name
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_each_engine_has_its_own_paths(monkeypatch: pytest.MonkeyPatch, path: st
         f"/system.slice/x{ID}",
     ],
 )
-def test_the_rest_is_the_host(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """Services, sessions, and what an engine runs beside a container."""
-    assert told(monkeypatch, f"0::{path}") is None
-    assert told(monkeypatch, f"4:memory:{path}", "0::/") is None
+def test_other_paths_are_the_host(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Services, sessions, and helpers that an engine runs beside a container."""
+    assert name_from(monkeypatch, f"0::{path}") is None
+    assert name_from(monkeypatch, f"4:memory:{path}", "0::/") is None
 
 
 @pytest.mark.parametrize(
@@ -112,18 +112,18 @@ def test_the_rest_is_the_host(monkeypatch: pytest.MonkeyPatch, path: str) -> Non
         (f"/lxc/web/docker/{ID}/init", "docker 0123456789ab"),
     ],
 )
-def test_the_innermost_counts(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> None:
-    """A container in a container, also where one hierarchy has not followed it inside."""
-    assert told(monkeypatch, f"3:cpu:/docker/{OTHER}", f"2:pids:{path}", "0::/") == name
+def test_the_innermost_container_counts(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> None:
+    """For a container in a container, even if one hierarchy shows only the outer one."""
+    assert name_from(monkeypatch, f"3:cpu:/docker/{OTHER}", f"2:pids:{path}", "0::/") == name
 
 
 def test_a_removed_cgroup_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version 2 shows a zombie where it was, even if that has gone (kernel, ``proc_cgroup_show``)."""
-    assert told(monkeypatch, f"0::/system.slice/docker-{ID}.scope (deleted)") == "docker 0123456789ab"
+    """Version 2 shows a zombie in its last cgroup, even if that was removed (kernel, ``proc_cgroup_show``)."""
+    assert name_from(monkeypatch, f"0::/system.slice/docker-{ID}.scope (deleted)") == "docker 0123456789ab"
 
 
-def test_a_zombie_of_version_1_is_where_its_parent_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There it is shown in the root, while systemd's hierarchy of version 2 may still tell a service."""
+def test_a_zombie_of_version_1_is_in_the_container_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 1 shows it in the root, while systemd's version 2 hierarchy may still show a service."""
     zombie = procfs.Process(b"7 (sh) Z 3 " + b"0 " * 48)
     files = {
         "/proc/7/cgroup": b"4:memory:/\n0::/system.slice/containerd.service\n",
@@ -135,27 +135,27 @@ def test_a_zombie_of_version_1_is_where_its_parent_is(monkeypatch: pytest.Monkey
     assert Containers().of_zombie(zombie) == "lxc web"
 
 
-def test_who_has_gone_is_in_no_container() -> None:
-    """Nor is who may not be seen."""
+def test_a_process_that_cannot_be_seen_is_in_no_container() -> None:
+    """It has exited, or is hidden."""
     assert Containers().name_of(0) is None
 
 
 def test_a_name_cannot_forge_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of /sys/fs/cgroup may hold anything but a slash and a newline."""
-    assert told(monkeypatch, "0::/lxc/a\x1b[31m\r\x0b\udcff") == r"lxc a\x1b[31m\x0d\x0b\xff"
+    assert name_from(monkeypatch, "0::/lxc/a\x1b[31m\r\x0b\udcff") == r"lxc a\x1b[31m\x0d\x0b\xff"
 
 
 @given(text=st.text(st.sampled_from(f"/:-._podlxcma{ID[:16]}\\\x00\n\u2028é"), max_size=400) | st.text())
-def test_whatever_it_says_there_is_an_answer(text: str) -> None:
-    """One line that can be printed, or none."""
+def test_any_cgroup_file_gives_a_printable_name_or_none(text: str) -> None:
+    """No content of the file causes a traceback."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", "unix:///nobody")
-        name = told(patch, text.encode("utf-8", "replace").decode(), f"0::/lxc/{text}".replace("\udfff", ""))
+        name = name_from(patch, text.encode("utf-8", "replace").decode(), f"0::/lxc/{text}".replace("\udfff", ""))
     assert name is None or name.isprintable()
 
 
 class Engine(socketserver.ThreadingUnixStreamServer):
-    """As much of Docker as is asked."""
+    """The part of Docker's API that is used."""
 
     daemon_threads = True
 
@@ -187,7 +187,7 @@ class _Answer(BaseHTTPRequestHandler):
 
 @contextmanager
 def engine(monkeypatch: pytest.MonkeyPatch, folder: Path, containers: object) -> Iterator[Engine]:
-    """An engine that has these containers, at DOCKER_HOST."""
+    """Run an engine that has these containers, at DOCKER_HOST."""
     with Engine(str(folder / "socket"), containers) as server:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/socket")
@@ -196,7 +196,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, folder: Path, containers: object) ->
 
 
 def test_docker_is_asked_for_its_names_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A link to a container is no name of it; one that Docker does not know keeps its id."""
+    """A link to a container is not its name. A container that Docker does not know is named by its id."""
     names = [
         {"Id": ID, "Names": ["/a/b", "/webserver"]},
         {"Id": OTHER, "Names": ["/evil\x1b[2J"]},
@@ -220,33 +220,33 @@ def test_docker_is_asked_for_its_names_once(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("nonsense", [None, [], {"message": "no"}, [{"Id": ID}], [{"Names": ["/x"]}], "text"])
-def test_docker_may_say_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nonsense: object) -> None:
-    """Then the id is what there is."""
+def test_docker_may_answer_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nonsense: object) -> None:
+    """The container is then named by its id."""
     with engine(monkeypatch, tmp_path, nonsense):
-        assert told(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
+        assert name_from(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
 
 
 def test_docker_may_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is waited for some seconds, and once."""
+    """There is one request, with a timeout of some seconds."""
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(f"{tmp_path}/socket")
         silent.listen()
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
         started = time.monotonic()
-        assert told(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
+        assert name_from(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
     assert 1 < time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("host", ["", "nonsense", "unix:///dev/null", "tcp://127.0.0.1:1", "ssh://nobody@127.0.0.1:1"])
-def test_docker_may_be_anywhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """An address that cannot be used is no failure, and not a word on it."""
+def test_docker_may_have_an_unusable_address(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """That is not an error, and prints no message."""
     monkeypatch.setenv("DOCKER_HOST", host)
-    assert told(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
+    assert name_from(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
 
 
 @pytest.mark.parametrize("source", [None, "", "raise SystemError('broken')", "def from_env(): pass", "nonsense ("])
 def test_the_sdk_may_be_missing_or_broken(tmp_path: Path, source: str | None) -> None:
-    """The interpreter has none, or something else that is called docker."""
+    """The interpreter has no module `docker`, or another one of that name."""
     if source is not None:
         (tmp_path / "docker.py").write_text(source)
     root = Path(__file__).parents[2]

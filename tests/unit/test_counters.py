@@ -1,4 +1,4 @@
-"""The counters: what pyinit writes is what pyinitctl reads, and nothing else that is there does any harm."""
+"""The counters: pyinitctl reads what pyinit writes, and other content does no harm."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ from pyinit.reporting.log import Log
 
 ROOT = Path(__file__).parents[2]
 
-TOLD: dict[str, object] = {
+CONTENT: dict[str, object] = {
     "pid": 1,
     "workload": 7,
     "name": "app",
@@ -41,7 +41,7 @@ TOLD: dict[str, object] = {
     "log_lines_dropped": 3,
     "signals": [[15, 2, 0, 0, "from outside the container", 2.0], [1, 1, 9, 1000, None, 2.25]],
 }
-"""What a page holds."""
+"""The content of a page."""
 
 ANYTHING = st.recursive(
     st.none()
@@ -58,7 +58,7 @@ ANYTHING = st.recursive(
 
 @contextlib.contextmanager
 def holding(content: bytes) -> Iterator[None]:
-    """This process has a memfd that holds this, under the name of pyinit's."""
+    """Give this process a memfd with this content, under the name that pyinit uses."""
     fd = os.memfd_create(COUNTERS)
     try:
         os.write(fd, content)
@@ -67,13 +67,13 @@ def holding(content: bytes) -> Iterator[None]:
         os.close(fd)
 
 
-def page(told: object, layout: int = counters.LAYOUT, version: bytes = b"1.2") -> bytes:
-    """A page that is whole."""
-    return page_of(json.dumps(told).encode(), layout, version)
+def page(value: object, layout: int = counters.LAYOUT, version: bytes = b"1.2") -> bytes:
+    """A complete page."""
+    return page_of(json.dumps(value).encode(), layout, version)
 
 
 def page_of(body: bytes, layout: int = counters.LAYOUT, version: bytes = b"1.2") -> bytes:
-    """The same for any body."""
+    """A complete page with any body."""
     text = b"%s\n7\n" % body
     head = b"%s %d %s %d 7" % (COUNTERS.encode(), layout, version, 80 + len(text))
     return b"%s\n%s" % (head.ljust(79), text)
@@ -91,7 +91,7 @@ def received(number: int, code: int = 0, pid: int = 0, uid: int = 0) -> Received
 
 @contextlib.contextmanager
 def published_account(name: str = "app") -> Iterator[tuple[Account, Log, counters.Page]]:
-    """This process has the page of an init, as pyinit opens it."""
+    """Give this process a page of counters, as pyinit opens it."""
     log = Log()
     account = Account(7, name, time.monotonic(), False, {})
     opened = counters.Page(account, reserves.open_memfd(COUNTERS), log)
@@ -101,8 +101,8 @@ def published_account(name: str = "app") -> Iterator[tuple[Account, Log, counter
         os.close(opened._fd)
 
 
-def test_what_pyinit_writes_is_what_is_read() -> None:
-    """Each of the counters."""
+def test_pyinitctl_reads_what_pyinit_writes() -> None:
+    """All of the counters."""
     with published_account() as (account, log, opened):
         account.orphans = 12
         log.lost = 3
@@ -123,8 +123,8 @@ def test_what_pyinit_writes_is_what_is_read() -> None:
     assert 0 <= seen.seconds < 60
 
 
-def test_a_state_that_is_shorter_than_the_one_before_leaves_nothing_of_it() -> None:
-    """The file does not shrink."""
+def test_a_shorter_state_overwrites_a_longer_one() -> None:
+    """The file does not shrink, but nothing of the old state is read."""
     with published_account() as (account, log, opened):
         log.lost = 10**15
         opened.update()
@@ -137,7 +137,7 @@ def test_a_state_that_is_shorter_than_the_one_before_leaves_nothing_of_it() -> N
 
 @given(name=st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
 def test_any_name_arrives_and_is_printable(name: str) -> None:
-    """That of a program may hold any byte."""
+    """The name of a program may contain any byte."""
     with published_account(name) as (_, _, opened):
         opened.update()
         seen = look()
@@ -146,8 +146,8 @@ def test_any_name_arrives_and_is_printable(name: str) -> None:
         assert seen.name == name
 
 
-def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
-    """Nobody locks: the numbers of one state are the same, and never of two."""
+def test_each_read_is_consistent_during_constant_writes() -> None:
+    """There is no lock, but all numbers that are read belong to the same state."""
     program = """if True:
         from pyinit.account import Account, Received
         from pyinit.kernel import reserves
@@ -179,58 +179,60 @@ def test_each_state_is_consistent_while_somebody_writes_without_pause() -> None:
     assert len({seen.orphans_reaped for seen in states}) > 1
 
 
-def test_another_layout_is_told_with_both_versions() -> None:
-    """A pyinitctl from elsewhere, by mistake."""
+def test_another_layout_is_reported_with_both_versions() -> None:
+    """This happens with a pyinitctl of another version."""
     with holding(page("what nobody knows yet", layout=2, version=b"9.9")), pytest.raises(CannotLook) as refused:
         look()
     assert "pyinit 9.9, whose counters have layout 2" in str(refused.value)
     assert f"pyinitctl {pyinit.__version__}, which reads layout {counters.LAYOUT}" in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [b"", page(TOLD)[:-1], page(TOLD).replace(b"7", b"8", 1)])
-def test_what_is_never_whole_is_said_to_be_damaged(content: bytes) -> None:
-    """And is no reason to wait for ever."""
+@pytest.mark.parametrize("content", [b"", page(CONTENT)[:-1], page(CONTENT).replace(b"7", b"8", 1)])
+def test_a_page_that_is_never_complete_is_reported_as_damaged(content: bytes) -> None:
+    """The reader does not wait for ever."""
     with holding(content), pytest.raises(CannotLook, match="written all the time, or are damaged"):
         look()
 
 
-def test_a_fifo_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """In a mount namespace of its own a process may have one under the name that the link of a memfd shows."""
+def test_a_fifo_does_not_block_the_reader(tmp_path: Path) -> None:
+    """In its own mount namespace, a process can have a FIFO under the name that the link of a memfd shows."""
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(CannotLook, match="cannot read the counters of pid 7: Illegal seek"):
         published._object_in(str(tmp_path / "fifo"), 7)
 
 
-@given(content=st.binary() | st.binary().map(lambda tail: page(TOLD)[:85] + tail))
-def test_whatever_is_there_instead_is_told_in_one_line(content: bytes) -> None:
-    """No traceback."""
+@given(content=st.binary() | st.binary().map(lambda tail: page(CONTENT)[:85] + tail))
+def test_any_other_content_is_an_error_of_one_line(content: bytes) -> None:
+    """There is no traceback."""
     with pytest.MonkeyPatch.context() as patch, holding(content), pytest.raises(CannotLook) as refused:
         patch.setattr(published, "_PATIENCE", 0)
         look()
     assert "\n" not in str(refused.value)
 
 
-@given(told=ANYTHING)
-def test_an_object_that_is_none_of_ours_is_told_in_one_line(told: object) -> None:
-    """Any JSON value."""
-    with holding(page(told)), pytest.raises(CannotLook, match="make no sense"):
+@given(value=ANYTHING)
+def test_any_other_json_value_is_an_error_of_one_line(value: object) -> None:
+    """The error says that the counters make no sense."""
+    with holding(page(value)), pytest.raises(CannotLook, match="make no sense"):
         look()
 
 
 @pytest.mark.parametrize("body", [b"[" * 20_000, b"1" * 20_000, b"\xff", b'{"pid": 1e999}'])
-def test_what_no_parser_takes_is_told_in_one_line(body: bytes) -> None:
-    """Too deep, too long, no UTF-8."""
+def test_a_body_that_cannot_be_parsed_is_an_error_of_one_line(body: bytes) -> None:
+    """Too deep, too long, or not UTF-8."""
     with holding(page_of(body)), pytest.raises(CannotLook, match="make no sense"):
         look()
 
 
 @given(
-    told=st.sampled_from([*TOLD]).flatmap(lambda key: ANYTHING.map(lambda value: {**TOLD, key: value}))
-    | st.lists(st.tuples(*[ANYTHING | st.integers(0, 70)] * 6), max_size=3).map(lambda told: {**TOLD, "signals": told})
+    value=st.sampled_from([*CONTENT]).flatmap(lambda key: ANYTHING.map(lambda value: {**CONTENT, key: value}))
+    | st.lists(st.tuples(*[ANYTHING | st.integers(0, 70)] * 6), max_size=3).map(
+        lambda value: {**CONTENT, "signals": value}
+    )
 )
-def test_a_page_that_somebody_has_overwritten_forges_nothing(told: dict[str, object]) -> None:
-    """Each form of the output keeps its shape, or there is none."""
-    with holding(page(told)):
+def test_a_page_that_somebody_has_overwritten_forges_nothing(value: dict[str, object]) -> None:
+    """All output formats keep their structure, or the page is refused."""
+    with holding(page(value)):
         try:
             seen = look()
         except CannotLook as error:
@@ -241,14 +243,14 @@ def test_a_page_that_somebody_has_overwritten_forges_nothing(told: dict[str, obj
 
 @given(name=st.text(), origin=st.text(), version=st.binary(min_size=1, max_size=40))
 def test_names_forge_nothing(name: str, origin: str, version: bytes) -> None:
-    """Nor does the version."""
+    """The version forges nothing, either."""
     word = b"".join(version.split()) or b"?"
-    with holding(page({**TOLD, "name": name, "signals": [[15, 2, 0, 0, origin, 2.0]]}, version=word)):
+    with holding(page({**CONTENT, "name": name, "signals": [[15, 2, 0, 0, origin, 2.0]]}, version=word)):
         hold_shape(look())
 
 
 def hold_shape(seen: Counters) -> None:
-    """All that can be printed of the counters has the lines and the names that it should."""
+    """Check that all output formats have the lines and names that they should."""
     senders = [command._sender(one, can_be_looked_up=True) for one in seen.forwarded]
     lines = command._as_text(seen, senders).split("\n")
     assert all(line.isprintable() for line in lines)
@@ -267,13 +269,13 @@ def hold_shape(seen: Counters) -> None:
 
 
 def test_a_process_without_counters_is_named() -> None:
-    """It is not pyinit."""
+    """The error says that it is not pyinit."""
     with pytest.raises(CannotLook, match=r"^pid \d+ \(.+\) publishes no counters: it is not pyinit"):
         look()
 
 
-def test_a_process_that_is_not_there_is_said_not_to_be() -> None:
-    """It may have ended just now."""
+def test_a_missing_process_is_reported() -> None:
+    """It may have just exited."""
     child = subprocess.Popen(["true"])
     child.wait()
     with pytest.raises(CannotLook, match=f"no process with pid {child.pid} is visible"):

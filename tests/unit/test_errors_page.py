@@ -1,6 +1,6 @@
-"""docs/errors.md has the words of each message with which the core and the Python API warn or end.
+"""docs/errors.md contains the text of every error and warning of the core and the Python API.
 
-Those of a program that cannot be started are in `tests.namespace.test_cannot_start`.
+`tests.namespace.test_cannot_start` checks the messages for a program that cannot be started.
 """
 
 import ast
@@ -14,21 +14,21 @@ from testing.code_lines import OUTSIDE_CORE
 PAGE = (ROOT / "docs/errors.md").read_text()
 
 SAYING = {"UsageError", "CannotBecomeUser", "RuntimeError", "TypeError", "error", "warning", "warn_once"}
-"""What is called with a message that people see: exceptions, and methods of the log."""
+"""Exceptions and log methods that take a message for people."""
 
 CONVERTING = ("options/values.py", "workload/user.py", "kernel/signals.py")
-"""Where the text of a ValueError is what is wrong with an option."""
+"""Modules where the text of a ValueError says what is wrong with an option."""
 
 
 def pieces(node: ast.expr) -> Iterator[str]:
-    """The parts of a message that do not vary."""
+    """The constant parts of a message."""
     for one in ast.walk(node):
         if isinstance(one, ast.Constant) and isinstance(one.value, str):
             yield one.value
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """Where a message is, and the longest part of it that does not vary."""
+    """The place of each message, and its longest constant part."""
     package = ROOT / "pyinit"
     for path in sorted(package.rglob("*.py")):
         name = str(path.relative_to(package))
@@ -49,5 +49,5 @@ def messages() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("place", "text"), list(messages()))
 def test_every_message_can_be_searched_for(place: str, text: str) -> None:
-    """By the words in it that do not vary."""
+    """The page contains its constant text."""
     assert text in PAGE, place

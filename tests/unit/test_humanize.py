@@ -33,14 +33,14 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
         (12 * 86400 + 3 * 3600, "12d3h"),
     ],
 )
-def test_a_duration_has_two_figures_or_so(seconds: float, text: str) -> None:
-    """The unit grows with it."""
+def test_a_duration_has_about_two_digits(seconds: float, text: str) -> None:
+    """The unit depends on the length."""
     assert humanize.duration(seconds) == text
 
 
 @given(seconds=st.floats(0, 1e9))
-def test_a_duration_is_near_what_it_says(seconds: float) -> None:
-    """To a fortieth, or to the half of a thousandth of a second."""
+def test_a_duration_is_accurate(seconds: float) -> None:
+    """To within 2.5 %, or half a millisecond."""
     parts = re.findall(r"([\d.]+)(ms|[smhd])", humanize.duration(seconds))
     assert "".join(number + unit for number, unit in parts) == humanize.duration(seconds)
     said = sum(float(number) * UNITS[unit] for number, unit in parts)
@@ -48,7 +48,7 @@ def test_a_duration_is_near_what_it_says(seconds: float) -> None:
 
 
 def test_a_count_is_singular_or_plural() -> None:
-    """With an s, or the plural that is given."""
+    """The plural has an s, unless another one is given."""
     assert humanize.count(1, "orphan") == "1 orphan"
     assert humanize.count(0, "orphan") == "0 orphans"
     assert humanize.count(2, "child", "children") == "2 children"
@@ -59,5 +59,5 @@ def test_a_count_is_singular_or_plural() -> None:
     ("number", "text"), [(0, "0 MiB"), (2**20, "1 MiB"), (2**33 - 1, "8192 MiB"), (2**33, "8.0 GiB")]
 )
 def test_a_size_is_in_mebibytes_or_gibibytes(number: int, text: str) -> None:
-    """From bytes."""
+    """The argument is in bytes."""
     assert humanize.size(number) == text

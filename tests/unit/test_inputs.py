@@ -1,4 +1,4 @@
-"""What another process reads: a pipe with a writer, with unread bytes, at its end; or none."""
+"""The standard input of another process: a pipe with a writer, with unread bytes, or at its end; or not a pipe."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ SLEEP = ["sleep", "60"]
 
 @contextmanager
 def reading(stdin: int, **popen: object) -> Iterator[int]:
-    """The pid of a process that runs `sleep` with this standard input."""
+    """Run `sleep` with this standard input; yield its pid."""
     process = subprocess.Popen(SLEEP, stdin=stdin, **popen)  # type: ignore[call-overload]
     try:
         yield process.pid
@@ -28,13 +28,13 @@ def reading(stdin: int, **popen: object) -> Iterator[int]:
 
 
 def look(pid: int, ours: str = "") -> int:
-    """What `look_at` says of one process."""
+    """The result of `look_at` for one process."""
     return look_at([pid], ours)[pid].input
 
 
 @pytest.mark.parametrize("is_fifo", [False, True])
 def test_a_pipe_is_fed_until_its_writer_has_closed_it_and_all_is_read(tmp_path: Path, is_fifo: bool) -> None:
-    """The same for a FIFO, which poll(2) treats in another way."""
+    """The same holds for a FIFO, which poll(2) treats differently."""
     if is_fifo:
         os.mkfifo(tmp_path / "fifo")
         writing = os.open(tmp_path / "fifo", os.O_RDWR)
@@ -50,12 +50,12 @@ def test_a_pipe_is_fed_until_its_writer_has_closed_it_and_all_is_read(tmp_path: 
         assert look(pid) == FED
         assert os.read(ours, 1) == b"2"
         assert look(pid) == RUN_DRY
-        assert look(pid) == RUN_DRY  # looking has changed nothing
+        assert look(pid) == RUN_DRY  # the first look has changed nothing
     os.close(ours)
 
 
-def test_looking_takes_nothing_away(tmp_path: Path) -> None:
-    """Not a byte, and not the reader's chance to wait for more."""
+def test_a_look_does_not_affect_the_reader(tmp_path: Path) -> None:
+    """The reader gets every byte, and can wait for more."""
     copy = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert copy.stdin and copy.stdout
     for number in range(50):
@@ -70,7 +70,7 @@ def test_looking_takes_nothing_away(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "device", "closed", "read and write", "writing end"])
 def test_anything_else_is_not_a_pipe_for_reading(tmp_path: Path, kind: str) -> None:
-    """A file is looked at by a child: it may be on a server that does not answer."""
+    """A child process looks at a file, which may be on a server that does not answer."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "file").touch()
     ours, writing = os.pipe()
@@ -89,7 +89,7 @@ def test_anything_else_is_not_a_pipe_for_reading(tmp_path: Path, kind: str) -> N
 
 
 def test_our_own_standard_input_does_not_count() -> None:
-    """With `docker run -i` everybody has inherited it."""
+    """With `docker run -i`, all processes have inherited it."""
     ours, writing = os.pipe()
     with reading(ours) as pid:
         assert look(pid, os.readlink(f"/proc/self/fd/{ours}")) == NOT_A_PIPE
@@ -99,7 +99,7 @@ def test_our_own_standard_input_does_not_count() -> None:
 
 
 def test_a_process_that_has_ended_has_no_input() -> None:
-    """As a zombie, and when it is reaped."""
+    """Neither as a zombie nor after it was reaped."""
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert look(process.pid) == NOT_A_PIPE
@@ -108,7 +108,7 @@ def test_a_process_that_has_ended_has_no_input() -> None:
 
 
 def test_the_program_is_named() -> None:
-    """By the executable's file name: a script has another name in /proc/PID/stat."""
+    """The name is the executable's file name: a script has another name in /proc/PID/stat."""
     ours, writing = os.pipe()
     with reading(ours) as pid:
         name = os.path.basename(os.path.realpath("/usr/bin/sleep"))
@@ -125,7 +125,7 @@ WITHOUT_PTRACE = """if True:
         subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, user=user, group=user, extra_groups=[])
         for user in (4321, 4322)
     ]
-    for process, user in zip(processes, (4321, 4322)):  # a shell of that user would have made the pipe
+    for process, user in zip(processes, (4321, 4322)):  # usually a shell of that user makes the pipe
         os.fchown(process.stdin.fileno(), user, user)
     processes[1].stdin.close()
     try:
@@ -138,9 +138,9 @@ WITHOUT_PTRACE = """if True:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_another_users_process_is_looked_at_as_that_user() -> None:
-    """Without CAP_SYS_PTRACE, as in a container: by a child that takes its ids, and is gone afterwards."""
+    """Without CAP_SYS_PTRACE, as in a container, a child takes that user's ids, looks, and is reaped."""
     program = [sys.executable, "-c", WITHOUT_PTRACE, str(Path(__file__).parents[2])]
     command = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "--", *program]
     started = time.monotonic()

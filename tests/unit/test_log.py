@@ -1,4 +1,4 @@
-"""Log lines: what they look like, and that they never block."""
+"""Log lines: their format, and that they never block."""
 
 import contextlib
 import json
@@ -22,12 +22,12 @@ from pyinit.reporting import log as log_module
 from pyinit.reporting.log import DEBUG, TRACE, WARNING, Log, printable
 
 PLENTY = 20_000
-"""Lines that fit into no pipe, socket or terminal."""
+"""More lines than fit into any pipe, socket or terminal."""
 
 
 @contextlib.contextmanager
 def stderr_as(fd: int) -> Iterator[None]:
-    """Have descriptor 2 be `fd` for a while."""
+    """Make descriptor 2 a copy of `fd` inside the ``with`` block."""
     saved = os.dup(2)
     os.dup2(fd, 2)
     try:
@@ -38,7 +38,7 @@ def stderr_as(fd: int) -> Iterator[None]:
 
 
 def write_lines(count: int, log: Log | None = None) -> Log:
-    """Log numbered lines; a watchdog ends the process if that blocks."""
+    """Log numbered lines. A watchdog aborts the process if that blocks."""
     log = log or Log()
     watchdog = threading.Timer(60, os.abort)
     watchdog.start()
@@ -49,7 +49,7 @@ def write_lines(count: int, log: Log | None = None) -> Log:
 
 
 def read_all(fd: int) -> bytes:
-    """What is there to read, until there is nothing for a moment."""
+    """Read until nothing has come for a moment."""
     parts = []
     while select.select([fd], [], [], 0.1)[0] and (part := os.read(fd, 65536)):
         parts.append(part)
@@ -57,7 +57,7 @@ def read_all(fd: int) -> bytes:
 
 
 def make_pipe() -> tuple[int, int]:
-    """The two ends of a pipe: read here, write there."""
+    """The two ends of a pipe: the reading end first."""
     return os.pipe()
 
 
@@ -77,7 +77,7 @@ def make_stream_socket() -> tuple[int, int]:
 
 
 def make_datagram_socket() -> tuple[int, int]:
-    """The two ends of a datagram socket, as syslog has it."""
+    """The two ends of a datagram socket, as used for syslog."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     return ours.detach(), theirs.detach()
 
@@ -86,10 +86,10 @@ CHANNELS = [make_pipe, make_terminal, make_stream_socket, make_datagram_socket]
 
 
 @pytest.mark.parametrize("make", CHANNELS)
-def test_a_reader_that_stalls_does_not_block_and_later_hears_what_it_missed(
+def test_a_reader_that_stalls_does_not_block_and_later_gets_the_number_of_dropped_lines(
     make: Callable[[], tuple[int, int]],
 ) -> None:
-    """Lines that do not fit are dropped and counted; those that did are whole and in order."""
+    """Lines that do not fit are dropped and counted. The others are complete and in order."""
     ours, theirs = make()
     tries = 0
     with stderr_as(theirs):
@@ -98,14 +98,14 @@ def test_a_reader_that_stalls_does_not_block_and_later_hears_what_it_missed(
         deadline = time.monotonic() + 60
         while not seen.endswith(b"pyinit: the reader is back\n"):
             assert time.monotonic() < deadline, seen[-200:]
-            if log.dropped:  # a terminal hands over what it has piecemeal: there may be no room yet
+            if log.dropped:  # a terminal passes its data on piece by piece: there may be no room yet
                 log.warning("test", "the reader is back")
                 tries += 1
             seen += read_all(ours)
     lines = seen.decode().splitlines()
     assert lines.pop() == "pyinit: the reader is back"
     assert lines[0] == "pyinit: line 0"
-    number = 0  # of the next line; a terminal may find room for some more after it has had none
+    number = 0  # of the next line; a terminal may have room for more lines after it has had none
     for line in lines:
         if line.endswith(" dropped: they could not be written"):
             number += int(line.split()[1])
@@ -118,7 +118,7 @@ def test_a_reader_that_stalls_does_not_block_and_later_hears_what_it_missed(
 
 @pytest.mark.parametrize("make", CHANNELS)
 def test_the_flags_of_the_shared_description_are_not_touched(make: Callable[[], tuple[int, int]]) -> None:
-    """The workload has the same open file description, and would find itself with O_NONBLOCK."""
+    """The workload shares the open file description, so O_NONBLOCK would affect it."""
     _, theirs = make()
     with stderr_as(theirs):
         write_lines(PLENTY)
@@ -126,8 +126,8 @@ def test_the_flags_of_the_shared_description_are_not_touched(make: Callable[[], 
         assert os.get_blocking(theirs)
 
 
-def test_a_pipe_that_cannot_be_opened_anew_does_not_block_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without /proc, or where the pipe is another user's."""
+def test_a_pipe_that_cannot_be_reopened_does_not_block_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This happens without /proc, or if the pipe belongs to another user."""
 
     def refuse(self: Log, path: str) -> None:
         raise PermissionError
@@ -143,7 +143,7 @@ def test_a_pipe_that_cannot_be_opened_anew_does_not_block_either(monkeypatch: py
 
 
 def test_a_terminal_that_can_only_be_reached_as_dev_tty_does_not_block() -> None:
-    """The terminal of another user, as after su(1)."""
+    """This is the case after su(1): the terminal belongs to another user."""
     program = f"""if True:
         import sys; sys.path.insert(0, {str(Path(log_module.__file__).parents[1])!r})
         from pyinit.reporting.log import Log
@@ -160,7 +160,7 @@ def test_a_terminal_that_can_only_be_reached_as_dev_tty_does_not_block() -> None
         os.execv(sys.executable, [sys.executable, "-c", program])
     watchdog = threading.Timer(60, os.kill, (pid, 9))
     watchdog.start()
-    _, status = os.waitpid(pid, os.WUNTRACED)  # not at its end, which would hang the terminal up and empty it
+    _, status = os.waitpid(pid, os.WUNTRACED)  # stopped, not exited: an exit would hang up and flush the terminal
     watchdog.cancel()
     assert os.WIFSTOPPED(status)
     assert read_all(ours).startswith(b"pyinit: line\r\n")
@@ -169,7 +169,7 @@ def test_a_terminal_that_can_only_be_reached_as_dev_tty_does_not_block() -> None
 
 
 def test_a_file_is_shared_with_the_workload(tmp_path: Path) -> None:
-    """Both write at one offset, so that neither overwrites the other."""
+    """Both write at the same offset, so that neither overwrites the other."""
     with (tmp_path / "log").open("wb", buffering=0) as file, stderr_as(file.fileno()):
         log = Log()
         os.write(2, b"workload 1\n")
@@ -182,15 +182,15 @@ def test_a_file_is_shared_with_the_workload(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_full_device_is_no_error() -> None:
-    """ENOSPC: dropped, counted."""
+def test_a_full_device_is_not_an_error() -> None:
+    """On ENOSPC, lines are dropped and counted."""
     with open("/dev/full", "wb") as full, stderr_as(full.fileno()):
         log = write_lines(3)
     assert log.dropped == 3
 
 
-def test_a_reader_that_has_gone_is_no_error() -> None:
-    """EPIPE and ENXIO: dropped, counted. (SIGPIPE is blocked in pyinit and ignored in this test.)"""
+def test_a_closed_reading_end_is_not_an_error() -> None:
+    """On EPIPE and ENXIO, lines are dropped and counted. (SIGPIPE is blocked in pyinit, and ignored in this test.)"""
     ours, theirs = make_pipe()
     os.close(ours)
     with stderr_as(theirs):
@@ -199,7 +199,7 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
 
 
 def test_a_closed_standard_error_stays_closed() -> None:
-    """Whatever gets the number 2 later is not written to."""
+    """A file that later gets descriptor 2 is not written to."""
     saved = os.dup(2)
     os.close(2)
     try:
@@ -225,7 +225,7 @@ def logged(json_format: bool, message: str, **fields: str | int | None) -> str:
 
 
 def test_a_json_line_is_one_object() -> None:
-    """The time in UTC, the level, the event and the message stand in every one."""
+    """Each has the time in UTC, the level, the event and the message."""
     record = json.loads(logged(True, 'say "hi" \\ there', pid=7, name=None))
     assert list(record) == ["time", "level", "event", "message", "pid", "name"]
     assert record["time"].endswith("Z") and len(record["time"]) == len("2026-01-01T00:00:00.000Z")
@@ -235,7 +235,7 @@ def test_a_json_line_is_one_object() -> None:
 
 @given(text=st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
 def test_no_text_can_forge_a_line_or_drive_a_terminal(text: str) -> None:
-    """Whatever a process is called: one line, only printable characters, valid UTF-8 and JSON."""
+    """Any process name gives one line of printable characters, in valid UTF-8 and JSON."""
     assert printable(text).isprintable()
     line = logged(False, text)
     assert line.count("\n") == 1 and line.endswith("\n")
@@ -244,12 +244,12 @@ def test_no_text_can_forge_a_line_or_drive_a_terminal(text: str) -> None:
 
 
 def test_escapes_are_readable() -> None:
-    """The usual notation, and bytes that are no UTF-8 as bytes."""
+    """They have the usual notation. Bytes that are not UTF-8 are shown as bytes."""
     assert printable("a\nb\x1b[31m\udcff\u2028é") == "a\\x0ab\\x1b[31m\\xff\\u2028é"
 
 
-def test_a_level_above_the_one_chosen_is_not_logged() -> None:
-    """Level by level."""
+def test_levels_above_the_verbosity_are_not_logged() -> None:
+    """At each verbosity."""
     ours, theirs = os.pipe()
     with stderr_as(theirs):
         for level in range(TRACE + 1):
@@ -262,8 +262,8 @@ def test_a_level_above_the_one_chosen_is_not_logged() -> None:
     assert DEBUG == 3
 
 
-def test_opening_nothing_before_the_first_line() -> None:
-    """The quiet path costs nothing, and no descriptor stands in the way of the workload's."""
+def test_no_file_is_opened_before_the_first_line() -> None:
+    """A quiet run costs nothing, and no descriptor gets in the way of the workload's."""
     script = (
         "import os\nfrom pyinit.reporting.log import Log\nbefore = os.listdir('/proc/self/fd')\n"
         "log = Log()\nlog.debug('x', 'y')\nassert os.listdir('/proc/self/fd') == before"

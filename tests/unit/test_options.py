@@ -16,12 +16,12 @@ from pyinit.options.table import TABLE, UsageError
 
 
 def parse(*words: str, **environ: str) -> Settings:
-    """Parse words and environment; a workload is added."""
+    """Parse the words, with a workload appended, and the environment."""
     return table.parse([*words, "--", "true"], {key.encode(): value.encode() for key, value in environ.items()})
 
 
 def test_options_end_at_the_first_word_that_is_not_an_option() -> None:
-    """Everything from PROGRAM on belongs to the workload, options and ``--`` too."""
+    """Everything from PROGRAM on belongs to the workload, including options and ``--``."""
     assert table.parse(["-v", "ls", "-v", "--", "-g"], {}).argv == ["ls", "-v", "--", "-g"]
     assert table.parse(["-v", "--", "-ls", "--"], {}).argv == ["-ls", "--"]
     assert table.parse(["-", "x"], {}).argv == ["-", "x"]
@@ -29,26 +29,26 @@ def test_options_end_at_the_first_word_that_is_not_an_option() -> None:
 
 
 def test_short_options_combine() -> None:
-    """``-vvg`` is ``-v -v -g``, and a value may follow attached."""
+    """``-vvg`` is ``-v -v -g``, and the last one may have an attached value."""
     parsed = parse("-vvge143")
     assert (parsed.verbosity, parsed.forward_to, parsed.exit_remap) == (3, "group", {143: 0})
 
 
 @pytest.mark.parametrize("words", [["-e143"], ["-e", "143"], ["--remap-exit=143"], ["--remap-exit", "143"]])
-def test_a_value_is_attached_or_apart(words: list[str]) -> None:
-    """The four ways mean the same."""
+def test_a_value_is_attached_or_separate(words: list[str]) -> None:
+    """The four spellings mean the same."""
     assert parse(*words).exit_remap == {143: 0}
 
 
 def test_repeatable_options_add_up() -> None:
-    """Each -r and -e says one thing more; the last word on the same signal counts."""
+    """Each -r and -e adds an entry. The last entry for the same signal counts."""
     assert parse("-r", "TERM:INT", "-r", "HUP:0", "-r", "15:QUIT").rewrite == {15: 3, 1: 0}
     assert parse("-e143", "-e137:3").exit_remap == {143: 0, 137: 3}
 
 
 @pytest.mark.parametrize("name", ["ABRT", "SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS"])
-def test_a_signal_that_can_stand_for_a_fault_is_rewritten_like_others(name: str) -> None:
-    """It can be sent as well, and is forwarded then."""
+def test_a_signal_of_a_fault_can_be_rewritten(name: str) -> None:
+    """Such a signal can also be sent, and is then forwarded."""
     assert parse("-r", f"{name}:TERM").rewrite == {signal.Signals[f"SIG{name}"]: signal.SIGTERM}
 
 
@@ -66,8 +66,8 @@ def test_a_signal_that_can_stand_for_a_fault_is_rewritten_like_others(name: str)
         (["--single-child"], "child"),
     ],
 )
-def test_who_receives_a_signal(words: list[str], target: str) -> None:
-    """Of several flags for one thing the last counts."""
+def test_receivers_of_a_signal(words: list[str], target: str) -> None:
+    """The last of several flags counts."""
     assert parse(*words).forward_to == target
 
 
@@ -83,13 +83,13 @@ def test_who_receives_a_signal(words: list[str], target: str) -> None:
         ({"TINI_KILL_PROCESS_GROUP": "1", "PYINIT_FORWARD_TO": "all"}, "all"),
     ],
 )
-def test_twins_of_who_receives_a_signal(environ: dict[str, str], target: str) -> None:
-    """Our own variable beats the peers'; tini's count when set at all."""
+def test_variables_for_the_receivers_of_a_signal(environ: dict[str, str], target: str) -> None:
+    """pyinit's variable has priority over the peers'. tini's counts even if it is empty."""
     assert parse(**environ).forward_to == target
 
 
-def test_a_flag_beats_its_twin() -> None:
-    """Also where the flag is repeatable: it replaces, and does not add."""
+def test_a_flag_has_priority_over_its_variable() -> None:
+    """A repeatable flag replaces the list of the variable, too, and does not extend it."""
     parsed = parse("-c", "-r", "USR1:USR2", "-e", "1", "-v", "--log-format=text",
                    PYINIT_FORWARD_TO="all", PYINIT_REWRITE="TERM:INT", PYINIT_REMAP_EXIT="7",
                    PYINIT_VERBOSITY="0", PYINIT_LOG_FORMAT="json")  # fmt: skip
@@ -100,8 +100,8 @@ def test_a_flag_beats_its_twin() -> None:
     assert parsed.json is False
 
 
-def test_twins_take_lists() -> None:
-    """What is repeatable as a flag is separated by commas in a variable."""
+def test_variables_take_lists() -> None:
+    """The variable of a repeatable flag is a list separated by commas."""
     parsed = parse(PYINIT_REWRITE="TERM:INT, HUP:0", PYINIT_REMAP_EXIT="143,137:3")
     assert parsed.rewrite == {15: 2, 1: 0}
     assert parsed.exit_remap == {143: 0, 137: 3}
@@ -124,7 +124,7 @@ def test_twins_take_lists() -> None:
     ],
 )
 def test_verbosity(words: list[str], environ: dict[str, str], verbosity: int) -> None:
-    """1 unless told otherwise, and at most 4."""
+    """The default is 1, the maximum 4."""
     assert parse(*words, **environ).verbosity == verbosity
 
 
@@ -141,8 +141,8 @@ def test_the_remaining_settings() -> None:
     assert parse("--termination-log=/a").termination_log == parse(PYINIT_TERMINATION_LOG="/a").termination_log == "/a"
 
 
-def test_the_defaults_of_the_end() -> None:
-    """No stop timeout, five seconds to drain, the workload's end is the end."""
+def test_the_defaults_of_the_shutdown() -> None:
+    """No stop timeout, a drain timeout of five seconds, and the exit of the workload ends the container."""
     parsed = parse()
     assert (parsed.stop_timeout, parsed.drain_timeout, parsed.wait_for, parsed.orphans) == (None, 5, "main", "keep")
     assert (parsed.exit_report, parsed.termination_log) == ("abnormal", None)
@@ -150,17 +150,17 @@ def test_the_defaults_of_the_end() -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("3", 3), ("0.25", 0.25), (".5", 0.5), ("7.", 7), ("007", 7)])
 def test_seconds(text: str, seconds: float) -> None:
-    """With or without a fraction, 0 among them."""
+    """With or without a fraction, and 0."""
     assert parse("-t", text).stop_timeout == parse(PYINIT_STOP_TIMEOUT=text).stop_timeout == seconds
     parsed = parse(f"--drain-timeout={text}", PYINIT_DRAIN_TIMEOUT="99")
     assert parsed.drain_timeout == seconds
     assert parse(PYINIT_DRAIN_TIMEOUT=text).drain_timeout == seconds
 
 
-def test_a_relative_termination_log_is_in_the_folder_of_the_start(
+def test_a_relative_termination_log_is_in_the_working_directory_of_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Later pyinit's own folder is the root; a folder that has gone is no place for a relative path."""
+    """pyinit later changes its working directory to the root. A relative path in a deleted directory is an error."""
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -214,7 +214,7 @@ def test_a_relative_termination_log_is_in_the_folder_of_the_start(
     ],
 )
 def test_a_malformed_command_line_is_named(words: list[str], complaint: str) -> None:
-    """One sentence that names the option and what is wrong with it."""
+    """The error names the option, and says what is wrong with it."""
     with pytest.raises(UsageError, match=re.escape(complaint)):
         table.parse(words, {})
 
@@ -241,13 +241,13 @@ def test_a_malformed_command_line_is_named(words: list[str], complaint: str) -> 
     ],
 )
 def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
-    """Never ignored, not even where a flag beats it."""
+    """It is never ignored, even if a flag has priority."""
     with pytest.raises(UsageError, match=f"^environment variable {variable}: "):
         parse("-c", "-r1:2", "-e1", "-p1", "-w", "-v", "--log-format=text", **{variable: value})
 
 
 def warnings(**environ: str) -> list[str]:
-    """The warnings about the variables."""
+    """The warnings about environment variables."""
     return [message for is_warning, _, message in parse(**environ).remarks if is_warning]
 
 
@@ -268,13 +268,13 @@ def warnings(**environ: str) -> list[str]:
     ids=lambda value: value[:30],
 )
 def test_an_unknown_variable_is_a_warning_with_the_nearest_name(variable: str, hint: str) -> None:
-    """A misspelt variable would be ignored without a word otherwise."""
+    """Otherwise a misspelt variable would be ignored silently."""
     assert warnings(**{variable: "1"}) == [f"unknown environment variable {variable}; {hint}"]
-    assert warnings(**{variable: ""}) == []  # as if it were not set
+    assert warnings(**{variable: ""}) == []  # counts as not set
 
 
-def test_variables_of_others_are_no_concern_of_ours() -> None:
-    """By its own name pyinit honours those of tini and dumb-init, and these programs may have further ones."""
+def test_unknown_variables_of_other_programs_are_ignored() -> None:
+    """Under its own name, pyinit honours some variables of tini and dumb-init, which may have further ones."""
     assert warnings(TINI_VERBOSTY="1", DUMB_INIT_DEBUGG="1", PYINITX="1", XPYINIT_="1") == []
 
 
@@ -285,19 +285,19 @@ def test_variables_of_others_are_no_concern_of_ours() -> None:
         ("tini", "PYINIT_VERBOSTY", "did you mean PYINIT_VERBOSITY?"),
         ("tini", "TINI_GREETING", "see tini --help"),
         ("dumb-init", "DUMB_INIT_SETSIDS", "did you mean DUMB_INIT_SETSID?"),
-        ("dumb-init", "PYINIT_SUBREAPER", "see dumb-init --help"),  # tini's is not honoured by that name
+        ("dumb-init", "PYINIT_SUBREAPER", "see dumb-init --help"),  # tini's is not honoured under that name
         ("catatonit", "PYINIT_PAUSED", "did you mean PYINIT_PAUSE?"),
     ],
 )
-def test_by_the_name_of_a_peer_its_variables_count_too(name: str, variable: str, hint: str) -> None:
-    """And only its own: TINI_VERSION and the like are what an image downloads, as in tini's README."""
+def test_unknown_variables_of_the_persona_are_warnings_too(name: str, variable: str, hint: str) -> None:
+    """Except TINI_VERSION and the like, with which images select a download, as in tini's README."""
     of_images = {f"{prefix}_VERSION".encode(): b"v0.19.0" for prefix in ("TINI", "DUMB_INIT")}
     parsed = table.parse(["true"], {variable.encode(): b"1", **of_images}, PERSONAS[name])
     assert parsed.remarks == [(True, variable, f"unknown environment variable {variable}; {hint}")]
 
 
-def test_a_variable_that_a_flag_overrides_is_worth_a_remark() -> None:
-    """For whoever wonders why it has no effect; not a warning."""
+def test_a_variable_that_a_flag_overrides_is_remarked_on() -> None:
+    """The remark explains why the variable has no effect. It is not a warning."""
     remarks = parse("-t3", "-vg", PYINIT_STOP_TIMEOUT="9", TINI_KILL_PROCESS_GROUP="", PYINIT_ORPHANS="keep").remarks
     assert sorted(remarks) == [
         (False, "PYINIT_STOP_TIMEOUT", "environment variable PYINIT_STOP_TIMEOUT has no effect: -t overrides it"),
@@ -332,14 +332,14 @@ def test_a_variable_that_a_flag_overrides_is_worth_a_remark() -> None:
     ],
 )
 def test_a_usage_error_obeys_the_log_format(words: list[str], environ: dict[str, str], is_json: bool) -> None:
-    """Where the flag stands does not matter, as long as it is not the program's."""
+    """The flag may be anywhere before the program."""
     with pytest.raises(UsageError) as caught:
         table.parse(words, {key.encode(): value.encode() for key, value in environ.items()})
     assert caught.value.json is is_json
 
 
-def test_each_empty_twin_counts_as_not_set() -> None:
-    """Except tini's two, which count when set at all."""
+def test_an_empty_variable_counts_as_not_set() -> None:
+    """Except for two of tini's, which count even if they are empty."""
     names = {variable for option in TABLE for variable, _ in option.twins()} - set(table.SET_AT_ALL)
     assert len(names) >= 9
     bare, emptied = parse(), parse(**dict.fromkeys(names, ""))
@@ -348,7 +348,7 @@ def test_each_empty_twin_counts_as_not_set() -> None:
 
 
 def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> None:
-    """Every option, every variable, within 120 columns."""
+    """It has every option and every variable, within 120 columns."""
     about.show(parse("--help"))
     text = capfd.readouterr().out
     for option in TABLE:
@@ -361,7 +361,7 @@ def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_readme_lists_every_option_and_every_variable() -> None:
-    """One table in two places."""
+    """It is the same table in two places."""
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     for option in TABLE:
         assert not option.metavar or f"--{option.long}={option.metavar}".replace("|", "\\|") in readme, option.long
@@ -370,8 +370,8 @@ def test_the_readme_lists_every_option_and_every_variable() -> None:
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "-V", "--version", "-l", "--license"])
-def test_what_is_shown_needs_no_program(word: str) -> None:
-    """Print and exit: nothing is started."""
+def test_options_that_print_and_exit_need_no_program(word: str) -> None:
+    """No workload is started."""
     assert table.parse([word], {}).show in ("help", "version", "license")
 
 
@@ -392,10 +392,8 @@ VARIABLES = st.dictionaries(
 @example(words=["-e", "²"], environ={})
 @example(words=["-e", "9" * 5000], environ={})
 @example(words=["-\udcff"], environ={b"PYINIT_VERBOSITY": b"\xff"})
-def test_no_input_is_answered_with_anything_but_options_or_a_usage_error(
-    words: list[str], environ: dict[bytes, bytes]
-) -> None:
-    """No input yields a traceback, and what is accepted is whole."""
+def test_any_input_gives_settings_or_a_usage_error(words: list[str], environ: dict[bytes, bytes]) -> None:
+    """No input causes a traceback, and accepted settings are valid."""
     try:
         parsed = table.parse(words, environ)
     except UsageError as error:
@@ -410,5 +408,5 @@ def test_no_input_is_answered_with_anything_but_options_or_a_usage_error(
 
 
 def test_the_license_that_is_shown_is_the_projects() -> None:
-    """One text in two places."""
+    """It is the same text in two places."""
     assert (Path(__file__).parents[2] / "LICENSE").read_text() == about.LICENSE

@@ -16,39 +16,39 @@ PLAIN = b"7 (%b) S 3 7 7 0 -1 4194560 5 0 0 0 1 2 0 0 20 0 1 0 12345 1000 100" +
 
 
 @given(name=st.binary(max_size=64))
-def test_a_name_may_hold_any_byte(name: bytes) -> None:
-    """Parentheses, newlines, spaces: only the last parenthesis ends it."""
+def test_a_name_may_contain_any_byte(name: bytes) -> None:
+    """Even parentheses, newlines and spaces: the last parenthesis ends the name."""
     found = procfs.Process(PLAIN % name)
     assert (found.pid, found.parent, found.started) == (7, 3, 12345)
     assert found.name.encode("utf-8", "surrogateescape") == name
 
 
 @given(line=st.binary(max_size=200))
-def test_no_line_yields_anything_but_a_process_or_a_value_error(line: bytes) -> None:
-    """Whatever a kernel, a sandbox or a bind mount shows there."""
+def test_any_line_gives_a_process_or_a_value_error(line: bytes) -> None:
+    """A sandbox or a bind mount may show anything there."""
     try:
         procfs.Process(line)
     except ValueError:
         return
 
 
-def test_this_process_is_seen_as_it_is() -> None:
-    """Against what Python knows of itself."""
+def test_this_process_is_read_right() -> None:
+    """Compared with os.getpid() and os.getppid()."""
     me = procfs.process(os.getpid())
     assert me is not None
     assert (me.pid, me.parent) == (os.getpid(), os.getppid())
 
 
-def test_what_is_not_there_is_none() -> None:
-    """A process may end between two looks."""
+def test_a_missing_process_is_none() -> None:
+    """A process may exit between two reads."""
     child = subprocess.Popen(["true"])
     child.wait()
     assert procfs.process(child.pid) is None
     assert procfs.name_of(child.pid) is None
 
 
-def test_descendants_are_the_whole_family_and_nobody_else() -> None:
-    """Children and grandchildren, parents first; not this process, not its siblings."""
+def test_descendants_are_all_descendants_and_no_other_processes() -> None:
+    """Children and grandchildren, parents first, but not the process itself or its parent."""
     script = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -64,7 +64,7 @@ def test_descendants_are_the_whole_family_and_nobody_else() -> None:
 
 
 def no_handles(pid: int) -> int:
-    """A kernel without pidfd_open(2)."""
+    """pidfd_open(2) on a kernel that does not have it."""
     raise OSError(38, "Function not implemented")
 
 
@@ -72,7 +72,7 @@ def no_handles(pid: int) -> int:
 def test_a_signal_reaches_the_process_that_was_seen(
     open_handle: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a pidfd, and without."""
+    """With and without a pidfd."""
     monkeypatch.setattr("posix.pidfd_open", open_handle)
     child = subprocess.Popen(["sleep", "60"])
     seen = procfs.process(child.pid)
@@ -81,8 +81,8 @@ def test_a_signal_reaches_the_process_that_was_seen(
     assert child.wait() == -signal.SIGTERM
 
 
-def test_a_signal_does_not_reach_a_process_that_got_the_number_since() -> None:
-    """The start time tells them apart."""
+def test_a_signal_does_not_reach_a_new_process_with_the_same_pid() -> None:
+    """The start time distinguishes them."""
     child = subprocess.Popen(["sleep", "60"])
     seen = procfs.process(child.pid)
     assert seen is not None
@@ -101,6 +101,6 @@ def test_a_signal_does_not_reach_a_process_that_got_the_number_since() -> None:
 def test_the_init_of_a_nested_namespace_is_pid_1(
     pid: int, status: bytes, is_first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its innermost pid counts; an unknown one does not."""
+    """The innermost pid counts. If it is unknown, the process is not PID 1."""
     monkeypatch.setattr(procfs, "read", lambda path: status)
     assert procfs.is_pid_1(pid) == is_first

@@ -1,4 +1,4 @@
-"""The waitpid loop, where the kernel cannot be made to race."""
+"""The waitid loop in race conditions that cannot be provoked with the real kernel."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from pyinit.reporting.log import Log
 
 
 def account_of(pid: int) -> Account:
-    """Of a workload that has this pid."""
+    """The account of a workload with this pid."""
     return Account(pid, "app", time.monotonic(), False, {})
 
 
@@ -21,7 +21,7 @@ def account_of(pid: int) -> Account:
 def test_a_stopped_child_that_is_killed_between_the_peek_and_the_wait_is_reaped_as_killed(
     monkeypatch: pytest.MonkeyPatch, measures_usage: bool
 ) -> None:
-    """The peek has seen a stop; the wait takes what has become of that child."""
+    """The peek has seen a stop, but the wait returns the newer state."""
     waitid = os.waitid
     child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "60")
 
@@ -47,9 +47,9 @@ def test_a_stopped_child_that_is_killed_between_the_peek_and_the_wait_is_reaped_
 def test_an_orphan_that_ends_between_the_peek_and_the_wait_has_a_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing is waited for that was not peeked at: its SIGCHLD is pending, and the next turn names it."""
+    """A process is reaped only after a peek. The orphan's SIGCHLD is pending, so the next turn reads its name."""
     waitid = os.waitid
-    processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]  # returns when each is that program
+    processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]  # returns after the exec
     children = [process.pid for process in processes]
     reaped: list[tuple[int, str | None]] = []
 
@@ -70,5 +70,5 @@ def test_an_orphan_that_ends_between_the_peek_and_the_wait_has_a_name(
     assert not reaper.reap()
     assert (account.orphans, account.ending, reaper.is_childless) == (2, None, True)
     assert sorted(reaped) == [(child, "sleep") for child in sorted(children)]
-    for process in processes:  # reaped behind its back
+    for process in processes:  # subprocess does not know that they were reaped
         process.returncode = -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""docs/recipes.md shows the Dockerfiles that the tests build, and all of them."""
+"""docs/recipes.md shows exactly the Dockerfiles that the tests build."""
 
 import re
 
@@ -13,11 +13,11 @@ RECIPES = sorted(path.parent.name for path in (EXAMPLES / "recipes").glob("*/Doc
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_page_shows_the_recipe_as_it_is_built(name: str) -> None:
-    """Line for line, and where its files are."""
+    """Line by line. The page also names the recipe's folder."""
     assert (EXAMPLES / "recipes" / name / "Dockerfile").read_text() in SHOWN
     assert f"examples/recipes/{name}" in PAGE
 
 
-def test_the_page_shows_nothing_else() -> None:
-    """No Dockerfile that no test builds."""
+def test_the_page_shows_no_other_dockerfile() -> None:
+    """The tests build each Dockerfile on the page."""
     assert len(SHOWN) == len(RECIPES) > 7

@@ -1,4 +1,4 @@
-"""Opening files when the workload has taken descriptors or memory of PID 1 away."""
+"""Opening files after the workload has taken away PID 1's descriptors or memory."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ BEGIN = f"""if True:
 
 
 def run(program: str) -> None:
-    """Run this after `BEGIN`, with three open descriptors and nothing else."""
+    """Run a program that starts with `BEGIN`, with only three open descriptors."""
     done = subprocess.run(
         [sys.executable, "-IS", "-c", BEGIN + program], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -26,10 +26,10 @@ def run(program: str) -> None:
 
 
 def test_files_are_read_without_a_free_descriptor_once_standard_input_may_be_given_up() -> None:
-    """One after the other, and /proc with all its processes."""
+    """Single files, and all processes in /proc."""
     run("""
     reserves.allow_giving_up_stdin()
-    assert procfs.process(os.getpid()) and os.readlink("/proc/self/fd/0") == "/dev/null"  # not before it must
+    assert procfs.process(os.getpid()) and os.readlink("/proc/self/fd/0") == "/dev/null"  # still open
     take_descriptors_away()
     for _ in range(50):
         assert procfs.record("/proc/self/stat").startswith(b"%d (" % os.getpid())
@@ -41,8 +41,8 @@ def test_files_are_read_without_a_free_descriptor_once_standard_input_may_be_giv
     """)
 
 
-def test_the_folder_of_processes_can_be_the_first_that_needs_room() -> None:
-    """A list of it, or a look at one entry after the other."""
+def test_listing_the_processes_can_be_the_first_use_of_the_reserve() -> None:
+    """As a whole list, and entry by entry."""
     for look in ("procfs.processes()", "zombies._entries()"):
         run(f"""
     reserves.allow_giving_up_stdin()
@@ -52,7 +52,7 @@ def test_the_folder_of_processes_can_be_the_first_that_needs_room() -> None:
 
 
 def test_standard_input_may_be_closed_already() -> None:
-    """Then its number is free, and is not closed with the file that has it."""
+    """Then descriptor 0 is free, and a file that has got it is not closed."""
     run("""
     os.close(0)
     reserves.allow_giving_up_stdin()
@@ -63,7 +63,7 @@ def test_standard_input_may_be_closed_already() -> None:
 
 
 def test_another_file_in_the_place_of_standard_input_is_not_closed() -> None:
-    """It is given up once."""
+    """Standard input is given up only once."""
     run("""
     reserves.allow_giving_up_stdin()
     take_descriptors_away()
@@ -79,7 +79,7 @@ def test_another_file_in_the_place_of_standard_input_is_not_closed() -> None:
 
 
 def test_standard_input_is_kept_unless_giving_it_up_is_allowed() -> None:
-    """Before the workload has been started it is what the workload will read."""
+    """Before the start of the workload, it is still needed: the workload will inherit it."""
     run("""
     take_descriptors_away()
     assert procfs.record("/proc/self/stat") is None
@@ -87,8 +87,8 @@ def test_standard_input_is_kept_unless_giving_it_up_is_allowed() -> None:
     """)
 
 
-def test_a_missing_file_costs_nothing() -> None:
-    """Only EMFILE is a reason."""
+def test_standard_input_is_not_given_up_for_a_missing_file() -> None:
+    """It is given up only on EMFILE."""
     run("""
     reserves.allow_giving_up_stdin()
     try:
@@ -100,7 +100,7 @@ def test_a_missing_file_costs_nothing() -> None:
 
 
 def test_folders_are_listed_without_memory() -> None:
-    """opendir(3) then fails with ENOMEM, which is an OSError like that of a folder that is not there."""
+    """Without memory, opendir(3) fails with ENOMEM, which is an OSError as for a missing folder."""
     for look in ("procfs.processes()", "zombies._entries()", "reserves.list_folder('/proc')"):
         run(f"""
     list({look})

@@ -1,4 +1,4 @@
-"""Deadlines."""
+"""The schedule of deadlines."""
 
 import time
 
@@ -7,15 +7,15 @@ import pytest
 from pyinit.schedule import Schedule
 
 
-def test_with_nothing_to_do_there_is_no_deadline() -> None:
-    """The loop then sleeps until a signal comes."""
+def test_an_empty_schedule_has_no_deadline() -> None:
+    """The loop then sleeps until a signal arrives."""
     schedule = Schedule()
     schedule.run_due()
     assert schedule.remaining() is None
 
 
-def test_the_nearest_counts_and_is_done_once() -> None:
-    """The other one stays."""
+def test_the_nearest_action_is_run_once() -> None:
+    """A later one stays in the schedule."""
     schedule = Schedule()
     done = []
     schedule.set(lambda: done.append("late"), 100)
@@ -28,7 +28,7 @@ def test_the_nearest_counts_and_is_done_once() -> None:
 
 
 def test_an_action_can_be_moved_and_cancelled() -> None:
-    """It has one time, the last that was set."""
+    """An action has one time: the last one that was set."""
     schedule = Schedule()
     done: list[int] = []
 
@@ -43,8 +43,8 @@ def test_an_action_can_be_moved_and_cancelled() -> None:
     assert (done, schedule.remaining()) == ([], None)
 
 
-def test_an_action_may_set_itself_anew_and_cancel_another() -> None:
-    """It is not done again in the same turn."""
+def test_an_action_may_set_itself_again_and_cancel_another() -> None:
+    """It is not run again in the same turn."""
     schedule = Schedule()
     done = []
 
@@ -64,7 +64,7 @@ def test_an_action_may_set_itself_anew_and_cancel_another() -> None:
 
 
 def test_an_action_that_fails_stays_due() -> None:
-    """Memory may be short now, and not in the next turn."""
+    """Memory may be short now, but not in the next turn."""
     schedule = Schedule()
     failures = [MemoryError()]
 
@@ -81,7 +81,7 @@ def test_an_action_that_fails_stays_due() -> None:
 
 
 def test_an_action_that_fails_otherwise_is_run_again_a_second_later() -> None:
-    """In every turn it would end the loop, whatever it is that fails."""
+    """If it ran in every turn, every turn would fail."""
     schedule = Schedule()
 
     def action() -> None:
@@ -95,7 +95,7 @@ def test_an_action_that_fails_otherwise_is_run_again_a_second_later() -> None:
 
 
 def test_an_action_that_fails_does_not_keep_another_from_being_run() -> None:
-    """The end comes, even if nothing else can be done."""
+    """So the shutdown goes on, even if another action fails."""
     schedule = Schedule()
     done: list[int] = []
 
@@ -109,8 +109,8 @@ def test_an_action_that_fails_does_not_keep_another_from_being_run() -> None:
     assert done == [1]
 
 
-def test_the_time_that_remains_goes_down() -> None:
-    """And never below nothing."""
+def test_the_remaining_time_decreases() -> None:
+    """It is never negative."""
     schedule = Schedule()
     schedule.set(lambda: None, 0.05)
     first = schedule.remaining()
@@ -118,8 +118,8 @@ def test_the_time_that_remains_goes_down() -> None:
     assert first is not None and first > 0 and schedule.remaining() == 0
 
 
-def test_an_earlier_time_stays_where_that_is_asked_for() -> None:
-    """It is not put off again and again."""
+def test_set_unless_set_keeps_an_earlier_time() -> None:
+    """Otherwise the action could be postponed again and again."""
     schedule = Schedule()
     done: list[int] = []
 

@@ -1,4 +1,4 @@
-"""The stages of the end, without processes."""
+"""The stages of the shutdown, without processes."""
 
 import signal
 import time
@@ -15,14 +15,14 @@ from pyinit.schedule import Schedule
 
 
 def account_of_nothing() -> Account:
-    """Of a workload whose pid no process has, and that has ended."""
+    """The account of a workload that has exited, with a pid that does not exist."""
     account = Account(2**22 + 1, "app", time.monotonic(), False, {})
     account.end_workload(0)
     return account
 
 
-def test_a_process_from_outside_hears_of_the_end_of_a_stay_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Like docker exec: PID 1 reaches it and does not wait for it."""
+def test_a_process_from_outside_gets_sigterm_at_the_end_of_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example one of docker exec: PID 1 can signal it, but does not wait for it."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr("posix.getpid", lambda: 1)
     monkeypatch.setattr("posix.kill", lambda pid, number: sent.append((pid, number)))
@@ -37,8 +37,8 @@ def test_a_process_from_outside_hears_of_the_end_of_a_stay_too(monkeypatch: pyte
     assert sent == [(-1, signal.SIGTERM)]
 
 
-def test_memory_that_is_short_does_not_keep_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that cannot be listed or signalled: the next deadline is set already."""
+def test_a_lack_of_memory_does_not_prevent_the_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If processes cannot be listed or signalled, the next deadline has already been set."""
 
     def fail(*_: object) -> None:
         raise MemoryError
@@ -57,7 +57,7 @@ def test_memory_that_is_short_does_not_keep_the_end(monkeypatch: pytest.MonkeyPa
     limit = time.monotonic() + 30
     while not account.is_over and time.monotonic() < limit:
         time.sleep(schedule.remaining() or 0)
-        with suppress(MemoryError):  # the loop comes again
+        with suppress(MemoryError):  # the loop tries again
             schedule.run_due()
         seen.append(account.stage)
     assert seen[0] == "draining" and "killing" in seen and seen[-1] == "over"

@@ -14,8 +14,8 @@ from testing.waiting import eventually
 
 
 @pytest.mark.parametrize("number", sorted(signals.ALL))
-def test_a_name_leads_back_to_its_number(number: int) -> None:
-    """Every signal has a name, and the name without SIG, in any case, is understood."""
+def test_a_name_is_converted_back_to_its_number(number: int) -> None:
+    """Every signal has a name, which is accepted in upper and lower case, with and without SIG."""
     name = signals.name_of(number)
     assert name.startswith("SIG")
     assert signals.number_of(name) == number
@@ -24,7 +24,7 @@ def test_a_name_leads_back_to_its_number(number: int) -> None:
 
 
 def test_the_standard_names_are_those_of_signal_7() -> None:
-    """An alias (SIGCLD, SIGPOLL) is understood and never printed."""
+    """Aliases (SIGCLD, SIGPOLL) are accepted, but never printed."""
     for number in range(1, 32):
         assert signals.name_of(number) == signal.Signals(number).name
     assert signals.number_of("CLD") == signal.SIGCHLD
@@ -46,19 +46,19 @@ NO_NAMES = ["TERMINATE", "_BLOCK", "BLOCK", "RTMIN+31", "RTMAX+1", "RTMIN-1", "S
 
 
 @pytest.mark.parametrize("text", NO_SIGNALS + NO_NAMES)
-def test_what_names_no_signal_is_refused(text: str) -> None:
-    """32 and 33 belong to the C library and cannot be sent or caught by name."""
+def test_other_text_is_refused(text: str) -> None:
+    """32 and 33 belong to the C library, and have no name."""
     with pytest.raises(ValueError, match="there is no signal"):
         signals.number_of(text)
 
 
-def test_what_is_caught_is_everything_but_kill_and_stop() -> None:
-    """DESIGN: every signal that can be caught, those that stand for a fault among them."""
+def test_all_signals_but_kill_and_stop_are_caught() -> None:
+    """Including those that the kernel raises for a fault."""
     assert set(signals.CAUGHT) == set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 
 
-def test_what_we_caused_is_taken_back_and_what_others_sent_is_not() -> None:
-    """Of a signal that is pending, whose first sender the kernel tells."""
+def test_a_pending_signal_is_discarded_only_if_we_caused_it() -> None:
+    """The kernel reports the first sender of a pending signal."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         os.kill(os.getpid(), signal.SIGHUP)
@@ -86,8 +86,8 @@ MADE_UP = """if True:
 """
 
 
-def test_a_stop_that_outlasts_a_wait_makes_up_no_signal() -> None:
-    """Where sigtimedwait returns what nobody has filled in, the traces of the last signal among it."""
+def test_a_stop_longer_than_a_wait_does_not_yield_a_signal() -> None:
+    """In this case sigtimedwait returns uninitialized memory, which may look like the last signal."""
     with subprocess.Popen([sys.executable, "-c", MADE_UP], stdout=subprocess.PIPE, text=True) as waiting:
         assert waiting.stdout
         for _ in range(2):
@@ -103,8 +103,8 @@ def test_a_stop_that_outlasts_a_wait_makes_up_no_signal() -> None:
 
 
 @pytest.mark.parametrize("seconds", [None, 10, 0])
-def test_a_wait_takes_what_was_sent(seconds: float | None) -> None:
-    """Whether it may last or not."""
+def test_a_wait_returns_a_pending_signal(seconds: float | None) -> None:
+    """With any timeout, and without one."""
     mask = signals.block()
     try:
         for number in (signal.SIGUSR1, signal.SIGALRM, signal.SIGUSR1):

@@ -1,4 +1,4 @@
-"""Who runs the workload: text in, a user or an error out."""
+"""The user of the workload: text in, a user or an error out."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pyinit.workload import user
 
 WORDS = st.one_of(
-    st.text(st.characters(exclude_categories=())),  # surrogates, too: bytes that are no UTF-8
+    st.text(st.characters(exclude_categories=())),  # including surrogates: bytes that are not UTF-8
     st.integers().map(str),
     st.sampled_from(["root", "daemon", "0", "", "\0", "-"]),
 )
@@ -19,7 +19,7 @@ WORDS = st.one_of(
 @example("\udcff:\udcff")
 @example("root:" + "9" * 5000)
 def test_any_text_is_a_user_or_an_error_that_names_it(text: str) -> None:
-    """Nothing else is raised, and the text of the error has the part that is wrong."""
+    """There is no other exception, and the error names the part that is wrong."""
     try:
         found = user.find(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How a process ended, from a status that the kernel reported."""
+"""How a process ended, from the wait status that the kernel reports."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ def status_of(script: str) -> int:
 
 
 def test_an_exit_code_is_reported_as_it_is() -> None:
-    """And no signal."""
+    """There is no signal."""
     status = status_of("exit 3")
     assert wait_status.shell_status(status) == 3
     assert wait_status.signal_of(status) is None
@@ -20,15 +20,15 @@ def test_an_exit_code_is_reported_as_it_is() -> None:
 
 
 def test_a_signal_is_reported_as_a_shell_does() -> None:
-    """128 plus its number; by name in words."""
+    """As a status it is 128 plus its number, as text its name."""
     status = status_of("kill -KILL $$")
     assert wait_status.shell_status(status) == 128 + signal.SIGKILL
     assert wait_status.signal_of(status) == "SIGKILL"
     assert wait_status.describe(status) == "was killed by SIGKILL"
 
 
-def test_a_core_is_mentioned() -> None:
-    """As by a shell: there is something to look at. (The kernel sets the bit WCOREDUMP, 0x80.)"""
+def test_a_core_dump_is_mentioned() -> None:
+    """As a shell does. (The kernel sets the bit WCOREDUMP, 0x80.)"""
     status = signal.SIGSEGV | 0x80
     assert wait_status.shell_status(status) == 128 + signal.SIGSEGV
     assert wait_status.describe(status) == "was killed by SIGSEGV (core dumped)"

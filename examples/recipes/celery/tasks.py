@@ -1,6 +1,6 @@
-"""Tasks that keep a diary in Redis: which were begun, and which were finished.
+"""Tasks that keep a diary in Redis: which of them began, and which finished.
 
-What to see: a worker that is stopped finishes what it has begun, and leaves the rest to the next one.
+What to see: a worker that is stopped finishes the tasks that it has begun, and leaves the others to the next worker.
 """
 # mypy: disable-error-code="untyped-decorator"
 
@@ -12,12 +12,12 @@ from redis import Redis
 URL = os.environ.get("REDIS_URL", "redis://localhost")
 
 app = Celery("tasks", broker=URL, backend=URL)
-app.conf.worker_soft_shutdown_timeout = 2  # seconds; counts for SIGQUIT alone
+app.conf.worker_soft_shutdown_timeout = 2  # seconds; applies only to SIGQUIT
 diary = Redis.from_url(URL, socket_timeout=None)
 
 
 def do(number: int, seconds: float) -> int:
-    """Take so long, or until somebody puts something on the list `hurry`."""
+    """Work for `seconds`, or until something is pushed to the list `hurry`."""
     diary.rpush("begun", number)
     diary.blpop(["hurry"], timeout=seconds)
     diary.rpush("finished", number)
@@ -26,11 +26,11 @@ def do(number: int, seconds: float) -> int:
 
 @app.task
 def work(number: int, seconds: float) -> int:
-    """The default: a task leaves the broker when it begins, and is lost if its process dies."""
+    """The default: the broker forgets a task when it begins, so it is lost if its process dies."""
     return do(number, seconds)
 
 
 @app.task(acks_late=True, reject_on_worker_lost=True)
 def careful_work(number: int, seconds: float) -> int:
-    """For what may be done twice: the task leaves the broker when it is finished."""
+    """For work that may be done twice: the broker forgets the task when it has finished."""
     return do(number, seconds)

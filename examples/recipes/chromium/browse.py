@@ -1,8 +1,8 @@
-"""Reads the title of a page with headless Chromium, again and again, each time in a session of its own.
+"""Reads the title of a page with headless Chromium, again and again, each time in a new session.
 
-    python3 browse.py URL [SECONDS BETWEEN TWO]
+    python3 browse.py URL [SECONDS_BETWEEN]
 
-SIGTERM ends it: the session that is open is quit, and the exit status is 0.
+On SIGTERM it quits the open session, and exits with 0.
 """
 
 import signal
@@ -16,19 +16,19 @@ from selenium.webdriver.chrome.service import Service
 
 
 def browser() -> webdriver.Chrome:
-    """A session; `with` quits it."""
+    """Start a session. As a context manager it quits at the end."""
     options = Options()
     options.binary_location = "/usr/bin/chromium"
     options.add_argument("--headless")
     # The sandbox needs namespaces that a container may not make, and Docker's /dev/shm has 64 MB.
     options.add_argument("--no-sandbox")
     options.add_argument("--disable-dev-shm-usage")
-    # With its path given nothing is looked for, and nothing downloaded.
+    # With the path given, Selenium does not search for a driver or download one.
     return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
 
 
 def main(url: str, seconds: float = 60) -> None:
-    """Browse until SIGTERM comes; a session that breaks is no reason to end."""
+    """Browse until SIGTERM; go on after a session that fails."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     while True:
         try:

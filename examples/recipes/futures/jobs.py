@@ -1,8 +1,8 @@
-"""Works off a list of jobs in a pool of processes, and survives the death of a worker.
+"""Runs a list of jobs in a pool of processes, and survives the death of a worker.
 
     python3 jobs.py JOBS SECONDS
 
-SIGTERM ends it: the jobs that are running finish, no other one begins, and the exit status is 0.
+On SIGTERM it finishes the running jobs, begins no others, and exits with 0.
 """
 
 import signal
@@ -17,25 +17,25 @@ stopping = False
 
 
 def stop(*_: object) -> None:
-    """What SIGTERM does: no more than to tell the loops."""
+    """The handler of SIGTERM: set the flag that ends the loops."""
     global stopping
     stopping = True
 
 
 def job(number: int, seconds: float) -> None:
-    """So many seconds of work."""
+    """Work for `seconds`."""
     print(f"job {number}: started", flush=True)
     time.sleep(seconds)
 
 
 def work_off(jobs: deque[int], seconds: float) -> None:
-    """Run the jobs in a pool; when that breaks, those that were lost are put back."""
+    """Run the jobs in a pool. If the pool breaks, put the unfinished jobs back."""
     running: dict[Future[None], int] = {}
-    # A worker that was forked would have the handler of SIGTERM, and a broken pool could not end it.
+    # A forked worker inherits our SIGTERM handler. Reset it, so that a broken pool can terminate the worker.
     with ProcessPoolExecutor(WORKERS, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_DFL)) as executor:
         try:
             while running or (jobs and not stopping):
-                # No more than can run: what the pool has been given, it begins.
+                # Submit only as many as can run: the pool begins every job that it has.
                 while jobs and not stopping and len(running) < WORKERS:
                     future = executor.submit(job, jobs[0], seconds)
                     running[future] = jobs.popleft()
@@ -48,7 +48,7 @@ def work_off(jobs: deque[int], seconds: float) -> None:
 
 
 def main(count: int, seconds: float) -> None:
-    """Go on with a new pool until all is done."""
+    """Run all jobs, with a new pool after one has broken."""
     signal.signal(signal.SIGTERM, stop)
     jobs = deque(range(count))
     while jobs and not stopping:

@@ -1,4 +1,4 @@
-"""Read by gunicorn at the start, and again at every SIGHUP."""
+"""gunicorn reads this file at the start and at every SIGHUP."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ worker_class = "sync"
 # Less than the grace period of `docker stop`, which is 10 seconds.
 graceful_timeout = 8
 
-# A file system in memory: there on a read-only root, too, and a busy disk does not hold up the workers' heartbeat.
+# A file system in memory: writable even with a read-only root, and a busy disk does not delay the workers' heartbeat.
 worker_tmp_dir = "/dev/shm"
 pidfile = "/dev/shm/gunicorn.pid"
 control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Say when a worker serves: from then on it ends its requests before it goes."""
+    """Log when a worker serves: from then on it finishes its requests before it exits."""
     worker.log.info("Serving (pid: %s)", worker.pid)

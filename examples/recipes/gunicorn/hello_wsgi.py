@@ -1,4 +1,4 @@
-"""A WSGI application that takes its time: /?3 answers half at once, and the rest three seconds later."""
+"""A slow WSGI application: /?3 sends half of the answer at once, and the rest three seconds later."""
 
 import time
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""Works with a pool of processes that share a block of memory.
+"""Runs tasks in a pool of processes that share a block of memory.
 
     python3 pool.py fork|forkserver|spawn
 
-SIGTERM ends it: the tasks that are running finish, the pool is ended, and the exit status is 0.
+On SIGTERM it finishes the running tasks, closes the pool, and exits with 0.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ stopping = False
 
 
 def stop(*_: object) -> None:
-    """What SIGTERM does: no more than to tell the loop."""
+    """The handler of SIGTERM: set the flag that ends the loop."""
     global stopping
     stopping = True
 
@@ -32,11 +32,11 @@ def task(name: str) -> int:
 
 
 def main(method: str) -> None:
-    """Hand out a round of tasks, and then the next."""
+    """Run rounds of tasks until SIGTERM."""
     signal.signal(signal.SIGTERM, stop)
     context = multiprocessing.get_context(method)
     block = SharedMemory(create=True, size=1000)
-    # A worker that was forked would have the handler above, and could not be asked to go.
+    # A forked worker inherits the handler above. Reset it, so that SIGTERM can end the worker.
     with context.Pool(WORKERS, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_DFL)) as pool:
         while not stopping:
             for total in pool.imap_unordered(task, [block.name] * WORKERS):

@@ -1,5 +1,5 @@
 <?php
-// Takes its time: /?3 answers half at once, and the rest three seconds later.
+// A slow page: /?3 sends half of the answer at once, and the rest three seconds later.
 $end = microtime(true) + (float) $_SERVER["QUERY_STRING"];
 header("Content-Type: text/plain");
 header("Content-Length: 14");

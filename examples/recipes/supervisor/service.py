@@ -1,4 +1,4 @@
-"""Saves its work to a journal when it is asked to go: ``service.py NAME``."""
+"""A service that saves its work to a journal on SIGTERM: ``service.py NAME``."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""An ASGI application that takes its time: /?3 answers half at once, and the rest three seconds later."""
+"""A slow ASGI application: /?3 sends half of the answer at once, and the rest three seconds later."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,1 +1,1 @@
-"""Applications as people run them, under pyinit: each is an image of examples/recipes, which docs/recipes.md shows."""
+"""Typical applications under pyinit: the images of examples/recipes, which docs/recipes.md shows."""

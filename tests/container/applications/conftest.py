@@ -1,4 +1,4 @@
-"""The images of examples/recipes, built as the recipe says."""
+"""Builds the images of examples/recipes from their Dockerfiles."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,21 +18,21 @@ Recipe = Callable[[str], Image]
 
 @pytest.fixture(scope="session")
 def pyinit_image(engine: docker.DockerClient) -> Iterator[Image]:
-    """What ``FROM pyinit`` stands for in a recipe."""
+    """The image that ``FROM pyinit`` means in a recipe."""
     with pyinit_on(engine, SLIM) as image:
         yield image
 
 
 @pytest.fixture(scope="session")
 def recipe(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Recipe]:
-    """Builds the image of the recipe that is named, once."""
+    """A function that builds the image of a recipe by name, once."""
     made: dict[str, Image] = {}
     with ExitStack() as stack:
 
         def build(name: str) -> Image:
             if name not in made:
                 folder = EXAMPLES / "recipes" / name
-                # The engine of a user may have another image by that name.
+                # The engine may already have another image of that name.
                 text = (folder / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit_image.tags[0]}\n")
                 network = network_of_builds(engine)
                 made[name] = stack.enter_context(built(engine, text, folder, network_mode=network))
@@ -43,7 +43,7 @@ def recipe(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Recipe]
 
 @pytest.fixture(scope="session")
 def under_tini() -> dict[str, Any]:
-    """Options of a container whose PID 1 is tini. The image's command does not apply to it."""
+    """Options of a container whose PID 1 is tini. They disable the command of the image."""
     path = packages.provide("tini-static", "tini")
     return {"entrypoint": ["/tini", "--"], "volumes": {path: {"bind": "/tini", "mode": "ro"}}}
 

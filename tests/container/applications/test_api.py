@@ -1,4 +1,4 @@
-"""The Python API where it is needed: the image's entrypoint is replaced, as by ``command:`` in a manifest."""
+"""The Python API where it is needed: in a container whose entrypoint is replaced, as by ``command:`` in a manifest."""
 
 from collections.abc import Iterator
 
@@ -24,8 +24,8 @@ def containers(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Con
         yield containers
 
 
-def test_an_application_parts_from_pid_1_with_next_to_no_rights(containers: Containers) -> None:
-    """Another user's, on a read-only root, without capabilities: it is stopped gracefully, and pyinitctl knows both."""
+def test_an_application_leaves_pid_1_to_pyinit_with_minimal_rights(containers: Containers) -> None:
+    """It is not root, and has a read-only root and no capabilities. The stop is graceful, and pyinitctl works."""
     container = containers.start(
         "script.py", entrypoint=["python3"], working_dir="/api", volumes=MOUNTED, environment=VARIABLES, **READ_ONLY
     )
@@ -38,8 +38,9 @@ def test_an_application_parts_from_pid_1_with_next_to_no_rights(containers: Cont
     assert (done.status, done.output, done.errors) == (0, "working\nfinished\n", "")
 
 
-def test_gunicorn_parts_from_pid_1_in_its_configuration(engine: docker.DockerClient, recipe: Recipe) -> None:
-    """It is the init's child, a reload reads the configuration again to no effect, and a stop is graceful."""
+def test_gunicorn_leaves_pid_1_to_pyinit_in_its_configuration(engine: docker.DockerClient, recipe: Recipe) -> None:
+    """gunicorn is the init's child. A reload, which reads the configuration again, changes nothing. The stop is
+    graceful."""
     command = ["--config=/api/gunicorn.conf.py", "--worker-tmp-dir=/dev/shm", "hello_wsgi:app"]
     with Containers(engine, recipe("gunicorn")) as containers:
         container = containers.start(*command, entrypoint=["gunicorn"], volumes=MOUNTED, environment=VARIABLES)

@@ -1,4 +1,4 @@
-"""Celery prefork with a Redis broker: a worker that is stopped, in the foreground or not, finishes its tasks."""
+"""Celery prefork with a Redis broker: a stopped worker finishes its tasks, in the foreground and in the background."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from testing.waiting import eventually
 
 TASKS = 12
 
-# Arguments: the name of the task, how many, and how many seconds each may take.
+# Arguments: the name of the task, the number of tasks, and the seconds that each may take.
 SEND = """
 import sys, tasks
 name, count, seconds = sys.argv[1:]
@@ -21,23 +21,23 @@ for number in range(int(count)):
     getattr(tasks, name).delay(number, float(seconds))
 """
 
-# Waits in the container, where looking costs little: the start of a worker takes all the processor time there is.
-# Arguments: the name of a list, and how long it has to be.
+# Waits inside the container, where polling is cheap: a worker needs all processor time while it starts.
+# Arguments: the name of a list, and its required length.
 WAIT = 'until [ "$(redis-cli LLEN "$0")" -ge "$1" ]; do sleep 0.1; done'
-SECONDS_TO_WAIT = 50  # less than the engine's client waits for an answer
+SECONDS_TO_WAIT = 50  # less than the timeout of the engine's client
 
 FOREGROUND = ("celery", "--app=tasks", "worker", "--concurrency=2")
 DETACHED = ("celery", "--app=tasks", "worker", "--concurrency=2", "--detach", "--logfile=celery.log")
-BEHIND_TAIL = ("sh", "-c", '"$@" && exec tail -F celery.log', "sh", *DETACHED)
+WITH_TAIL = ("sh", "-c", '"$@" && exec tail -F celery.log', "sh", *DETACHED)
 SEVERAL = ("./several",)
 BEAT_PID = "/home/worker/beat.pid"
 
 LONG = {"PYINIT_DRAIN_TIMEOUT": "60"}
-"""Longer than a test waits, or an engine that has been asked to stop a container."""
+"""Longer than a test waits, and longer than the grace period of the stop."""
 
 
 class Broker:
-    """A Redis server, and what the tasks have written there."""
+    """A Redis server, and the data that the tasks have written to it."""
 
     def __init__(self, containers: Containers) -> None:
         self._containers = containers
@@ -45,52 +45,52 @@ class Broker:
         await_output(self.container, "Ready to accept connections")
 
     def start_worker(self, *command: str, **options: Any) -> Container:
-        """A container in the broker's network; the command is that of the image if there is none."""
+        """Start a container in the broker's network; the default command is the image's."""
         return self._containers.start(*command, network_mode=f"container:{self.container.id}", **options)
 
     def send(self, name: str, count: int, seconds: float) -> None:
-        """Put tasks on the queue, numbered from 0."""
+        """Queue tasks, numbered from 0."""
         execute(self.container, "python3", "-c", SEND, name, str(count), str(seconds))
 
     def ask(self, *command: str) -> list[str]:
-        """The lines of Redis' answer; of an empty list, none."""
+        """Run a Redis command; return the lines of the answer, none for an empty list."""
         return execute(self.container, "redis-cli", *command).strip().splitlines()
 
     def diary(self, name: str) -> list[int]:
-        """The numbers of the tasks that were begun or finished, in order of time."""
+        """The numbers of the tasks in the list `begun` or `finished`, oldest first."""
         return [int(line) for line in self.ask("LRANGE", name, "0", "-1")]
 
     def await_diary(self, name: str, count: int) -> None:
-        """Return when so many tasks have been begun or finished."""
+        """Wait until this many tasks are in the list `begun` or `finished`."""
         execute(self.container, "timeout", str(SECONDS_TO_WAIT), "sh", "-c", WAIT, name, str(count))
 
     def hurry(self, count: int) -> None:
-        """Let so many tasks come to their end."""
+        """Let this many tasks finish now."""
         self.ask("RPUSH", "hurry", *["now"] * count)
 
     def results(self) -> list[int]:
-        """What Celery has recorded: the results of the tasks that succeeded."""
+        """The results that Celery has stored for successful tasks."""
         keys = self.ask("KEYS", "celery-task-meta-*")
         recorded = [json.loads(line) for line in self.ask("MGET", *keys)] if keys else []
         return sorted(result["result"] for result in recorded if result["status"] == "SUCCESS")
 
     def queued(self) -> int:
-        """How many tasks there are for the next worker."""
+        """The number of tasks in the queue."""
         return int(self.ask("LLEN", "celery")[0])
 
     def fetched(self) -> int:
-        """How many tasks are with a worker; for the broker, also with one that has died."""
+        """The number of tasks that a worker has fetched and not acknowledged, even if the worker has died."""
         return int(self.ask("HLEN", "unacked")[0])
 
 
 @pytest.fixture
 def broker(containers: Containers) -> Broker:
-    """The broker, with nothing in its queue."""
+    """A broker with an empty queue."""
     return Broker(containers)
 
 
 def assert_nothing_is_lost(broker: Broker) -> None:
-    """What was begun has been finished; the next worker does the rest, and each task is done once."""
+    """Every task that was begun has finished. The next worker does the others. Each task is done once."""
     begun = broker.diary("begun")
     assert sorted(begun) == sorted(broker.diary("finished")) == broker.results()
     assert broker.queued() == TASKS - len(begun) > 0
@@ -103,8 +103,8 @@ def assert_nothing_is_lost(broker: Broker) -> None:
     eventually(lambda: (broker.queued(), broker.fetched()), holds=lambda left: left == (0, 0))
 
 
-def test_stopped_worker_finishes_what_it_has_begun(broker: Broker) -> None:
-    """The warm shutdown: what is in the queue stays there for the next worker, and the status is 0."""
+def test_stopped_worker_finishes_its_tasks(broker: Broker) -> None:
+    """This is Celery's warm shutdown. Queued tasks stay in the queue for the next worker. The status is 0."""
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker()
     broker.await_diary("begun", 2)
@@ -116,14 +116,14 @@ def test_stopped_worker_finishes_what_it_has_begun(broker: Broker) -> None:
 @pytest.mark.parametrize(
     ("command", "environment", "status"),
     [
-        pytest.param(BEHIND_TAIL, LONG, 143, id="behind a tail"),
-        pytest.param(DETACHED, {"PYINIT_WAIT_FOR": "all"}, 0, id="started by the workload"),
+        pytest.param(WITH_TAIL, LONG, 143, id="with tail as main process"),
+        pytest.param(DETACHED, {"PYINIT_WAIT_FOR": "all"}, 0, id="without a main process"),
     ],
 )
-def test_detached_worker_finishes_what_it_has_begun(
+def test_detached_worker_finishes_its_tasks(
     broker: Broker, command: tuple[str, ...], environment: dict[str, str], status: int
 ) -> None:
-    """It is asked when the main process has ended, its pool is left to it; the status is that of the main process."""
+    """pyinit sends TERM to the worker, not to its pool, after the main process has exited, whose status it returns."""
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker(*command, environment=environment)
     broker.await_diary("begun", 2)
@@ -132,8 +132,8 @@ def test_detached_worker_finishes_what_it_has_begun(
     assert_nothing_is_lost(broker)
 
 
-def test_two_workers_and_a_beat_behind_one_script_finish_what_they_have_begun(broker: Broker) -> None:
-    """The shell dies of the TERM at once. Both workers and the beat are asked then, and the beat cleans up."""
+def test_two_workers_and_a_beat_of_one_script_finish_their_tasks(broker: Broker) -> None:
+    """TERM kills the shell at once. Then pyinit sends it to both workers and the beat, and the beat cleans up."""
     several = broker.start_worker(*SEVERAL, environment=LONG)
     eventually(
         lambda: several.logs().decode(),
@@ -149,9 +149,9 @@ def test_two_workers_and_a_beat_behind_one_script_finish_what_they_have_begun(br
     assert_nothing_is_lost(broker)
 
 
-@pytest.mark.parametrize("command", [BEHIND_TAIL, SEVERAL], ids=["behind a tail", "behind a script"])
-def test_tini_loses_what_has_been_begun(broker: Broker, command: tuple[str, ...], under_tini: dict[str, Any]) -> None:
-    """The check of the tests above: the kernel kills the workers, and Redis does not know that they are no more."""
+@pytest.mark.parametrize("command", [WITH_TAIL, SEVERAL], ids=["with tail as main process", "several in a script"])
+def test_tini_loses_running_tasks(broker: Broker, command: tuple[str, ...], under_tini: dict[str, Any]) -> None:
+    """Control for the tests above: the kernel kills the workers, and Redis still counts their tasks as fetched."""
     broker.send("work", TASKS, 100)
     worker = broker.start_worker(*command, **under_tini)
     broker.await_diary("begun", 2)
@@ -161,7 +161,7 @@ def test_tini_loses_what_has_been_begun(broker: Broker, command: tuple[str, ...]
 
 
 def test_tini_leaves_the_pid_file_of_a_beat(broker: Broker, under_tini: dict[str, Any]) -> None:
-    """Where the container is started once more, the beat takes another process of that number for itself."""
+    """After a restart of the container, the beat would take any other process with that pid for a running beat."""
     several = broker.start_worker(*SEVERAL, **under_tini)
     await_output(several, "beat: Starting...", SECONDS_TO_WAIT)
     assert stopped(several, timeout=20).status == 143
@@ -169,7 +169,7 @@ def test_tini_leaves_the_pid_file_of_a_beat(broker: Broker, under_tini: dict[str
 
 
 def test_pool_that_gets_term_loses_its_tasks(broker: Broker) -> None:
-    """What Celery does by default if its pool is sent what is meant for the worker: it fails the tasks at once."""
+    """If Celery's pool gets the signal that is meant for the worker, the tasks fail at once."""
     broker.send("work", 6, 100)
     worker = broker.start_worker(*FOREGROUND, environment={"PYINIT_FORWARD_TO": "group"})
     broker.await_diary("begun", 2)
@@ -178,7 +178,7 @@ def test_pool_that_gets_term_loses_its_tasks(broker: Broker) -> None:
 
 
 def test_task_of_a_killed_process_is_done_again(broker: Broker) -> None:
-    """With acks_late and reject_on_worker_lost; the worker replaces the process, and there is no zombie."""
+    """With acks_late and reject_on_worker_lost. The worker replaces the process, and no zombie stays."""
     worker = broker.start_worker(*FOREGROUND[:-1], "--concurrency=1")
     broker.send("careful_work", 1, 100)
     broker.await_diary("begun", 1)
@@ -195,7 +195,7 @@ def test_task_of_a_killed_process_is_done_again(broker: Broker) -> None:
 
 
 def test_worker_that_does_not_end_in_time_is_killed(broker: Broker) -> None:
-    """By the stop timeout, with its pool, and with a line that says so."""
+    """The stop timeout kills the worker and its pool, and a log line says so."""
     broker.send("work", 2, 100)
     worker = broker.start_worker(environment={"PYINIT_STOP_TIMEOUT": "2"})
     broker.await_diary("begun", 2)
@@ -207,8 +207,8 @@ def test_worker_that_does_not_end_in_time_is_killed(broker: Broker) -> None:
     assert re.search(line, end.errors), end
 
 
-def test_worker_puts_back_what_takes_too_long(broker: Broker) -> None:
-    """With QUIT in place of TERM: the soft shutdown, which has a time limit of its own."""
+def test_worker_puts_back_tasks_that_take_too_long(broker: Broker) -> None:
+    """QUIT in place of TERM starts Celery's soft shutdown, which has its own time limit."""
     broker.send("careful_work", 6, 100)
     worker = broker.start_worker(environment={"PYINIT_REWRITE": "TERM:QUIT"})
     broker.await_diary("begun", 2)

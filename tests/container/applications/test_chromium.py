@@ -1,4 +1,4 @@
-"""Headless Chromium, driven with Selenium: whatever a session leaves behind, none of it stays."""
+"""Headless Chromium, driven with Selenium: no process of an ended session stays."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from docker.models.containers import Container
 from testing.containers import Containers, Process, await_output, processes, stopped
 from testing.waiting import eventually
 
-# Serves a page, reads its title in so many sessions, ends each in the way that is asked for, and sleeps.
+# Serves a page, reads its title in several sessions, ends each session in the given way, and sleeps.
 SESSIONS = """
 import contextlib, http.server, os, pathlib, signal, sys, threading
 from browse import browser
@@ -44,7 +44,7 @@ while True:
     signal.pause()
 """
 
-# The page takes this many seconds to come, and says when it is asked for.
+# Serves a page that takes the given number of seconds to load, and prints a line for each request.
 SLOW_PAGE = """
 import socket, sys, threading, time
 import browse
@@ -63,61 +63,63 @@ threading.Thread(target=serve, args=(server,), daemon=True).start()
 browse.main("http://127.0.0.1:8000/")
 """
 
-# A browser takes many seconds where others keep the machine busy, for its end as well.
+# On a busy machine, a browser takes many seconds, to start and to exit.
 SECONDS_TO_BROWSE = 120
 SECONDS_TO_STOP = 100
 PATIENT = {"PYINIT_STOP_TIMEOUT": "60", "PYINIT_DRAIN_TIMEOUT": "30"}
 
 
 def start(containers: Containers, number: int, end: str, **options: Any) -> Container:
-    """A container in which so many sessions have been ended."""
+    """Start a container, and wait until `number` sessions have ended in it."""
     container = containers.start("python3", "-c", SESSIONS, str(number), end, **options)
     await_output(container, "title: hello\n" * number + "done\n", SECONDS_TO_BROWSE)
     return container
 
 
-def left(container: Container) -> list[Process]:
-    """Who is there besides the init and the program."""
+def remaining(container: Container) -> list[Process]:
+    """All processes except the init and the program."""
     return [process for process in processes(container) if "-c" not in process.command.split() and process.pid != 1]
 
 
 @pytest.mark.parametrize(
     ("end", "orphans"), [("quit", "keep"), ("kill both", "keep"), ("kill chromedriver", "terminate")]
 )
-def test_nothing_is_left_of_sessions_that_have_ended(containers: Containers, end: str, orphans: str) -> None:
-    """Neither a zombie nor a live process; if chromedriver alone was killed it takes --orphans=terminate."""
+def test_ended_sessions_leave_no_process(containers: Containers, end: str, orphans: str) -> None:
+    """No zombie and no running process. If only chromedriver was killed, this needs --orphans=terminate."""
     container = start(containers, 5, end, environment={"PYINIT_ORPHANS": orphans})
-    eventually(lambda: left(container), holds=lambda seen: seen == [])
+    eventually(lambda: remaining(container), holds=lambda seen: seen == [])
 
 
-def test_zombies_are_left_of_every_session_without_an_init(containers: Containers) -> None:
-    """The check of the test above: two crash handlers each, and the processes of the browser."""
+def test_every_session_leaves_zombies_without_an_init(containers: Containers) -> None:
+    """Control for the test above: each session leaves two crash handlers, and the processes of the browser."""
     container = start(containers, 2, "quit", entrypoint=[])
-    seen = eventually(lambda: left(container), holds=lambda seen: {process.state for process in seen} == {"Z"})
+    seen = eventually(lambda: remaining(container), holds=lambda seen: {process.state for process in seen} == {"Z"})
     assert [process.command for process in seen].count("[chrome_crashpad] <defunct>") == 4, seen
     assert len(seen) > 10, seen
 
 
-def test_browser_whose_chromedriver_was_killed_lives_on(containers: Containers) -> None:
-    """The check of the test above: by default an orphan is kept. It goes with the container."""
+def test_browser_keeps_running_after_its_chromedriver_was_killed(containers: Containers) -> None:
+    """Control for the test above: by default an orphan is kept. It ends with the container."""
     container = start(containers, 1, "kill chromedriver", environment=PATIENT | {"PYINIT_ORPHANS": "keep"})
-    orphans = sorted(process.command.split("/")[4].split()[0] for process in left(container) if process.parent == 1)
-    assert orphans == ["chrome_crashpad_handler"] * 2 + ["chromium"], left(container)
+    seen = remaining(container)
+    orphans = sorted(process.command.split("/")[4].split()[0] for process in seen if process.parent == 1)
+    assert orphans == ["chrome_crashpad_handler"] * 2 + ["chromium"], seen
     end = stopped(container, timeout=SECONDS_TO_STOP)
     assert end.status == 143, end
     assert re.search(r"stragglers? killed", end.errors) is None, end
 
 
 def test_session_is_quit_when_the_container_stops(containers: Containers) -> None:
-    """When the page has come; the status is the program's own, nobody had to be killed, and it takes no capability."""
+    """It is quit when the page has loaded. The status is the program's, no process is killed, and no capability is
+    needed."""
     container = containers.start("python3", "-c", SLOW_PAGE, "1", cap_drop=["ALL"], environment=PATIENT)
     await_output(container, "asked for the page\n", SECONDS_TO_BROWSE)
     end = stopped(container, timeout=SECONDS_TO_STOP)
     assert (end.status, end.errors) == (0, "")
 
 
-def test_page_that_never_comes_does_not_hold_up_the_end(containers: Containers) -> None:
-    """Quitting waits for it: the program is killed after the stop timeout, and the browser goes when it is asked to."""
+def test_page_that_never_loads_does_not_delay_the_stop(containers: Containers) -> None:
+    """Quitting waits for the page. So the stop timeout kills the program, and the browser exits on TERM."""
     container = containers.start("python3", "-c", SLOW_PAGE, "1000", environment=PATIENT | {"PYINIT_STOP_TIMEOUT": "5"})
     await_output(container, "asked for the page\n", SECONDS_TO_BROWSE)
     end = stopped(container, timeout=SECONDS_TO_STOP)

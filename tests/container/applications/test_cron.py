@@ -1,4 +1,4 @@
-"""cron as the workload: its jobs have the container's environment and log, and time to finish when it is stopped."""
+"""cron as the workload: its jobs have the container's environment and log, and time to finish at a stop."""
 
 import tarfile
 import time
@@ -12,7 +12,7 @@ from testing.waiting import eventually
 ENVIRONMENT = {"CUSTOMER": """it's "us", \\$HOME"""}
 AT_WORK = f"at-start: at work for {ENVIRONMENT['CUSTOMER']}\n"
 
-# A job in the background, a daemon, and many orphans that end soon.
+# A job in the background, a daemon, and many orphans that exit soon.
 LEAVES_ORPHANS = """
 @reboot root sleep 100 &
 @reboot root (setsid sleep 200 &)
@@ -24,11 +24,11 @@ BARE = "@reboot root python3 /app/report.py bare >/proc/1/fd/1\n"
 
 
 def start_with(containers: Containers, crontab: str) -> Container:
-    """A container with a table of the test's in place of the recipe's."""
+    """Start a container with this crontab instead of the recipe's."""
     container = containers.create(environment=ENVIRONMENT)
     member = tarfile.TarInfo("crontab")
     member.size = len(crontab)
-    member.mtime = time.time()  # for cron a file of 1970 is none
+    member.mtime = time.time()  # cron ignores a file of 1970
     archive = BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.addfile(member, BytesIO(crontab.encode()))
@@ -38,22 +38,22 @@ def start_with(containers: Containers, crontab: str) -> Container:
 
 
 def test_job_that_runs_at_docker_stop_saves_its_work(containers: Containers) -> None:
-    """cron itself dies of the TERM at once, which the recipe calls no failure; the job gets TERM and time."""
+    """TERM kills cron at once, which the recipe does not count as a failure. The job gets TERM, and time to finish."""
     container = containers.start(environment=ENVIRONMENT)
     await_output(container, AT_WORK)
     end = stopped(container, timeout=30)
     assert (end.status, end.output, end.errors) == (0, f"{AT_WORK}at-start: saved what it had\n", "")
 
 
-def test_status_of_a_cron_that_was_stopped_is_143(containers: Containers) -> None:
-    """Where nothing is remapped."""
+def test_stopped_cron_has_status_143(containers: Containers) -> None:
+    """Without the recipe's remapping."""
     container = containers.start(environment={"PYINIT_REMAP_EXIT": ""})
     await_output(container, "at-start: at work for nobody\n")
     assert stopped(container, timeout=30).status == 143
 
 
 def test_jobs_leave_no_zombie(containers: Containers) -> None:
-    """What a job leaves behind is pyinit's: it lives on until it ends, and is reaped then."""
+    """pyinit adopts the processes that a job leaves. They keep running, and are reaped when they exit."""
     container = start_with(containers, LEAVES_ORPHANS)
     await_output(container, "over\n")
     eventually(
@@ -63,14 +63,14 @@ def test_jobs_leave_no_zombie(containers: Containers) -> None:
 
 
 def test_job_does_not_get_the_environment_of_the_container(containers: Containers) -> None:
-    """Not from cron: in the recipe it is the script around the job that brings it, from where root alone may read."""
+    """cron does not pass it on. In the recipe a wrapper script provides it, from a file that only root can read."""
     container = start_with(containers, BARE)
     await_output(container, "bare: at work for nobody\n")
     assert execute(container, "stat", "--format=%U %a", "/run/environment") == "root 600\n"
 
 
-def test_start_of_the_container_is_a_boot(containers: Containers) -> None:
-    """The jobs of @reboot run at each; with cron alone they would at the first one only."""
+def test_every_start_of_the_container_is_a_boot(containers: Containers) -> None:
+    """The @reboot jobs run at each start. cron alone would run them only at the first."""
     container = containers.start(environment=ENVIRONMENT)
     await_output(container, AT_WORK)
     container.restart()

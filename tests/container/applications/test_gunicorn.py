@@ -1,4 +1,4 @@
-"""gunicorn: graceful stop and reload, more and fewer workers, lost ones, a new master."""
+"""gunicorn: graceful stop and reload, more and fewer workers, killed workers, and a new master."""
 
 import re
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from testing.waiting import eventually
 from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, rest_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "gunicorn"
-BEHIND_TEE = ("sh", "-c", "gunicorn hello_wsgi:app 2>&1 | tee /tmp/log")
+THROUGH_TEE = ("sh", "-c", "gunicorn hello_wsgi:app 2>&1 | tee /tmp/log")
 SECONDS_BETWEEN_REQUESTS = 0.02
 
-# While gunicorn renames the file, `cat` may not find it.
+# `cat` may fail while gunicorn renames the file.
 SHOW_PIDS = "cat /dev/shm/*.pid* 2>/dev/null || :"
 
-# Both start a worker with one signal and stop one with the other, if they get them as they were sent.
+# TTIN starts a worker and TTOU stops one, if they reach gunicorn unchanged.
 WITH_TTIN_AND_TTOU: dict[str, dict[str, Any]] = {
     "without a terminal": {},
     "with a terminal": {"tty": True},
@@ -35,7 +35,7 @@ with_each_worker_class = pytest.mark.parametrize("worker_class", ["sync", "gthre
 
 @contextmanager
 def load(port: int) -> Iterator[list[str]]:
-    """One request after the other while the context lasts; yields what came of each."""
+    """Send one request after the other inside the ``with`` block; yield the list of results."""
     answers: list[str] = []
     is_over = Event()
 
@@ -56,12 +56,12 @@ def load(port: int) -> Iterator[list[str]]:
 
 
 def await_serving(container: Container, number: int) -> None:
-    """Return when so many workers have said that they serve."""
+    """Wait until this many workers have logged that they serve."""
     eventually(lambda: container.logs().decode(), holds=lambda said: len(re.findall(r"Serving \(pid", said)) == number)
 
 
 def start(containers: Containers, worker_class: str = "sync", *command: str, **options: Any) -> Container:
-    """A gunicorn whose two workers serve; the command is that of the image if there is none."""
+    """Start gunicorn, and wait until its two workers serve; the default command is the image's."""
     arguments = {"GUNICORN_CMD_ARGS": f"--worker-class={worker_class} --threads={1 if worker_class == 'sync' else 4}"}
     environment = arguments | options.pop("environment", {})
     container = containers.start(*command, environment=environment, **PUBLISHED, **options)
@@ -77,13 +77,13 @@ def state_of(container: Container, pid: int) -> str:
 
 
 def workers_of(container: Container, master: int) -> set[int]:
-    """The workers that are there; a zombie is none."""
+    """The pids of the workers, without zombies."""
     return {process.pid for process in processes(container) if process.parent == master and process.state != "Z"}
 
 
 @with_each_worker_class
 def test_docker_stop_lets_a_request_finish(containers: Containers, worker_class: str) -> None:
-    """It is answered whole, the status is 0, and pyinit has nothing to say. No zombie has stayed until then."""
+    """The answer is complete, the status is 0, and pyinit logs nothing. There was no zombie before the stop."""
     container = start(containers, worker_class)
     await_reaped_orphan(container)
     answer = begin(port_of(container), 2)
@@ -98,8 +98,8 @@ def test_docker_stop_lets_a_request_finish(containers: Containers, worker_class:
 def test_docker_stop_lets_a_request_finish_where_the_log_goes_through_tee(
     containers: Containers, worker_class: str
 ) -> None:
-    """The shell dies of the TERM at once. The master alone is asked then, and tee writes down the rest."""
-    container = start(containers, worker_class, *BEHIND_TEE, environment={"PYINIT_DRAIN_TIMEOUT": "20"})
+    """TERM kills the shell at once. Then pyinit sends TERM only to the master, and tee writes the rest of the log."""
+    container = start(containers, worker_class, *THROUGH_TEE, environment={"PYINIT_DRAIN_TIMEOUT": "20"})
     answer = begin(port_of(container), 2)
     container.stop(timeout=30)
     rest, end = rest_of(answer), ended(container)
@@ -113,8 +113,8 @@ def test_docker_stop_lets_a_request_finish_where_the_log_goes_through_tee(
 def test_tini_cuts_off_a_request_where_the_log_goes_through_tee(
     containers: Containers, worker_class: str, under_tini: dict[str, Any]
 ) -> None:
-    """The check of the test above: the end of the shell is the end of the container, and gunicorn never hears of it."""
-    container = start(containers, worker_class, *BEHIND_TEE, **under_tini)
+    """Control for the test above: the container ends with the shell, and gunicorn never gets a signal."""
+    container = start(containers, worker_class, *THROUGH_TEE, **under_tini)
     answer = begin(port_of(container), 20)
     container.stop(timeout=30)
     assert rest_of(answer).startswith("cut off: ")
@@ -124,7 +124,7 @@ def test_tini_cuts_off_a_request_where_the_log_goes_through_tee(
 
 @with_each_worker_class
 def test_reload_on_hup_loses_no_request(containers: Containers, worker_class: str) -> None:
-    """New workers have the new configuration and the new code; the old ones finish, and leave no zombies."""
+    """New workers have the new configuration and the new code. The old ones finish, and leave no zombies."""
     container = start(containers, worker_class)
     master = master_of(container)
     old = workers_of(container, master)
@@ -149,7 +149,7 @@ def test_reload_on_hup_loses_no_request(containers: Containers, worker_class: st
 
 @pytest.mark.parametrize("options", WITH_TTIN_AND_TTOU.values(), ids=WITH_TTIN_AND_TTOU)
 def test_ttin_adds_a_worker_and_ttou_removes_one(containers: Containers, options: dict[str, Any]) -> None:
-    """They reach gunicorn as they are, though a terminal would mean something else by them."""
+    """Both signals reach gunicorn unchanged, even with a terminal, where they have another meaning."""
     container = start(containers, **options)
     master = master_of(container)
     old = workers_of(container, master)
@@ -163,7 +163,8 @@ def test_ttin_adds_a_worker_and_ttou_removes_one(containers: Containers, options
 
 
 def test_ttin_stops_gunicorn_in_a_session_unless_it_is_rewritten(containers: Containers) -> None:
-    """There it is delivered as SIGSTOP, as dumb-init does; the health check tells, and SIGCONT lets it go on."""
+    """In a session it is delivered as SIGSTOP, as dumb-init does. The health check reports it, and SIGCONT continues
+    gunicorn."""
     container = start(containers, environment={"PYINIT_SESSION": "1"})
     master = master_of(container)
     container.kill("TTIN")
@@ -178,7 +179,7 @@ def test_ttin_stops_gunicorn_in_a_session_unless_it_is_rewritten(containers: Con
 
 @with_each_worker_class
 def test_killed_worker_is_replaced(containers: Containers, worker_class: str) -> None:
-    """And leaves no zombie."""
+    """It leaves no zombie."""
     container = start(containers, worker_class)
     master = master_of(container)
     victim, other = sorted(workers_of(container, master))
@@ -189,8 +190,9 @@ def test_killed_worker_is_replaced(containers: Containers, worker_class: str) ->
     assert begin(port_of(container)).read() == b"goodbye\n"
 
 
-def test_new_master_goes_on_when_the_old_one_has_ended(containers: Containers) -> None:
-    """The upgrade on USR2: no request is lost, the container stays, and `docker stop` is graceful all the same."""
+def test_new_master_takes_over_from_the_old_one(containers: Containers) -> None:
+    """This is gunicorn's upgrade on USR2. No request is lost, the container keeps running, and `docker stop` is still
+    graceful."""
     container = start(containers, environment={"PYINIT_WAIT_FOR": "all"})
     old = master_of(container)
     slow = begin(port_of(container), 2)
@@ -204,7 +206,7 @@ def test_new_master_goes_on_when_the_old_one_has_ended(containers: Containers) -
     new = master_of(container)
     assert {process.pid for process in seen} == {1, new, *workers_of(container, new)}
     assert "healthy: " in execute(container, "pyinitctl", "health")
-    # It takes over the file when it finds the old master gone; for signals that are not for its workers, too.
+    # The new master takes over the pid file when it sees that the old one has exited.
     await_output(container, "Master has been promoted.")
     eventually(lambda: execute(container, "sh", "-c", SHOW_PIDS), holds=lambda pids: pids == f"{new}\n")
     execute(container, "sh", "-c", 'kill -HUP "$(cat /dev/shm/gunicorn.pid)"')
@@ -217,8 +219,8 @@ def test_new_master_goes_on_when_the_old_one_has_ended(containers: Containers) -
     assert "pyinit: " not in end.errors, end
 
 
-def test_application_that_cannot_be_imported_ends_in_3(containers: Containers) -> None:
-    """Gunicorn's own status; pyinit adds one line, and only if it is asked to."""
+def test_application_that_cannot_be_imported_exits_with_3(containers: Containers) -> None:
+    """3 is gunicorn's status. pyinit adds a line only with --exit-report=always."""
     command = ("gunicorn", "--workers=1", "nowhere:app")
     end = containers.run(*command)
     assert end.status == 3, end
@@ -229,8 +231,8 @@ def test_application_that_cannot_be_imported_ends_in_3(containers: Containers) -
     assert re.match(r"pyinit: gunicorn \(pid \d+\) exited with 3 after ", line), end
 
 
-def test_container_may_be_locked_up(containers: Containers) -> None:
-    """Another user than root, a read-only root and no capability: it serves, is healthy, and nothing complains."""
+def test_gunicorn_works_in_a_locked_down_container(containers: Containers) -> None:
+    """Without root, with a read-only root and without capabilities, it serves, is healthy, and logs no warning."""
     interval = {"interval": 10**9}  # in nanoseconds; the command is the image's
     container = start(
         containers, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"], healthcheck=interval

@@ -1,4 +1,4 @@
-"""nginx and php-fpm, both in the background: a slow request is answered, or cut off, as the signal says."""
+"""nginx and php-fpm, both in the background: the signal decides whether a slow request is answered or cut off."""
 
 from http.client import HTTPException
 from typing import Any
@@ -10,18 +10,18 @@ from testing.waiting import eventually
 
 from .web import PUBLISHED, await_reaped_orphan, begin, port_of, rest_of
 
-BEHIND_TAIL = ("sh", "-c", "start && exec tail -f /dev/null")
+WITH_TAIL = ("sh", "-c", "start && exec tail -f /dev/null")
 
 
 def start(containers: Containers, *command: str, **options: Any) -> Container:
-    """An nginx that serves what PHP answers; the command is that of the image if there is none."""
+    """Start nginx with php-fpm, and wait until it answers; the default command is the image's."""
     container = containers.start(*command, **PUBLISHED, **options)
     eventually(lambda: answers(container))
     return container
 
 
 def answers(container: Container) -> bool:
-    """Is a request answered whole?"""
+    """Whether a request gets a complete answer."""
     try:
         return rest_of(begin(port_of(container))) == "goodbye\n"
     except (OSError, HTTPException, AssertionError):
@@ -29,7 +29,7 @@ def answers(container: Container) -> bool:
 
 
 def await_masters(container: Container) -> None:
-    """Return when the script has ended, and pyinit has the two masters as children."""
+    """Wait until the script has exited, and the two masters are children of pyinit."""
     eventually(
         lambda: sorted(process.command.split(":")[0] for process in processes(container) if process.parent == 1),
         holds=lambda seen: seen == ["nginx", "php-fpm"],
@@ -37,7 +37,7 @@ def await_masters(container: Container) -> None:
 
 
 def test_docker_stop_lets_a_slow_request_finish(containers: Containers) -> None:
-    """Each master hears QUIT in place of TERM, and its workers from it; the status is that of the script, 0."""
+    """Each master gets QUIT in place of TERM, and stops its workers. The status is the script's, 0."""
     container = start(containers)
     await_masters(container)
     await_reaped_orphan(container)
@@ -49,8 +49,8 @@ def test_docker_stop_lets_a_slow_request_finish(containers: Containers) -> None:
 
 
 def test_tini_cuts_off_a_slow_request(containers: Containers, under_tini: dict[str, Any]) -> None:
-    """It needs a foreground program, and the end of that is the end of the container."""
-    container = start(containers, *BEHIND_TAIL, **under_tini)
+    """tini needs a program in the foreground, and the container ends with that program."""
+    container = start(containers, *WITH_TAIL, **under_tini)
     answer = begin(port_of(container), 20)
     container.stop(timeout=40)
     assert rest_of(answer).startswith("cut off: ")
@@ -58,8 +58,8 @@ def test_tini_cuts_off_a_slow_request(containers: Containers, under_tini: dict[s
 
 
 def test_term_cuts_off_a_slow_request(containers: Containers) -> None:
-    """Behind a foreground program both are sent TERM, which is their fast shutdown: the drain cannot change that."""
-    container = start(containers, *BEHIND_TAIL, environment={"PYINIT_WAIT_FOR": "main", "PYINIT_REWRITE": ""})
+    """After the foreground program has exited, both get TERM, which is their fast shutdown. A drain cannot help."""
+    container = start(containers, *WITH_TAIL, environment={"PYINIT_WAIT_FOR": "main", "PYINIT_REWRITE": ""})
     answer = begin(port_of(container), 20)
     container.stop(timeout=40)
     assert rest_of(answer).startswith("cut off: ")
@@ -67,7 +67,7 @@ def test_term_cuts_off_a_slow_request(containers: Containers) -> None:
 
 
 def test_request_that_takes_too_long_is_cut_off(containers: Containers) -> None:
-    """By the stop timeout, which ends both; the status stays that of the script."""
+    """The stop timeout kills nginx and php-fpm. The status is still the script's."""
     container = start(containers, environment={"PYINIT_STOP_TIMEOUT": "1"})
     await_masters(container)
     answer = begin(port_of(container), 100)

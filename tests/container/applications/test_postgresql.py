@@ -8,8 +8,8 @@ from docker.models.containers import Container
 from testing.containers import Containers, ended, execute, processes, read_file, stopped
 from testing.waiting import eventually
 
-BEHIND_TAIL = ("start",)
-BY_ITSELF = ("service", "postgresql", "start")
+WITH_TAIL = ("start",)
+ALONE = ("service", "postgresql", "start")
 PASSWORD = {"PGPASSWORD": "secret"}
 PREPARE = ("-c", "ALTER USER postgres PASSWORD 'secret'", "-c", "CREATE TABLE notes (number int)")
 COUNT = ("-c", "SELECT count(*) FROM notes")
@@ -17,14 +17,14 @@ SLEEPING = ("-c", "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgS
 
 
 def ask(server: Container, *arguments: str) -> tuple[int | None, str]:
-    """The status and the output of a psql beside the server, as its administrator."""
+    """Run psql in the server's container as administrator; return its status and its output."""
     status, output = server.exec_run(["runuser", "-u", "postgres", "--", "psql", "-XqAt", *arguments])
     assert isinstance(output, bytes)
     return status, output.decode()
 
 
 def await_answer(server: Container) -> None:
-    """Return when the server answers, and what has started it has ended."""
+    """Wait until the server answers, and the script that started it has exited."""
     eventually(lambda: ask(server, "-c", "SELECT 1"), holds=lambda answer: answer == (0, "1\n"))
     eventually(
         lambda: [process.command for process in processes(server)[1:]],
@@ -33,7 +33,7 @@ def await_answer(server: Container) -> None:
 
 
 class Server:
-    """A server that answers, and a client in another container that can reach it."""
+    """A server that answers; it can start a client in another container."""
 
     def __init__(self, containers: Containers, *command: str, **options: Any) -> None:
         self._containers = containers
@@ -43,7 +43,7 @@ class Server:
         assert ask(self.container, *PREPARE) == (0, "")
 
     def begin(self, seconds: float) -> Container:
-        """A client whose transaction has begun, and commits after so many seconds."""
+        """Start a client whose transaction commits after `seconds`, and wait until the transaction has begun."""
         statements = ("BEGIN", "INSERT INTO notes VALUES (1)", f"SELECT pg_sleep({seconds})", "COMMIT")
         client = self._containers.start(
             *("psql", "-X", "-v", "ON_ERROR_STOP=1", "-h", "localhost", "-U", "postgres"),
@@ -55,11 +55,11 @@ class Server:
         return client
 
     def log(self) -> str:
-        """All that the server has logged."""
+        """The log of the server."""
         return read_file(self.container, self._log)
 
     def start_again(self) -> int:
-        """Start the container once more; the number of notes."""
+        """Start the container again; return the number of notes."""
         self.container.start()
         await_answer(self.container)
         _, count = ask(self.container, *COUNT)
@@ -67,8 +67,8 @@ class Server:
 
 
 def test_transaction_commits_and_the_server_shuts_down(containers: Containers) -> None:
-    """The server alone is asked when the foreground program has ended, and waits for its clients."""
-    server = Server(containers, *BEHIND_TAIL)
+    """After the foreground program has exited, only the server gets TERM, and it waits for its clients."""
+    server = Server(containers, *WITH_TAIL)
     client = server.begin(2)
     end = stopped(server.container, timeout=40)
     assert (end.status, "pyinit:" in end.errors) == (143, False), end
@@ -84,8 +84,8 @@ def test_transaction_commits_and_the_server_shuts_down(containers: Containers) -
 def test_tini_loses_the_transaction_and_the_server_has_to_recover(
     containers: Containers, under_tini: dict[str, Any]
 ) -> None:
-    """The check of the test above: the end of the foreground program is the end of the container."""
-    server = Server(containers, *BEHIND_TAIL, **under_tini)
+    """Control for the test above: the container ends with the foreground program."""
+    server = Server(containers, *WITH_TAIL, **under_tini)
     client = server.begin(20)
     assert stopped(server.container, timeout=40).status == 143
     assert ended(client).status != 0
@@ -93,9 +93,11 @@ def test_tini_loses_the_transaction_and_the_server_has_to_recover(
 
 
 @pytest.mark.parametrize("stop_signal", ["SIGTERM", "SIGINT"])
-def test_server_by_itself_shuts_down_as_the_signal_says(containers: Containers, stop_signal: str) -> None:
-    """TERM waits for the clients, INT ends their transactions; the container lasts as long as the server."""
-    server = Server(containers, *BY_ITSELF, environment={"PYINIT_WAIT_FOR": "all"}, stop_signal=stop_signal)
+def test_server_without_a_foreground_program_shuts_down_as_the_signal_says(
+    containers: Containers, stop_signal: str
+) -> None:
+    """On TERM it waits for the clients, on INT it aborts their transactions. The container ends with the server."""
+    server = Server(containers, *ALONE, environment={"PYINIT_WAIT_FOR": "all"}, stop_signal=stop_signal)
     client = server.begin(2 if stop_signal == "SIGTERM" else 1000)
     end = stopped(server.container, timeout=40)
     assert (end.status, "pyinit:" in end.errors) == (0, False), end

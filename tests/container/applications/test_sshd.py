@@ -1,4 +1,4 @@
-"""Processes of another user: those of a login, and those that `su` and setuid programs make."""
+"""Processes of another user: those of a login, and those that `su` and setuid programs start."""
 
 import re
 import signal
@@ -22,8 +22,8 @@ ENROL = (
     " && install -D --owner=app --mode=600 /tmp/key.pub /home/app/.ssh/authorized_keys"
 )
 
-# Tells the signals that it gets; saves its work for so many seconds after TERM.
-TELLER = """
+# Prints the signals that it gets. After TERM it takes the given number of seconds to save its work.
+REPORTER = """
 import os, signal, sys, time
 handled = {signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM}
 signal.pthread_sigmask(signal.SIG_BLOCK, handled)
@@ -39,26 +39,26 @@ print("saved", flush=True)
 
 @pytest.fixture(scope="module")
 def with_guest(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Image]:
-    """The recipe's image with a second user, whom anyone may become, and a setuid program that does what sudo does."""
+    """The recipe's image with a second user without a password, and a setuid program that works like sudo."""
     become = "RUN useradd guest && passwd -d guest && chmod u+s /usr/bin/setpriv\n"
     with built(engine, f"FROM {recipe('sshd').id}\n{become}") as image:
         yield image
 
 
 def start(containers: Containers) -> Container:
-    """A container that `app` can log in to."""
+    """Start a container that `app` can log in to."""
     container = containers.start()
     await_output(container, "Server listening on 0.0.0.0")
     execute(container, "sh", "-c", ENROL)
     return container
 
 
-def test_process_that_a_login_left_behind_saves_its_work(containers: Containers) -> None:
-    """It is another user's, and no child of sshd any more: `docker stop` asks it to go and waits for it."""
+def test_process_that_outlives_its_login_saves_its_work(containers: Containers) -> None:
+    """It belongs to another user, and is no longer a child of sshd. `docker stop` sends it TERM and waits for it."""
     container = start(containers)
-    execute(container, *SSH, f": >work; python3 -c '{TELLER}' 1 >work 2>&1 </dev/null &")
+    execute(container, *SSH, f": >work; python3 -c '{REPORTER}' 1 >work 2>&1 </dev/null &")
     eventually(lambda: read_file(container, "/home/app/work"), holds=lambda text: text == "ready as 1000\n")
-    # Of the login itself nothing is left, and no zombie: only sshd, and that process.
+    # The processes of the login have exited, without a zombie: only sshd and that process are left.
     eventually(
         lambda: [(process.parent, process.state) for process in processes(container)[1:]],
         holds=lambda seen: seen == [(1, "S")] * 2,
@@ -70,10 +70,10 @@ def test_process_that_a_login_left_behind_saves_its_work(containers: Containers)
 
 
 def test_hup_reloads_sshd_and_keeps_the_logins(containers: Containers) -> None:
-    """It executes itself anew with the same pid; who is logged in stays, who comes then meets the new configuration."""
+    """sshd re-executes itself with the same pid. Existing logins stay, and new ones get the new configuration."""
     container = start(containers)
     container.exec_run([*SSH, "exec sleep 100"], detach=True)
-    # PID 1, sshd, its two processes for the login, and what that runs.
+    # PID 1, sshd, its two processes for the login, and the command of the login.
     before = eventually(
         lambda: [(process.pid, process.command) for process in processes(container)],
         holds=lambda seen: len(seen) == 5 and seen[-1][1] == "sleep 100",
@@ -88,8 +88,8 @@ def test_hup_reloads_sshd_and_keeps_the_logins(containers: Containers) -> None:
 
 
 def test_su_keeps_signals_from_the_workload_and_kills_it_after_two_seconds(containers: Containers) -> None:
-    """TERM arrives, by way of su; no other signal does, and no init could help."""
-    container = containers.start("su", "app", "-c", f"exec python3 -c '{TELLER}' 4")
+    """su forwards TERM, but no other signal. No init can change that."""
+    container = containers.start("su", "app", "-c", f"exec python3 -c '{REPORTER}' 4")
     await_output(container, "ready as 1000\n")
     container.kill("HUP")
     container.kill("USR1")
@@ -97,9 +97,9 @@ def test_su_keeps_signals_from_the_workload_and_kills_it_after_two_seconds(conta
     assert (end.status, end.output) == (143, "ready as 1000\nSIGTERM\n"), end
 
 
-def test_workload_of_another_user_gets_its_signals_with_the_option_for_it(containers: Containers) -> None:
-    """There is nobody in between: each arrives, and the time is what the workload needs."""
-    container = containers.start("python3", "-c", TELLER, "4", environment={"PYINIT_USER": "app"})
+def test_workload_of_another_user_gets_its_signals_with_the_user_option(containers: Containers) -> None:
+    """No process is in between. Each signal arrives, and the workload has the time it needs."""
+    container = containers.start("python3", "-c", REPORTER, "4", environment={"PYINIT_USER": "app"})
     await_output(container, "ready as 1000\n")
     for name in ("HUP", "USR1"):
         container.kill(name)
@@ -110,13 +110,13 @@ def test_workload_of_another_user_gets_its_signals_with_the_option_for_it(contai
 
 
 def test_process_that_a_non_root_pyinit_may_not_signal_is_named(containers: Containers, with_guest: Image) -> None:
-    """The daemon of another user is told of, and ends with PID 1; the status is the workload's."""
+    """A log line names the daemon of another user, which ends with PID 1. The status is the workload's."""
     leave = 'su guest -c "setsid sleep 100 &"; echo ready; exec sleep 200'
     container = containers.start(
         "sh", "-c", leave, image=with_guest, user="app", environment={"PYINIT_DRAIN_TIMEOUT": "1"}
     )
     await_output(container, "ready\n")
-    # By then it has its name, and no parent but pyinit.
+    # Now the daemon runs its program, and is a child of pyinit.
     eventually(
         lambda: [(process.parent, process.command) for process in processes(container)[1:]],
         holds=lambda seen: sorted(seen) == [(1, "sleep 100"), (1, "sleep 200")],
@@ -132,7 +132,7 @@ def test_process_that_a_non_root_pyinit_may_not_signal_is_named(containers: Cont
 def test_workload_that_a_non_root_pyinit_may_not_signal_does_not_outlive_its_timeouts(
     containers: Containers, with_guest: Image
 ) -> None:
-    """Signals are refused, which is said once; after the stop timeout pyinit goes on without it: the kernel ends it."""
+    """pyinit may not signal it, which is logged once. After the stop timeout pyinit exits, and the kernel kills it."""
     become = ("setpriv", "--reuid=guest", "--clear-groups")
     timeouts = {"PYINIT_STOP_TIMEOUT": "1", "PYINIT_DRAIN_TIMEOUT": "1"}
     container = containers.start(
@@ -141,7 +141,7 @@ def test_workload_that_a_non_root_pyinit_may_not_signal_does_not_outlive_its_tim
     await_output(container, "ready\n")
     container.kill("HUP")
     await_output(container, "pyinit: cannot forward SIGHUP: Operation not permitted\n")
-    container.stop(timeout=30)  # after that the engine would kill PID 1, which then says nothing
+    container.stop(timeout=30)  # long enough that the engine does not kill PID 1, which then could not log
     end = ended(container)
     assert end.status == 128 + signal.SIGKILL, end
     lines = (

@@ -1,4 +1,4 @@
-"""supervisord as the workload: it ends its programs in their order, and who is none of its own has pyinit."""
+"""supervisord as the workload: it stops its programs in their order, and pyinit takes care of other processes."""
 
 import re
 from typing import Any
@@ -12,27 +12,27 @@ from testing.waiting import eventually
 
 JOURNAL = "/home/app/journal"
 IN_THE_FOREGROUND = ("supervisord", "-n", "-c", "/etc/supervisord.conf")
-# A supervisord in the background has no standard output that its programs could write to: they have that of PID 1.
-BEHIND_TAIL = (
+# A supervisord in the background has no standard output, so its programs write to that of PID 1.
+WITH_TAIL = (
     *("sh", "-c"),
     "sed s,/dev/fd/1,/proc/1/fd/1, /etc/supervisord.conf >/tmp/conf; supervisord -c /tmp/conf; exec tail -f /dev/null",
 )
 
 
 def start(containers: Containers, *command: str, **options: Any) -> Container:
-    """A container whose two programs are ready, and the daemon that one of them has left behind."""
+    """Start a container, and wait until its two programs and the daemon that one of them starts are ready."""
     container = containers.start(*command, **options)
     await_ready(container, 3)
     return container
 
 
 def await_ready(container: Container, number: int) -> None:
-    """Return when so many processes have said that they are ready."""
+    """Wait until this many processes have printed that they are ready."""
     eventually(lambda: container.logs().decode(), holds=lambda said: said.count(": ready\n") == number)
 
 
 def await_no_zombie(container: Container) -> list[Process]:
-    """What runs, once there is no zombie and the short tasks of the worker have gone."""
+    """Wait until there is no zombie and the worker's short tasks have exited; return the processes."""
     return eventually(
         lambda: processes(container),
         holds=lambda seen: not any(process.state == "Z" or "sleep" in process.command for process in seen),
@@ -40,17 +40,17 @@ def await_no_zombie(container: Container) -> list[Process]:
 
 
 def running(container: Container, command: str) -> list[int]:
-    """The pids of that command, pyinit aside."""
+    """The pids of the processes with this command, without pyinit."""
     return [process.pid for process in await_no_zombie(container)[1:] if process.command.endswith(command)]
 
 
 def children(container: Container, parent: int) -> list[str]:
-    """The last words of the commands of its children."""
+    """The last word of each child's command."""
     return sorted(process.command.split()[-1] for process in await_no_zombie(container) if process.parent == parent)
 
 
 def test_docker_stop_ends_the_programs_in_their_order_and_their_orphans_last(containers: Containers) -> None:
-    """Each saves its work: supervisord asks one program after the other, pyinit the daemon that one has left behind."""
+    """All save their work. supervisord stops one program after the other, then pyinit stops the orphaned daemon."""
     container = start(containers)
     assert children(container, 1) == ["/etc/supervisord.conf", "helper"]
     end = stopped(container, timeout=30)
@@ -58,16 +58,17 @@ def test_docker_stop_ends_the_programs_in_their_order_and_their_orphans_last(con
     assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\nhelper: saved\n"
 
 
-def test_tini_loses_what_the_programs_have_left_behind(containers: Containers, under_tini: dict[str, Any]) -> None:
-    """The check of the test above: the end of supervisord is the end of the container."""
+def test_tini_loses_the_orphans_of_the_programs(containers: Containers, under_tini: dict[str, Any]) -> None:
+    """Control for the test above: the container ends with supervisord."""
     container = start(containers, *IN_THE_FOREGROUND, **under_tini)
     assert stopped(container, timeout=30).status == 0
     assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\n"
 
 
 def test_supervisord_in_the_background_ends_its_programs_in_their_order(containers: Containers) -> None:
-    """It is asked when the foreground program has ended, its programs are left to it; their orphan is asked at once."""
-    container = start(containers, *BEHIND_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "20"})
+    """After the foreground program has exited, supervisord gets TERM, and stops its programs. Their orphan gets TERM at
+    the same time."""
+    container = start(containers, *WITH_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "20"})
     end = stopped(container, timeout=30)
     assert (end.status, end.errors) == (143, ""), end
     saved = read_file(container, JOURNAL).splitlines()
@@ -75,16 +76,18 @@ def test_supervisord_in_the_background_ends_its_programs_in_their_order(containe
     assert [line for line in saved if "helper" not in line] == ["worker: saved", "store: saved"]
 
 
-def test_tini_loses_all_of_a_supervisord_in_the_background(containers: Containers, under_tini: dict[str, Any]) -> None:
-    """The check of the test above: nobody asks it."""
-    container = start(containers, *BEHIND_TAIL, **under_tini)
+def test_tini_loses_the_programs_of_a_supervisord_in_the_background(
+    containers: Containers, under_tini: dict[str, Any]
+) -> None:
+    """Control for the test above: supervisord never gets TERM."""
+    container = start(containers, *WITH_TAIL, **under_tini)
     assert stopped(container, timeout=30).status == 143
     with pytest.raises(NotFound):
         read_file(container, JOURNAL)
 
 
 def test_hup_restarts_the_programs(containers: Containers) -> None:
-    """supervisord stays, with its pid; an orphan is no program of its, and stays as well."""
+    """supervisord keeps its pid. An orphan is not one of its programs, and keeps running, too."""
     container = start(containers)
     [supervisord] = running(container, "supervisord.conf")
     before = running(container, "store") + running(container, "worker")
@@ -99,7 +102,7 @@ def test_hup_restarts_the_programs(containers: Containers) -> None:
 
 
 def test_supervisorctl_restarts_one_program(containers: Containers) -> None:
-    """It may save its work; the other goes on."""
+    """The program can save its work. The other program keeps running."""
     container = start(containers)
     store = running(container, "store")
     worker = running(container, "worker")
@@ -111,8 +114,8 @@ def test_supervisorctl_restarts_one_program(containers: Containers) -> None:
     assert restarted not in worker
 
 
-def test_programs_of_a_supervisord_that_was_killed_save_their_work(containers: Containers) -> None:
-    """They get TERM and time from pyinit, which tells what has happened."""
+def test_programs_of_a_killed_supervisord_save_their_work(containers: Containers) -> None:
+    """pyinit sends them TERM, gives them time, and reports it."""
     container = start(containers)
     [supervisord] = running(container, "supervisord.conf")
     container.exec_run(["sh", "-c", f"kill -KILL {supervisord}"], detach=True)

@@ -1,4 +1,4 @@
-"""uvicorn, as one process and with workers: graceful stop and its status, reload, lost workers."""
+"""uvicorn, as one process and with workers: graceful stop and its status, reload, and killed workers."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_
 RECIPE = EXAMPLES / "recipes" / "uvicorn"
 
 ONE = {"WEB_CONCURRENCY": "1"}
-# The parent process takes a worker that is slow to start on a busy machine for a dead one.
+# With the default, the parent process takes a worker for dead if it starts slowly on a busy machine.
 TWO = {"WEB_CONCURRENCY": "2", "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "20"}
-AS_IT_IS = {"PYINIT_REMAP_EXIT": ""}
+NO_REMAPPING = {"PYINIT_REMAP_EXIT": ""}
 
-BEHIND_TEE = (
+THROUGH_TEE = (
     *("sh", "-c"),
     "uvicorn hello_asgi:app --host=0.0.0.0 --timeout-graceful-shutdown=8 2>&1 | tee /tmp/log",
 )
@@ -26,38 +26,38 @@ with_one_and_two = pytest.mark.parametrize("environment", [ONE, TWO], ids=["one 
 
 
 def await_serving(container: Container, number: int) -> None:
-    """Return when so many processes have said that they serve."""
+    """Wait until this many processes have logged that they serve."""
     serves = "Application startup complete."
     eventually(lambda: container.logs().decode(), holds=lambda said: said.count(serves) == number)
 
 
 def start(containers: Containers, environment: dict[str, str], *command: str, **options: Any) -> Container:
-    """A uvicorn that serves; the command is that of the image if there is none."""
+    """Start uvicorn, and wait until it serves; the default command is the image's."""
     container = containers.start(*command, environment=environment, **PUBLISHED, **options)
     await_serving(container, int(environment["WEB_CONCURRENCY"]))
     return container
 
 
 def workers_of(container: Container) -> set[int]:
-    """The workers that are there; a zombie is none."""
+    """The pids of the workers, without zombies."""
     return {process.pid for process in processes(container) if "spawn_main" in process.command}
 
 
 @pytest.mark.parametrize(
     ("environment", "stop_signal", "status"),
     [
-        (ONE | AS_IT_IS, "SIGTERM", 143),
-        (ONE | AS_IT_IS, "SIGINT", 0),
+        (ONE | NO_REMAPPING, "SIGTERM", 143),
+        (ONE | NO_REMAPPING, "SIGINT", 0),
         (ONE, "SIGTERM", 0),
-        (TWO | AS_IT_IS, "SIGTERM", 0),
-        (TWO | AS_IT_IS, "SIGINT", 0),
+        (TWO | NO_REMAPPING, "SIGTERM", 0),
+        (TWO | NO_REMAPPING, "SIGINT", 0),
     ],
     ids=["TERM", "INT", "TERM with --remap-exit=143", "TERM with workers", "INT with workers"],
 )
 def test_docker_stop_lets_a_request_finish(
     containers: Containers, environment: dict[str, str], stop_signal: str, status: int
 ) -> None:
-    """It is answered whole. One process ends by the SIGTERM that it was sent: 143, or what that is mapped to."""
+    """The answer is complete. A single process is killed by SIGTERM: the status is 143, or the remapped one."""
     container = start(containers, environment, stop_signal=stop_signal)
     await_reaped_orphan(container)
     answer = begin(port_of(container), 2)
@@ -72,8 +72,8 @@ def test_docker_stop_lets_a_request_finish(
 def test_docker_stop_lets_a_request_finish_where_the_log_goes_through_tee(
     containers: Containers, environment: dict[str, str]
 ) -> None:
-    """The shell dies of the TERM at once. uvicorn alone is asked then, and tee writes down the rest."""
-    container = start(containers, environment | {"PYINIT_DRAIN_TIMEOUT": "20"}, *BEHIND_TEE)
+    """TERM kills the shell at once. Then pyinit sends TERM only to uvicorn, and tee writes the rest of the log."""
+    container = start(containers, environment | {"PYINIT_DRAIN_TIMEOUT": "20"}, *THROUGH_TEE)
     answer = begin(port_of(container), 2)
     container.stop(timeout=30)
     rest, end = rest_of(answer), ended(container)
@@ -87,8 +87,8 @@ def test_docker_stop_lets_a_request_finish_where_the_log_goes_through_tee(
 def test_tini_cuts_off_a_request_where_the_log_goes_through_tee(
     containers: Containers, environment: dict[str, str], under_tini: dict[str, Any]
 ) -> None:
-    """The check of the test above: the end of the shell is the end of the container, and uvicorn never hears of it."""
-    container = start(containers, environment, *BEHIND_TEE, **under_tini)
+    """Control for the test above: the container ends with the shell, and uvicorn never gets a signal."""
+    container = start(containers, environment, *THROUGH_TEE, **under_tini)
     answer = begin(port_of(container), 20)
     container.stop(timeout=30)
     assert rest_of(answer).startswith("cut off: ")
@@ -97,7 +97,7 @@ def test_tini_cuts_off_a_request_where_the_log_goes_through_tee(
 
 
 def test_reload_on_hup_lets_a_request_finish(containers: Containers) -> None:
-    """New workers have the new code; the old ones finish, and leave no zombies."""
+    """New workers have the new code. The old ones finish, and leave no zombies."""
     container = start(containers, TWO)
     before = {process.pid for process in processes(container)}
     old = workers_of(container)
@@ -111,16 +111,16 @@ def test_reload_on_hup_lets_a_request_finish(containers: Containers) -> None:
     assert stopped(container, timeout=30).status == 0
 
 
-def test_hup_ends_one_process(containers: Containers) -> None:
-    """It is a reload for the parent of workers only: 129 is the status of who does not handle it."""
+def test_hup_kills_a_single_process(containers: Containers) -> None:
+    """Only the parent of workers handles HUP as a reload. 129 is the status of a process that HUP killed."""
     container = start(containers, ONE)
     container.kill("HUP")
     assert ended(container).status == 129
 
 
 def test_killed_worker_is_replaced(containers: Containers) -> None:
-    """And leaves no zombie."""
-    # The parent process waits so long for the answer of a worker that is killed just when it has been asked.
+    """It leaves no zombie."""
+    # If a worker is killed during a health check, the parent process waits this long for its answer.
     container = start(containers, TWO | {"UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "8"})
     before = {process.pid for process in processes(container)}
     victim, other = sorted(workers_of(container))
@@ -134,15 +134,16 @@ def test_killed_worker_is_replaced(containers: Containers) -> None:
 
 @pytest.mark.parametrize(("workers", "status"), [(1, 3), (2, 0)])
 def test_application_that_cannot_be_imported(containers: Containers, workers: int, status: int) -> None:
-    """One process ends in 3, the parent of workers in 0: uvicorn's own statuses, to which pyinit adds nothing."""
+    """A single process exits with 3, the parent of workers with 0. Both are uvicorn's statuses, and pyinit logs
+    nothing."""
     end = containers.run("uvicorn", f"--workers={workers}", "nowhere:app")
     assert end.status == status, end
     assert 'Could not import module "nowhere"' in end.errors and "pyinit: " not in end.errors, end
 
 
 @with_one_and_two
-def test_container_may_be_locked_up(containers: Containers, environment: dict[str, str]) -> None:
-    """Another user than root, a read-only root and no capability: it serves, is healthy, and nothing complains."""
+def test_uvicorn_works_in_a_locked_down_container(containers: Containers, environment: dict[str, str]) -> None:
+    """Without root, with a read-only root and without capabilities, it serves, is healthy, and logs no warning."""
     container = start(
         containers,
         environment,

@@ -1,4 +1,4 @@
-"""Web servers in containers: requests to them, and what can be seen of them."""
+"""Helpers for web servers in containers: requests, files and processes."""
 
 import tarfile
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -14,14 +14,14 @@ PUBLISHED: dict[str, Any] = {"ports": {"8000/tcp": ("127.0.0.1", None)}}
 
 
 def port_of(container: Container) -> int:
-    """Where the container's web server can be asked."""
+    """The published port of the container's web server."""
     container.reload()
     [published] = container.ports["8000/tcp"] or []
     return int(published["HostPort"])
 
 
 def begin(port: int, seconds: float = 0) -> HTTPResponse:
-    """A request whose answer has begun; the rest of it takes so long."""
+    """Send a request, and return its answer once it has begun; the rest takes `seconds`."""
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request("GET", f"/?{seconds}", headers={"Connection": "close"})
     answer = connection.getresponse()
@@ -31,7 +31,7 @@ def begin(port: int, seconds: float = 0) -> HTTPResponse:
 
 
 def rest_of(answer: HTTPResponse) -> str:
-    """The rest of an answer that has begun, or what cut it off."""
+    """The rest of an answer, or the error that cut it off."""
     try:
         return answer.read().decode()
     except (OSError, HTTPException) as error:
@@ -39,7 +39,7 @@ def rest_of(answer: HTTPResponse) -> str:
 
 
 def write_file(container: Container, folder: str, name: str, text: str) -> None:
-    """Write a file of the container, as root."""
+    """Write a file in the container, as root."""
     archive = BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as file:
         member = tarfile.TarInfo(name)
@@ -50,7 +50,7 @@ def write_file(container: Container, folder: str, name: str, text: str) -> None:
 
 
 def await_reaped_orphan(container: Container) -> None:
-    """Leave an orphan behind, and return when there is no zombie."""
+    """Make an orphan, and wait until there is no zombie."""
     execute(container, "sh", "-c", "(true &)")
     eventually(lambda: [process.state for process in processes(container)], holds=lambda states: "Z" not in states)
 
@@ -62,6 +62,6 @@ def master_of(container: Container) -> int:
 
 
 def health(container: Container) -> str:
-    """What the engine's health check has come to."""
+    """The result of the engine's health check."""
     container.reload()
     return str(container.attrs["State"]["Health"]["Status"])
