@@ -7,19 +7,17 @@ executed in place of this program.
 
 import hashlib
 import os
-import subprocess
 import sys
 from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import docker
 from docker.errors import DockerException, ImageNotFound
 
-from testing import ROOT, Unavailable, packages, say
+from testing import say
+from testing.roots import Root
 
-CACHE = ROOT / ".cache"
 LABEL = "pyinit.made-of"
 
 
@@ -30,12 +28,8 @@ class BaseImage:
     tag: str
     dockerfile: str
     """Makes it where the Hub can be reached."""
-    suite: str
-    """The Debian release that has the same Python, for where it cannot."""
-    packages: str = "python3"
-    """What of it is in the image, separated by commas."""
-    hooks: tuple[str, ...] = ()
-    """Commands that complete it, in which ``$1`` is its root folder."""
+    root: Root
+    """A Debian with the same Python, for where it cannot."""
 
     @property
     def made_of(self) -> str:
@@ -49,19 +43,21 @@ BASE_IMAGES = (
     BaseImage(
         SLIM,
         "FROM python:3.13-slim\n",
-        suite="trixie",
-        packages="python3,python3-pip,python3-venv,ca-certificates",
-        hooks=(
-            'ln -s python3 "$1/usr/bin/python" && rm "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
-            # Whom the building machine trusts, whose way to the package index may be its own.
-            'bundle=/etc/ssl/certs/ca-certificates.crt; [ ! -e $bundle ] || cp $bundle "$1$bundle"',
+        Root(
+            "trixie",
+            ("python3", "python3-pip", "python3-venv", "ca-certificates"),
+            hooks=(
+                'ln -s python3 "$1/usr/bin/python" && rm "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
+                # Whom the building machine trusts, whose way to the package index may be its own.
+                'bundle=/etc/ssl/certs/ca-certificates.crt; [ ! -e $bundle ] || cp $bundle "$1$bundle"',
+            ),
         ),
     ),
     BaseImage(
         DEBIAN,
         "FROM debian:bookworm-slim\n"
         "RUN apt-get update && apt-get install --yes --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*\n",
-        suite="bookworm",
+        Root("bookworm", ("python3",)),
     ),
 )
 
@@ -73,8 +69,7 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
             return
     except ImageNotFound:
         pass
-    cached = CACHE / f"{image.suite}-{image.made_of}.tar"
-    if not cached.exists():
+    if not image.root.is_archived:
         say(f"pulling {image.tag} from the Hub")
         try:
             labels = {LABEL: image.made_of}
@@ -82,28 +77,9 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
             return
         except DockerException as error:
             say(f"not to be had ({error}): making it from Debian packages")
-        put_together(image, cached)
     repository, tag = image.tag.split(":")
     changes = [f"LABEL {LABEL}={image.made_of}"]
-    client.api.import_image_from_file(str(cached), repository=repository, tag=tag, changes=changes)
-
-
-def put_together(image: BaseImage, target: Path) -> None:
-    """Make a tar of a minimal Debian with the image's packages at `target`, whole or not at all."""
-    mmdebstrap = packages.provide("mmdebstrap", "mmdebstrap")
-    target.parent.mkdir(exist_ok=True)
-    unfinished = target.with_suffix(f".{os.getpid()}.tar")
-    command = [mmdebstrap, "--quiet", "--variant=minbase", f"--include={image.packages}"]
-    command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
-    command += [f"--customize-hook={hook}" for hook in image.hooks]
-    command += [image.suite, str(unfinished)]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-        if done.returncode != 0:
-            raise Unavailable(f"{done.stderr}\nmmdebstrap could not make a Debian {image.suite}")
-        unfinished.rename(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    client.api.import_image_from_file(str(image.root.archive()), repository=repository, tag=tag, changes=changes)
 
 
 def main(arguments: list[str]) -> None:

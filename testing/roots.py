@@ -1,0 +1,154 @@
+"""Roots of Debian systems, made by mmdebstrap(1) and kept in .cache/, and programs run in them.
+
+A root is entered in a mount namespace of its own by pivot_root(2). chroot(2) would not do: what a container engine runs
+in a container later enters that from the engine's own root.
+"""
+
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from testing import ROOT, Unavailable, packages, say
+
+CACHE = ROOT / ".cache"
+
+SHARED = ("/tmp", "/var/tmp", tempfile.gettempdir(), str(ROOT))
+"""Folders of the machine that have the same paths in a root: what is in volumes and build contexts must have."""
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# $1 is the root, the others are the folders that it shares. The root stays as it is: what programs write goes to
+# file systems in memory. A file of the machine's replaces the root's where both have it.
+ENTER = """
+set -e
+root=$1
+shift
+mount --bind "$root" "$root"
+for folder in proc sys dev run root var/lib/containers; do mkdir -p "$root/$folder"; done
+for folder do mkdir -p "$root$folder"; done
+touch "$root/etc/resolv.conf" "$root/etc/hosts"
+mount -o remount,bind,ro "$root"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+for folder in run root var/lib/containers; do mount -t tmpfs tmpfs "$root/$folder"; done
+for folder do mkdir -p "$root$folder" && mount --bind "$folder" "$root$folder"; done
+for file in etc/resolv.conf etc/hosts etc/ssl/certs/ca-certificates.crt; do
+    if [ -e "/$file" ] && [ -e "$root/$file" ]; then mount --bind "/$file" "$root/$file"; fi
+done
+cd "$root"
+pivot_root . .
+umount -l .
+echo entered
+exec cat
+"""
+
+# In the folder that the caller is in, if the root has it.
+RUN = f'cd "$0" 2>/dev/null || cd /; PATH={PATH} exec "$@"'
+
+
+@dataclass(frozen=True)
+class Root:
+    """A minimal Debian with some packages."""
+
+    suite: str
+    """The release: trixie, unstable."""
+    packages: tuple[str, ...]
+    hooks: tuple[str, ...] = ()
+    """Commands that complete it, in which ``$1`` is its folder."""
+    options: tuple[str, ...] = ()
+    """More options of mmdebstrap."""
+
+    @property
+    def name(self) -> str:
+        """Another one for each change of what makes it."""
+        return f"{self.suite}-{hashlib.sha256(repr(self).encode()).hexdigest()[:12]}"
+
+    @property
+    def is_archived(self) -> bool:
+        """There is a tar of it already."""
+        return self._archive.exists()
+
+    def archive(self) -> Path:
+        """A tar of it, made if there is none yet."""
+        return self._made(self._archive)
+
+    def folder(self) -> Path:
+        """A folder that holds it, made if there is none yet."""
+        return self._made(CACHE / self.name)
+
+    @property
+    def _archive(self) -> Path:
+        return CACHE / f"{self.name}.tar"
+
+    def _made(self, target: Path) -> Path:
+        """Make it whole or not at all; one at a time, so that nobody makes what another is making."""
+        if target.exists():
+            return target
+        mmdebstrap = packages.provide("mmdebstrap", "mmdebstrap")
+        CACHE.mkdir(exist_ok=True)
+        unfinished = target.with_name(f"unfinished-{target.name}")
+        command = [mmdebstrap, "--quiet", "--variant=minbase", f"--include={','.join(self.packages)}", *self.options]
+        command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
+        command += [f"--customize-hook={hook}" for hook in self.hooks]
+        command += [self.suite, str(unfinished)]
+        with (CACHE / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if target.exists():
+                return target
+            say(f"making a Debian {self.suite} in {target}, which takes a minute or two")
+            remove(unfinished)
+            try:
+                done = subprocess.run(
+                    command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+                )
+                if done.returncode != 0:
+                    raise Unavailable(f"{done.stderr}\nmmdebstrap could not make a Debian {self.suite}")
+                unfinished.rename(target)
+            finally:
+                remove(unfinished)
+        return target
+
+    @contextmanager
+    def entered(self) -> Iterator[list[str]]:
+        """The words that run a command in it, as long as the context lasts.
+
+        The commands share one mount namespace, which nobody else has; /run, /root and /var/lib/containers are empty at first.
+        """
+        if os.geteuid() != 0:
+            raise Unavailable(f"only root may enter a Debian {self.suite}")
+        unshare, nsenter = (packages.provide(command, "util-linux") for command in ("unshare", "nsenter"))
+        command = [unshare, "--mount", "sh", "-c", ENTER, "sh", str(self.folder()), *dict.fromkeys(SHARED)]
+        # It ends when its standard input does, and so does the namespace, even if this program is killed.
+        holder = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        with holder:
+            assert holder.stdin and holder.stdout and holder.stderr
+            if holder.stdout.readline() != b"entered\n":
+                raise Unavailable(f"a Debian {self.suite} cannot be entered: {holder.stderr.read().decode().strip()}")
+            try:
+                yield [nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", "sh", "-c", RUN, os.getcwd()]
+            finally:
+                holder.stdin.close()
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def script(enter: list[str], *command: str) -> str:
+    """A shell script that runs a command with the words of `entered`, in the folder that it is called in."""
+    return f'#!/bin/sh\nexec {shlex.join(enter[:-1])} "$PWD" {shlex.join(command)} "$@"\n'
