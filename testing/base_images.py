@@ -10,12 +10,12 @@ import os
 import sys
 from contextlib import closing
 from dataclasses import dataclass
-from io import BytesIO
 
 import docker
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
 from testing import say
+from testing.images import build
 from testing.roots import Root
 
 LABEL = "pyinit.made-of"
@@ -71,12 +71,10 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
         pass
     if not image.root.is_archived:
         say(f"pulling {image.tag} from the Hub")
-        try:
-            labels = {LABEL: image.made_of}
-            client.images.build(fileobj=BytesIO(image.dockerfile.encode()), tag=image.tag, labels=labels, rm=True)
+        done = build(client, image.tag, image.dockerfile, labels={LABEL: image.made_of})
+        if done.returncode == 0:
             return
-        except DockerException as error:
-            say(f"not to be had ({error}): making it from Debian packages")
+        say(f"not to be had ({done.stdout.strip().splitlines()[-1]}): making it from Debian packages")
     repository, tag = image.tag.split(":")
     changes = [f"LABEL {LABEL}={image.made_of}"]
     client.api.import_image_from_file(str(image.root.archive()), repository=repository, tag=tag, changes=changes)

@@ -1,8 +1,9 @@
 """Runs a command with a Docker engine at hand: `python -m testing.engine -- COMMAND [ARG]...`.
 
-An engine that answers is used as it is. Where none does, one is installed and started for this command
-alone: its files are in a temporary folder, its mounts in a mount namespace of its own, it has its own bridge and
-makes no packet filter rules, and all of it has gone when the command has ended.
+An engine that answers is used as it is. Where none does, that of a current Debian is started for this command alone,
+and the command finds docker, compose and podman of that Debian first. The engine's files are in a temporary folder,
+its mounts in a mount namespace of its own, it has its own bridge and makes no packet filter rules, and all of it has
+gone when the command has ended.
 """
 
 import os
@@ -12,14 +13,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import docker
 from docker.errors import DockerException
 
 from testing import Unavailable, compose, packages, say
+from testing.roots import Root, locked
 from testing.waiting import Failed, eventually
+
+CURRENT = Root(
+    "trixie",
+    (
+        *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iproute2", "ca-certificates"),
+        *("podman", "crun", "runc", "catatonit", "netavark"),
+    ),
+)
+"""Docker 26, compose 2, podman 5."""
+
+# It would hand its containers to a containerd that it finds, which cannot see its mounts.
+WITHOUT_CONTAINERD = 'mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec "$@"'
 
 SECONDS_TO_START = 60
 SECONDS_TO_STOP = 30
@@ -33,11 +47,15 @@ def main(arguments: list[str]) -> int:
     host = os.environ.get("DOCKER_HOST")
     if host and not answers():
         raise Unavailable(f"no Docker engine answers at DOCKER_HOST, {host}")
-    with nullcontext() if answers() else private_engine() as private:
+    with ExitStack() as stack:
+        if not answers():
+            say("no Docker engine answers: starting one of our own")
+            programs = stack.enter_context(CURRENT.commands("docker", "dockerd", "podman"))
+            os.environ["PATH"] = f"{programs}:{os.environ.get('PATH', os.defpath)}"
+            os.environ["DOCKER_HOST"] = stack.enter_context(private_engine())
         packages.provide("docker", "docker.io", "docker-cli")
         compose.provide()
-        environment = {**os.environ, "DOCKER_HOST": private} if private else dict(os.environ)
-        return run(arguments[arguments.index("--") + 1 :], environment)
+        return run(arguments[arguments.index("--") + 1 :])
 
 
 def answers(host: str | None = None) -> bool:
@@ -66,43 +84,46 @@ def connect() -> Iterator[docker.DockerClient]:
 
 
 @contextmanager
-def private_engine(*arguments: str) -> Iterator[str]:
-    """An engine that nobody else sees, given `arguments` besides, as long as the context lasts; yields its address."""
+def private_engine(*arguments: str, dockerd: str | None = None) -> Iterator[str]:
+    """An engine that nobody else sees, given `arguments` besides, as long as the context lasts; yields its address.
+
+    It is `dockerd`, or else the machine's, or else that of a current Debian.
+    """
     if os.geteuid() != 0:
-        raise Unavailable("no Docker engine answers, and only root may start one: start Docker or set DOCKER_HOST")
-    dockerd = packages.provide("dockerd", "docker.io")
+        raise Unavailable("only root may start a Docker engine: start Docker or set DOCKER_HOST")
     ip = packages.provide("ip", "iproute2")
     unshare = packages.provide("unshare", "util-linux")
-    folder = Path(tempfile.mkdtemp(prefix="pyinit-engine-"))
-    log = folder / "log"
-    host = f"unix://{folder}/socket"
-    say(f"no Docker engine answers: starting a private one in {folder}")
-    # Without --bridge it would share docker0 with another engine, and with --bridge=none it would delete it.
-    bridge = f"pyinit{os.getpid()}"
-    # Without an address of its own it takes that of a member, and another one when containers come and go:
-    # what a container sends meanwhile is lost until it has asked for the new one.
-    subprocess.run([ip, "link", "add", bridge, "address", BRIDGE_ADDRESS, "type", "bridge"], check=True)
-    with log.open("wb") as output:
-        engine = subprocess.Popen(
-            [
-                *(unshare, "--mount", dockerd),
-                *("--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"),
-                *("--host", host, "--group", str(os.getegid())),
-                *(f"--bridge={bridge}", "--iptables=false", "--shutdown-timeout=1"),
-                *arguments,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # the Ctrl-C that ends the command is not for the engine
-        )
-    try:
-        await_answer(engine, host, log)
+    with ExitStack() as stack:
+        dockerd = dockerd or packages.find("dockerd") or f"{stack.enter_context(CURRENT.commands('dockerd'))}/dockerd"
+        folder = Path(tempfile.mkdtemp(prefix="pyinit-engine-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        log = folder / "log"
+        host = f"unix://{folder}/socket"
+        # One at a time: each takes addresses that it sees no other use.
+        with locked(Path("/sys/class/net")):
+            # Without --bridge it would share docker0 with another engine, and with --bridge=none it would delete it.
+            bridge = f"pyinit{folder.name[-8:]}"
+            # Without an address of its own it takes that of a member, and another one when containers come and go:
+            # what a container sends meanwhile is lost until it has asked for the new one.
+            subprocess.run([ip, "link", "add", bridge, "address", BRIDGE_ADDRESS, "type", "bridge"], check=True)
+            stack.callback(subprocess.run, [ip, "link", "delete", bridge], check=False)
+            with log.open("wb") as output:
+                engine = subprocess.Popen(
+                    [
+                        *(unshare, "--mount", "sh", "-c", WITHOUT_CONTAINERD, "sh", dockerd),
+                        *("--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"),
+                        *("--host", host, "--group", str(os.getegid())),
+                        *(f"--bridge={bridge}", "--iptables=false", "--ip6tables=false", "--shutdown-timeout=1"),
+                        *arguments,
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,  # the Ctrl-C that ends the command is not for the engine
+                )
+            stack.callback(stop, engine)
+            await_answer(engine, host, log)
         yield host
-    finally:
-        stop(engine)
-        subprocess.run([ip, "link", "delete", bridge], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def await_answer(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
@@ -111,7 +132,7 @@ def await_answer(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
         eventually(lambda: answers(host) or engine.poll() is not None, patience=SECONDS_TO_START)
     if not answers(host):
         last = (log.read_text(errors="replace").splitlines() or ["(it said nothing)"])[-1]
-        raise Unavailable(f"no Docker engine answers, and a private one does not start: {last}")
+        raise Unavailable(f"a Docker engine of our own does not start: {last}")
 
 
 def stop(engine: subprocess.Popen[bytes]) -> None:
@@ -125,7 +146,7 @@ def stop(engine: subprocess.Popen[bytes]) -> None:
         engine.wait()
 
 
-def run(command: list[str], environment: dict[str, str]) -> int:
+def run(command: list[str]) -> int:
     """Run the command to its end, whatever signals come meanwhile; its exit status as a shell tells it.
 
     Ctrl-C reaches the command by itself, from the terminal. The other two ways to be stopped are handed on as an
@@ -134,7 +155,7 @@ def run(command: list[str], environment: dict[str, str]) -> int:
     # First of all, so that the command does not inherit an ignored SIGINT, which it has in the background of a script.
     signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        child = subprocess.Popen(command, env=environment)
+        child = subprocess.Popen(command)
     except OSError as error:
         raise Unavailable(f"cannot run {command[0]}: {error.strerror}") from None
     for number in (signal.SIGTERM, signal.SIGHUP):

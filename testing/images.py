@@ -1,33 +1,60 @@
-"""Images that are there for a while."""
+"""Images that are built as anyone would, by `docker build`, and are there for a while."""
 
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import docker
 from docker.models.images import Image
 
-from testing import ROOT
+from testing import ROOT, packages
 
 
-@contextmanager
-def built(
-    client: docker.DockerClient, dockerfile: str = "", folder: Path | None = None, **options: Any
-) -> Iterator[Image]:
-    """An image, as long as the context lasts: made of the text of a Dockerfile, or of the one in a folder.
+def build(
+    client: docker.DockerClient,
+    tag: str,
+    dockerfile: str = "",
+    folder: Path | None = None,
+    arguments: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> "subprocess.CompletedProcess[str]":
+    """Build an image of the text of a Dockerfile, or of the one in a folder; `client` is the engine of DOCKER_HOST.
 
-    With both, `folder` is what that text can copy from. `options` are those of the SDK's `images.build`.
+    With both, `folder` is what that text can copy from. What was said, all of it, is in `stdout`.
     """
-    tag = f"pyinit-test-{uuid4().hex[:12]}:built"  # not "latest", which orchestrators pull
+    command = [packages.provide("docker", "docker.io", "docker-cli"), "build", f"--tag={tag}"]
+    # The host's network leads to the package indexes also where the engine's own leads nowhere. With user namespaces
+    # the engine refuses it, and its own has to do.
+    if "name=userns" not in client.info()["SecurityOptions"]:
+        command.append("--network=host")
+    command += [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
+    command += [f"--label={name}={value}" for name, value in (labels or {}).items()]
     with tempfile.TemporaryDirectory() as scratch:
         if dockerfile:
             written = Path(scratch, "Dockerfile")
             written.write_text(dockerfile)
-            options["dockerfile"] = str(written)
-        image, _ = client.images.build(path=str(folder or scratch), tag=tag, rm=True, forcerm=True, **options)
+            command.append(f"--file={written}")
+        command.append(str(folder or scratch))
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+
+@contextmanager
+def built(
+    client: docker.DockerClient,
+    dockerfile: str = "",
+    folder: Path | None = None,
+    arguments: Mapping[str, str] | None = None,
+) -> Iterator[Image]:
+    """An image that `build` makes, as long as the context lasts."""
+    tag = f"pyinit-test-{uuid4().hex[:12]}:built"  # not "latest", which orchestrators pull
+    done = build(client, tag, dockerfile, folder, arguments)
+    assert done.returncode == 0, done.stdout
+    image = client.images.get(tag)
     image.attrs["RepoTags"] = [tag]  # another one that is made of the same is the same image, with the tags of both
     try:
         yield image
@@ -41,18 +68,10 @@ def pyinit_on(client: docker.DockerClient, base: str, folder: Path | None = None
 
     The files of `folder`, if that is given, are in its /usr/local/bin.
     """
-    with built(client, folder=ROOT, buildargs={"BASE_IMAGE": base}) as image:
+    with built(client, folder=ROOT, arguments={"BASE_IMAGE": base}) as image:
         if folder is None:
             yield image
             return
         names = " ".join(file.name for file in folder.iterdir())
         with built(client, f"FROM {image.tags[0]}\nCOPY {names} /usr/local/bin/\n", folder) as extended:
             yield extended
-
-
-def network_of_builds(client: docker.DockerClient) -> str | None:
-    """The host's: it leads to the package indexes also where the engine's own leads nowhere.
-
-    With user namespaces the engine refuses it, and its own has to do.
-    """
-    return None if "name=userns" in client.info()["SecurityOptions"] else "host"

@@ -8,12 +8,11 @@ from testing import Unavailable, say
 
 # dockerd, unshare and docker-init live where an ordinary user's PATH does not look.
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec/docker")
-PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), *FOLDERS])
 
 
 def find(command: str) -> str | None:
     """The path of `command`, or None."""
-    return shutil.which(command, path=PATH)
+    return shutil.which(command, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *FOLDERS]))
 
 
 def provide(command: str, *packages: str, with_recommended: bool = True) -> str:

@@ -52,7 +52,7 @@ exec cat
 """
 
 # In the folder that the caller is in, if the root has it.
-RUN = f'cd "$0" 2>/dev/null || cd /; PATH={PATH} exec "$@"'
+RUN = f'cd "$0" 2>/dev/null || cd /; HOME=/root PATH={PATH} exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -100,45 +100,76 @@ class Root:
         command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
         command += [f"--customize-hook={hook}" for hook in self.hooks]
         command += [self.suite, str(unfinished)]
-        with (CACHE / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(CACHE):
             if target.exists():
                 return target
             say(f"making a Debian {self.suite} in {target}, which takes a minute or two")
             remove(unfinished)
             try:
-                done = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-                )
-                if done.returncode != 0:
-                    raise Unavailable(f"{done.stderr}\nmmdebstrap could not make a Debian {self.suite}")
+                # It has a session of its own, and is asked to end: it tidies up then.
+                with subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                ) as maker:
+                    try:
+                        said, _ = maker.communicate()
+                    except BaseException:
+                        maker.terminate()
+                        raise
+                if maker.returncode != 0:
+                    raise Unavailable(
+                        f"{said.decode(errors='replace')}\nmmdebstrap could not make a Debian {self.suite}"
+                    )
                 unfinished.rename(target)
             finally:
                 remove(unfinished)
         return target
 
     @contextmanager
-    def entered(self) -> Iterator[list[str]]:
-        """The words that run a command in it, as long as the context lasts.
+    def commands(self, *names: str) -> Iterator[Path]:
+        """A folder of scripts, each of which runs the command of its name in the root, as long as the context lasts.
 
-        The commands share one mount namespace, which nobody else has; /run, /root and /var/lib/containers are empty at first.
+        They share one mount namespace, which nobody else has; /run, /root and /var/lib/containers are empty at first.
+        Ends the program with one line if the root cannot be made or entered.
         """
         if os.geteuid() != 0:
             raise Unavailable(f"only root may enter a Debian {self.suite}")
         unshare, nsenter = (packages.provide(command, "util-linux") for command in ("unshare", "nsenter"))
-        command = [unshare, "--mount", "sh", "-c", ENTER, "sh", str(self.folder()), *dict.fromkeys(SHARED)]
-        # It ends when its standard input does, and so does the namespace, even if this program is killed.
-        holder = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-        with holder:
-            assert holder.stdin and holder.stdout and holder.stderr
+        enter = [unshare, "--mount", "sh", "-c", ENTER, "sh", str(self.folder()), *dict.fromkeys(SHARED)]
+        # The holder of the namespace ends when its standard input does, also when this program is killed.
+        with (
+            tempfile.TemporaryDirectory(prefix=f"pyinit-{self.suite}-") as folder,
+            subprocess.Popen(
+                enter,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # the Ctrl-C that ends this program is not for the holder
+            ) as holder,
+        ):
+            assert holder.stdout and holder.stderr
             if holder.stdout.readline() != b"entered\n":
                 raise Unavailable(f"a Debian {self.suite} cannot be entered: {holder.stderr.read().decode().strip()}")
-            try:
-                yield [nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", "sh", "-c", RUN, os.getcwd()]
-            finally:
-                holder.stdin.close()
+            within = shlex.join([nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", "sh", "-c", RUN])
+            for name in names:
+                script = Path(folder, name)
+                script.write_text(f'#!/bin/sh\nexec {within} "$PWD" {name} "$@"\n')
+                script.chmod(0o755)
+            yield Path(folder)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """As long as the context lasts no other program that asks for the same has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -147,8 +178,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def script(enter: list[str], *command: str) -> str:
-    """A shell script that runs a command with the words of `entered`, in the folder that it is called in."""
-    return f'#!/bin/sh\nexec {shlex.join(enter[:-1])} "$PWD" {shlex.join(command)} "$@"\n'

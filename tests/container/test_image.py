@@ -80,7 +80,7 @@ def test_settings_of_the_base_and_of_the_checkout_do_not_matter(
         file.chmod(file.stat().st_mode & 0o700)
     with (
         built(engine, SETTLED_IN_ITS_WAYS.format(base=base)) as settled,
-        built(engine, folder=tmp_path, buildargs={"BASE_IMAGE": settled.tags[0]}) as image,
+        built(engine, folder=tmp_path, arguments={"BASE_IMAGE": settled.tags[0]}) as image,
         containers,
     ):
         end = containers.run("sh", "-c", "id -u; ls /usr/local/lib/pyinit/pyinit; exit 3", image=image)

@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from testing import ROOT, packages
 from testing.base_images import SLIM
 from testing.containers import await_output, execute, processes
-from testing.images import built, network_of_builds, pyinit_on
+from testing.images import built, pyinit_on
 from testing.waiting import eventually
 
 STACK = ROOT / "deploy" / "swarm.yaml"
@@ -181,7 +181,7 @@ def web(engine: docker.DockerClient) -> Iterator[str]:
     with pyinit_on(engine, SLIM) as pyinit:
         # The engine of a user may have another image by that name.
         dockerfile = (FOLDER / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit.tags[0]}\n")
-        with built(engine, dockerfile, FOLDER, network_mode=network_of_builds(engine)) as web:
+        with built(engine, dockerfile, FOLDER) as web:
             yield web.tags[0]
 
 
@@ -201,7 +201,7 @@ def stacks(
             folder = tmp_path_factory.mktemp("stack")
             shutil.copy(packages.provide("tini-static", "tini"), folder)
             dockerfile = f"FROM {web}\nUSER root\n{lines}{changes}USER 1000:1000\n"
-            image = images.enter_context(built(engine, dockerfile, folder, network_mode=network_of_builds(engine)))
+            image = images.enter_context(built(engine, dockerfile, folder))
             file = folder / "swarm.yaml"
             file.write_text((text if init == "pyinit" else text.replace(PYINITCTL, "")).replace("    deploy:\n", here))
             stack = found[start, init] = Stack(engine, file, image.tags[0])

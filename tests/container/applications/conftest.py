@@ -11,7 +11,7 @@ from docker.models.images import Image
 from testing import EXAMPLES, packages
 from testing.base_images import SLIM
 from testing.containers import Containers
-from testing.images import built, network_of_builds, pyinit_on
+from testing.images import built, pyinit_on
 
 Recipe = Callable[[str], Image]
 
@@ -34,8 +34,7 @@ def recipe(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Recipe]
                 folder = EXAMPLES / "recipes" / name
                 # The engine may already have another image of that name.
                 text = (folder / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit_image.tags[0]}\n")
-                network = network_of_builds(engine)
-                made[name] = stack.enter_context(built(engine, text, folder, network_mode=network))
+                made[name] = stack.enter_context(built(engine, text, folder))
             return made[name]
 
         yield build

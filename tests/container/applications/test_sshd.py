@@ -41,7 +41,7 @@ print("saved", flush=True)
 def with_guest(engine: docker.DockerClient, recipe: Recipe) -> Iterator[Image]:
     """The recipe's image with a second user without a password, and a setuid program that works like sudo."""
     become = "RUN useradd guest && passwd -d guest && chmod u+s /usr/bin/setpriv\n"
-    with built(engine, f"FROM {recipe('sshd').id}\n{become}") as image:
+    with built(engine, f"FROM {recipe('sshd').tags[0]}\n{become}") as image:
         yield image
 
 
