@@ -27,7 +27,7 @@ CURRENT = Root(
     "trixie",
     (
         *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iproute2", "ca-certificates"),
-        *("podman", "crun", "runc", "catatonit", "netavark"),
+        *("podman", "runc", "catatonit", "netavark", "python3"),
     ),
 )
 """Docker 26, compose 2, podman 5."""

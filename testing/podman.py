@@ -24,7 +24,7 @@ log_driver = "k8s-file"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
-runtime = "runc"
+{runtime}
 tmp_dir = "{folder}/tmp"
 [network]
 network_config_dir = "{folder}/networks"
@@ -39,6 +39,8 @@ runroot = "{folder}/run"
 # There podman notes which layers it has seen, wherever its storage is. The holder ends when its standard input does.
 HOLD = 'mount --bind "$0" /var/lib/containers && echo held && exec cat'
 CGROUPS = Path("/sys/fs/cgroup")
+# crun, which it prefers, refuses the hybrid of both versions of cgroups.
+RUNTIME = "" if (CGROUPS / "cgroup.controllers").exists() else 'runtime = "runc"'
 
 
 class Podman:
@@ -74,9 +76,11 @@ def private_podman() -> Iterator[Podman]:
     """
     if os.geteuid() != 0:
         raise Unavailable("only root may start a podman of its own")
-    podman = packages.provide("podman", "podman")
-    for command in ("runc", "catatonit"):  # the package does with others
-        packages.provide(command, command)
+    podman = packages.find("podman")
+    if podman is None:
+        podman = packages.provide("podman", "podman")
+        for command in ("runc", "catatonit"):  # the package does with others
+            packages.provide(command, command)
     unshare, nsenter = (packages.provide(command, "util-linux") for command in ("unshare", "nsenter"))
     folder = Path(tempfile.mkdtemp(prefix="pyinit-podman-"))
     (folder / "cache").mkdir()
@@ -112,7 +116,7 @@ def settled(command: list[str], folder: Path) -> Podman:
         "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
         "DISABLE_HC_SYSTEMD": "true",  # no timers for health checks
     }
-    (folder / "containers.conf").write_text(SETTINGS.format(folder=folder))
+    (folder / "containers.conf").write_text(SETTINGS.format(folder=folder, runtime=RUNTIME))
     podman = Podman(command, environment)
     for driver in ("overlay", "vfs"):  # overlay does not work on top of overlay, as in a container
         (folder / "storage.conf").write_text(STORAGE.format(folder=folder, driver=driver))

@@ -42,13 +42,13 @@ class Pod:
 
     def __init__(self, podman: Podman, file: Path, manifest: dict[str, Any]) -> None:
         self._podman = podman
-        self._name = f"{manifest['metadata']['name']}-pod-0"
         spec = manifest["spec"]["template"]["spec"]
         self._app = spec["containers"][0]
         self.grace_period = spec["terminationGracePeriodSeconds"]
         file.write_text(yaml.safe_dump(manifest))
         # No network: podman would ask the packet filter for one.
-        podman("kube", "play", "--network=none", str(file))
+        [pod] = re.findall(r"^Pod:\n(\w+)$", podman("kube", "play", "--network=none", str(file)), re.MULTILINE)
+        self._name = podman("pod", "inspect", "--format={{.Name}}", pod).strip()
 
     def run(self, *command: str, container: str = "app") -> "subprocess.CompletedProcess[str]":
         """Run a command in a container, as `kubectl exec` and the probes do."""
@@ -169,9 +169,9 @@ def image(engine: docker.DockerClient, podman: Podman, tmp_path_factory: pytest.
         tag = image.tags[0]
         with archive.open("wb") as file:
             file.writelines(image.save(named=tag))
-        podman("load", "--quiet", f"--input={archive}")
+        said = podman("load", "--quiet", f"--input={archive}")
         archive.unlink()
-        yield f"localhost/{tag}"
+        yield said.strip().removeprefix("Loaded image: ")
 
 
 @pytest.fixture
