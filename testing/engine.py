@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import docker
 from docker.errors import DockerException
@@ -31,6 +32,8 @@ CURRENT = Root(
     ),
 )
 """Docker 26, compose 2, podman 5."""
+OLD = Root("bookworm", ("docker.io", "docker-compose", "iproute2", "ca-certificates", "podman", "runc", "catatonit"))
+"""Docker 20.10, compose 1.29, podman 4."""
 
 # It would hand its containers to a containerd that it finds, which cannot see its mounts.
 WITHOUT_CONTAINERD = 'mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec "$@"'
@@ -47,15 +50,23 @@ def main(arguments: list[str]) -> int:
     host = os.environ.get("DOCKER_HOST")
     if host and not answers():
         raise Unavailable(f"no Docker engine answers at DOCKER_HOST, {host}")
-    with ExitStack() as stack:
-        if not answers():
-            say("no Docker engine answers: starting one of our own")
-            programs = stack.enter_context(CURRENT.commands("docker", "dockerd", "podman"))
-            os.environ["PATH"] = f"{programs}:{os.environ.get('PATH', os.defpath)}"
-            os.environ["DOCKER_HOST"] = stack.enter_context(private_engine())
+    if answers():
         packages.provide("docker", "docker.io", "docker-cli")
         compose.provide()
         return run(arguments[arguments.index("--") + 1 :])
+    say("no Docker engine answers: starting one of our own")
+    with engine_of(CURRENT):
+        return run(arguments[arguments.index("--") + 1 :])
+
+
+@contextmanager
+def engine_of(root: Root) -> Iterator[None]:
+    """Within the context DOCKER_HOST is an engine of this root's; docker, compose and podman are found there first."""
+    with ExitStack() as stack:
+        programs = stack.enter_context(root.commands("docker", "dockerd", "docker-compose", "podman"))
+        stack.enter_context(patch.dict(os.environ, PATH=f"{programs}:{os.environ.get('PATH', os.defpath)}"))
+        stack.enter_context(patch.dict(os.environ, DOCKER_HOST=stack.enter_context(private_engine())))
+        yield
 
 
 def answers(host: str | None = None) -> bool:
@@ -84,17 +95,17 @@ def connect() -> Iterator[docker.DockerClient]:
 
 
 @contextmanager
-def private_engine(*arguments: str, dockerd: str | None = None) -> Iterator[str]:
+def private_engine(*arguments: str) -> Iterator[str]:
     """An engine that nobody else sees, given `arguments` besides, as long as the context lasts; yields its address.
 
-    It is `dockerd`, or else the machine's, or else that of a current Debian.
+    It is the one of PATH, or else that of a current Debian.
     """
     if os.geteuid() != 0:
         raise Unavailable("only root may start a Docker engine: start Docker or set DOCKER_HOST")
     ip = packages.provide("ip", "iproute2")
     unshare = packages.provide("unshare", "util-linux")
     with ExitStack() as stack:
-        dockerd = dockerd or packages.find("dockerd") or f"{stack.enter_context(CURRENT.commands('dockerd'))}/dockerd"
+        dockerd = packages.find("dockerd") or f"{stack.enter_context(CURRENT.commands('dockerd'))}/dockerd"
         folder = Path(tempfile.mkdtemp(prefix="pyinit-engine-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         log = folder / "log"

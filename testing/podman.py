@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import docker
+
 from testing import Unavailable, packages
 
 # The limits are low enough for a machine where not even root may raise its own. The rest makes podman ask neither
@@ -20,6 +22,7 @@ SETTINGS = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 log_driver = "k8s-file"
+{init}
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -61,6 +64,13 @@ class Podman:
             text=True,
         )
 
+    def load(self, client: docker.DockerClient, tag: str) -> str:
+        """Copy an image from a Docker engine; the name that podman knows it by."""
+        with tempfile.NamedTemporaryFile() as archive:
+            archive.writelines(client.images.get(tag).save(named=tag))
+            archive.flush()
+            return self("load", "--quiet", f"--input={archive.name}").strip().removeprefix("Loaded image: ")
+
     def __call__(self, *arguments: str) -> str:
         """What a command says; fails if it does."""
         done = self.run(*arguments)
@@ -69,8 +79,10 @@ class Podman:
 
 
 @contextmanager
-def private_podman() -> Iterator[Podman]:
+def private_podman(init: Path | None = None) -> Iterator[Podman]:
     """A podman that nobody else sees, as long as the context lasts, installed where there is none.
+
+    `init` is what `podman run --init` puts into containers, podman's own if that is not given.
 
     Ends the program with one line if it cannot be had.
     """
@@ -92,7 +104,7 @@ def private_podman() -> Iterator[Podman]:
     try:
         if not holder.stdout or holder.stdout.readline() != b"held\n":
             raise Unavailable("podman cannot have a mount namespace of its own")
-        private = settled([nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", podman, "--log-level=error"], folder)
+        private = settled([nsenter, f"--mount=/proc/{holder.pid}/ns/mnt", podman, "--log-level=error"], folder, init)
         try:
             yield private
         finally:
@@ -105,7 +117,7 @@ def private_podman() -> Iterator[Podman]:
                 cgroup.rmdir()
 
 
-def settled(command: list[str], folder: Path) -> Podman:
+def settled(command: list[str], folder: Path, init: Path | None) -> Podman:
     """A podman whose files are in `folder`, on whichever storage works there.
 
     Ends the program with one line if none does.
@@ -116,7 +128,8 @@ def settled(command: list[str], folder: Path) -> Podman:
         "CONTAINERS_STORAGE_CONF": f"{folder}/storage.conf",
         "DISABLE_HC_SYSTEMD": "true",  # no timers for health checks
     }
-    (folder / "containers.conf").write_text(SETTINGS.format(folder=folder, runtime=RUNTIME))
+    settings = SETTINGS.format(folder=folder, runtime=RUNTIME, init=f'init_path = "{init}"' if init else "")
+    (folder / "containers.conf").write_text(settings)
     podman = Podman(command, environment)
     for driver in ("overlay", "vfs"):  # overlay does not work on top of overlay, as in a container
         (folder / "storage.conf").write_text(STORAGE.format(folder=folder, driver=driver))

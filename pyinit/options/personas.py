@@ -80,5 +80,6 @@ PERSONAS = {
     "docker-init": _TINI,
     "dumb-init": _DUMB_INIT,
     "catatonit": _CATATONIT,
+    "podman-init": _CATATONIT,  # what podman run --init calls it
 }
 """The persona of each name."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import docker
 import pytest
@@ -13,16 +14,21 @@ from testing.engine import private_engine
 from testing.waiting import eventually
 
 
+def install(engine: docker.DockerClient, base: str, path: Path) -> Path:
+    """Have the Python of a base image write pyinit in a single file at `path`, which it returns."""
+    command = ["python3", "-m", "pyinit.ctl", "install", "--single-file", f"/out/{path.name}"]
+    volumes = [f"{ROOT}:/pyinit:ro", f"{path.parent}:/out"]
+    engine.containers.run(base, command, working_dir="/pyinit", volumes=volumes, network_mode="none", remove=True)
+    return path
+
+
 @pytest.fixture(scope="module")
 def daemon(
     engine: docker.DockerClient, base: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[docker.DockerClient]:
     """An engine whose init is pyinit in a single file, made by the Python of the base image; with that image."""
-    folder = tmp_path_factory.mktemp("init-path")
-    install = ["python3", "-m", "pyinit.ctl", "install", "--single-file", "/out/docker-init"]
-    volumes = [f"{ROOT}:/pyinit:ro", f"{folder}:/out"]
-    engine.containers.run(base, install, working_dir="/pyinit", volumes=volumes, remove=True)
-    with private_engine(f"--init-path={folder}/docker-init") as host, closing(docker.DockerClient(host)) as client:
+    init = install(engine, base, tmp_path_factory.mktemp("init-path") / "docker-init")
+    with private_engine(f"--init-path={init}") as host, closing(docker.DockerClient(host)) as client:
         [image] = client.images.load(b"".join(engine.images.get(base).save(named=True)))
         assert base in image.tags
         yield client

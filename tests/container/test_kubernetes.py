@@ -162,16 +162,10 @@ def podman() -> Iterator[Podman]:
 
 
 @pytest.fixture(scope="module")
-def image(engine: docker.DockerClient, podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def image(engine: docker.DockerClient, podman: Podman) -> Iterator[str]:
     """The name that podman knows the image of the project's Dockerfile by."""
-    archive = tmp_path_factory.mktemp("image") / "archive"
     with pyinit_on(engine, SLIM) as image:
-        tag = image.tags[0]
-        with archive.open("wb") as file:
-            file.writelines(image.save(named=tag))
-        said = podman("load", "--quiet", f"--input={archive}")
-        archive.unlink()
-        yield said.strip().removeprefix("Loaded image: ")
+        yield podman.load(engine, image.tags[0])
 
 
 @pytest.fixture
