@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import IO, ClassVar, Self
 
 import psutil
 
@@ -135,21 +135,21 @@ class Container:
         Raises:
             Failed: there is none.
         """
-        line = self._read()
+        line = self._read(self.process.stdout)
         if not line:
             raise Failed(f"no line within {self.patience:g} s, or the workload has ended: {self.how_it_ended()}")
         return line.decode().strip()
 
     def line(self) -> str:
         """The next line of standard output; what there is of it when all is ended, if none comes in `patience`."""
-        return self._read().decode("utf-8", "surrogateescape").rstrip("\n")
+        return self._read(self.process.stdout).decode("utf-8", "surrogateescape").rstrip("\n")
 
-    def _read(self) -> bytes:
-        assert self.process.stdout is not None
+    def _read(self, pipe: IO[bytes] | None) -> bytes:
+        assert pipe is not None
         watchdog = threading.Timer(self.patience, self.process.kill)
         watchdog.start()
         try:
-            return self.process.stdout.readline()
+            return pipe.readline()
         finally:
             watchdog.cancel()
 
@@ -160,9 +160,8 @@ class Container:
 
     def error_line(self, text: str = "") -> str:
         """Read standard error up to the next line with this text, and return that."""
-        assert self.process.stderr is not None
-        while text not in (line := self.process.stderr.readline().decode()):
-            assert line, f"it has ended without {text!r}"
+        while text not in (line := self._read(self.process.stderr).decode()):
+            assert line, f"it ended, or wrote no line within {self.patience:g} s, without {text!r}"
         return line
 
     def end(self, patience: float = PATIENCE) -> Ended:

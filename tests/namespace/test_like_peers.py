@@ -436,7 +436,7 @@ def test_a_difference_is_the_intended_one(
 @pytest.mark.parametrize("name", ["tini-static", "dumb-init"])
 def test_a_copy_is_as_good_as_a_link(launcher: str, tmp_path: Path, name: str) -> None:
     """It is the name that counts."""
-    peer = packages.provide(name, name.removesuffix("-static"))
+    peer = peer_of(name.removesuffix("-static"))
     copy = shutil.copy(launcher, tmp_path / name)
     for line in ("-- observe 15", "no-such-program", "-Z"):
         assert outcome(str(copy), line) == outcome(peer, line)
