@@ -1,8 +1,8 @@
 """Puts the images to build on into the engine: `python -m testing.base_images -- COMMAND [ARG]...`.
 
-Two of them are what people use: Python's own slim image, and a Debian with Debian's Python. Where the Hub cannot be
-reached, both are put together from Debian packages and kept in .cache/ for the next run. COMMAND is then
-executed in place of this program.
+They are what people use: Python's own slim images, its Alpine image, and a Debian with Debian's Python. Where the Hub
+cannot be reached, all are made from Debian packages and kept in .cache/ for the next run. COMMAND is then executed in
+place of this program.
 """
 
 import hashlib
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import docker
 from docker.errors import ImageNotFound
 
-from testing import say
+from testing import roots, say
 from testing.images import build
+from testing.musl import MUSL
 from testing.roots import Root
 
 LABEL = "pyinit.made-of"
@@ -29,7 +30,7 @@ class BaseImage:
     dockerfile: str
     """Makes it where the Hub can be reached."""
     root: Root
-    """A Debian with the same Python, for where it cannot."""
+    """A system with the same Python and C library, for where it cannot."""
 
     @property
     def made_of(self) -> str:
@@ -38,6 +39,7 @@ class BaseImage:
 
 
 SLIM, DEBIAN = "pyinit-base:slim", "pyinit-base:debian"
+NEWEST, ALPINE = "pyinit-base:newest", "pyinit-base:alpine"
 
 BASE_IMAGES = (
     BaseImage(
@@ -59,6 +61,8 @@ BASE_IMAGES = (
         "RUN apt-get update && apt-get install --yes --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*\n",
         Root("bookworm", ("python3",)),
     ),
+    BaseImage(NEWEST, "FROM python:3.14-slim\n", roots.unstable("python3")),
+    BaseImage(ALPINE, "FROM python:3.13-alpine\n", MUSL),
 )
 
 

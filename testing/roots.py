@@ -66,6 +66,8 @@ class Root:
     """Commands that complete it, in which ``$1`` is its folder."""
     options: tuple[str, ...] = ()
     """More options of mmdebstrap."""
+    part: str = ""
+    """A folder in it that is kept in place of the whole: another system, which it has built."""
 
     @property
     def name(self) -> str:
@@ -99,7 +101,12 @@ class Root:
         command = [mmdebstrap, "--quiet", "--variant=minbase", f"--include={','.join(self.packages)}", *self.options]
         command += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
         command += [f"--customize-hook={hook}" for hook in self.hooks]
-        command += [self.suite, str(unfinished)]
+        if self.part:
+            keep = f'tar -C "$1{self.part}" -cf' if target == self._archive else f'cp -a "$1{self.part}"'
+            keep += f" {shlex.quote(str(unfinished))}" + (" ." if target == self._archive else "")
+            command += [f"--customize-hook={keep}", "--format=null", self.suite, "/dev/null"]
+        else:
+            command += [self.suite, str(unfinished)]
         with locked(CACHE):
             if target.exists():
                 return target
@@ -159,6 +166,11 @@ class Root:
                 script.write_text(f'#!/bin/sh\nexec {within} "$PWD" {name} "$@"\n')
                 script.chmod(0o755)
             yield Path(folder)
+
+
+def unstable(*packages: str) -> Root:
+    """A Debian of today. Some mirrors are older than its list says that it is good for."""
+    return Root("unstable", packages, options=('--aptopt=Acquire::Check-Valid-Until "false"',))
 
 
 @contextmanager

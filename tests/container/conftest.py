@@ -1,4 +1,9 @@
-"""The engine, the image under test on each base, and containers that are removed afterwards."""
+"""The engine, the image under test, and containers that are removed afterwards.
+
+A test runs on one base: what a kernel or an engine decides is the same on all. It is marked `each_base`, and runs on
+all of them, where the interpreter or the C library decides: what is compiled and imported at the start, the numbers of
+signals, the errors of exec(2), the look at users and resources, and what pyinitctl takes from the standard library.
+"""
 
 from collections.abc import Iterator
 
@@ -6,7 +11,7 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from testing.base_images import BASE_IMAGES
+from testing.base_images import BASE_IMAGES, SLIM
 from testing.containers import Containers
 from testing.engine import connect
 from testing.images import pyinit_on
@@ -19,7 +24,14 @@ def engine() -> Iterator[docker.DockerClient]:
         yield client
 
 
-@pytest.fixture(scope="session", params=[base.tag for base in BASE_IMAGES])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the bases of a test."""
+    if "base" in metafunc.fixturenames:
+        tags = [base.tag for base in BASE_IMAGES] if metafunc.definition.get_closest_marker("each_base") else [SLIM]
+        metafunc.parametrize("base", tags, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def base(request: pytest.FixtureRequest) -> str:
     """The tag of the image to build on."""
     return str(request.param)

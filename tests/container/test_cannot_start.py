@@ -5,8 +5,12 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from testing import packages
 from testing.containers import Containers, ended
+
+pytestmark = pytest.mark.each_base
 
 SOURCE = "int main(void) { return 0; }\n"
 

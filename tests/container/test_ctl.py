@@ -17,6 +17,8 @@ from testing.waiting import eventually
 
 from .test_restrictions import RESTRICTIONS
 
+pytestmark = pytest.mark.each_base
+
 PYTHON = """
 import multiprocessing, signal, time
 fork = multiprocessing.get_context("fork")

@@ -13,6 +13,8 @@ from testing.containers import Containers, processes
 from testing.engine import private_engine
 from testing.waiting import eventually
 
+pytestmark = pytest.mark.each_base
+
 
 def install(engine: docker.DockerClient, base: str, path: Path) -> Path:
     """Have the Python of a base image write pyinit in a single file at `path`, which it returns."""

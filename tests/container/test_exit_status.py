@@ -4,6 +4,8 @@ import pytest
 
 from testing.containers import Containers, stopped
 
+pytestmark = pytest.mark.each_base
+
 
 @pytest.mark.parametrize("status", [0, 1, 3, 125, 255])
 def test_container_ends_with_the_status_of_the_workload(containers: Containers, status: int) -> None:

@@ -13,6 +13,8 @@ from testing import ROOT
 from testing.containers import Containers, execute, processes
 from testing.images import built
 
+pytestmark = pytest.mark.each_base
+
 SETTLED_IN_ITS_WAYS = """
 FROM {base}
 ENV PYTHONOPTIMIZE=2 PYTHONSAFEPATH=1 PYTHONINSPECT=1 PYTHONPYCACHEPREFIX=/tmp/elsewhere

@@ -130,6 +130,7 @@ def assert_compiled(
     assert not re.findall(r"code object from .*\.py'?$", end.errors, re.MULTILINE)
 
 
+@pytest.mark.each_base
 @pytest.mark.parametrize(
     ("words", "elsewhere"),
     [("FROM pyinit\n", False), (f"FROM {SHOWN}\nCOPY --from=pyinit ", False), ("unpack_archive", True)],
@@ -139,7 +140,8 @@ def test_the_ways_that_the_readme_shows(
     containers: Containers, image: Image, base: str, build: Build, words: str, elsewhere: bool
 ) -> None:
     """Byte for byte, but for the names of the images; the fragment for another Python gets the lines around it."""
-    [other] = {it.tag for it in BASE_IMAGES} - {base}
+    tags = [it.tag for it in BASE_IMAGES]
+    other = tags[tags.index(base) - 1]
     shown = block(README, words)
     if elsewhere:
         around = block(README, f"FROM {SHOWN}\n").splitlines(keepends=True)
@@ -213,7 +215,7 @@ def test_each_interpreter_writes_its_own_launchers_and_says_so(containers: Conta
         assert execute(container, f"{folder}/pyinit", "--", "echo", "started") == "started\n"
 
 
-@pytest.mark.parametrize("base", [it.tag for it in BASE_IMAGES])
+@pytest.mark.each_base
 def test_without_pip_the_wheel_is_unpacked(containers: Containers, build: Build, base: str) -> None:
     """On any base."""
     with build(f"FROM {base}\nCOPY app.py .\n{block(GUIDE, '-m zipfile')}CMD python3 app.py\n") as image:

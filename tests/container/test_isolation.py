@@ -7,6 +7,8 @@ from docker.models.images import Image
 from testing.containers import Containers, await_output, execute
 from testing.images import built
 
+pytestmark = pytest.mark.each_base
+
 HOSTILE = {
     "PYTHONPATH": "/hostile",
     "PYTHONHOME": "/nowhere",

@@ -12,6 +12,8 @@ from testing.containers import Containers, Ended, await_output, stopped
 
 from .test_restrictions import MAY_UNMOUNT
 
+pytestmark = pytest.mark.each_base
+
 MEMORY: dict[str, Any] = {"mem_limit": "64m", "memswap_limit": "64m"}
 
 ALLOCATES = "kept = []\nwhile True: kept.append(bytearray(1 << 20))"

@@ -6,6 +6,8 @@ import pytest
 
 from testing.containers import Containers, await_output, ended, stopped
 
+pytestmark = pytest.mark.each_base
+
 SAYS_USR1 = "trap 'echo got USR1; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
 
 

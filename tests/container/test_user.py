@@ -6,6 +6,8 @@ import pytest
 
 from testing.containers import Containers
 
+pytestmark = pytest.mark.each_base
+
 PROGRAM = "id -u; echo to output >/dev/stdout; echo to error >/dev/stderr; echo to the same >/proc/self/fd/1"
 
 

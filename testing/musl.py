@@ -1,0 +1,55 @@
+"""A root like that of `python:3.13-alpine`: musl, busybox, and CPython built from Debian's source packages.
+
+It has no OpenSSL, and so no pip: nothing that the tests do there needs them.
+"""
+
+import shlex
+
+from testing.roots import Root
+
+RECIPE = """
+set -eu
+cd /tmp
+sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/sources.list
+sed 's/bookworm/trixie/' /etc/apt/sources.list.d/sources.list >/etc/apt/sources.list.d/trixie.list
+apt-get -qq update
+apt-get -qq source --download-only zlib bzip2 libffi python3.13
+for archive in *.orig.tar.*z*; do case $archive in *.asc) ;; *) tar -xf "$archive" ;; esac; done
+
+# Asked for the platform, gcc says one with glibc, and configure wants to hear its own answer or none.
+echo '#!/bin/sh
+[ "$1" = --print-multiarch ] || exec musl-gcc "$@"' >/usr/local/bin/cc
+chmod +x /usr/local/bin/cc
+export CC=/usr/local/bin/cc CFLAGS='-O1 -fPIC' MAKEFLAGS="-s -j$(nproc)"
+(cd zlib-* && ./configure --static --prefix=/tmp/needed && make install)
+(cd bzip2-* && make CC="$CC" CFLAGS="$CFLAGS" libbz2.a && cp libbz2.a /tmp/needed/lib && cp bzlib.h /tmp/needed/include)
+(cd libffi-* && ./configure --disable-shared --disable-docs --disable-exec-static-tramp --prefix=/tmp/needed && make install)
+
+cd /tmp/Python-3.*
+echo '*disabled*
+_lzma _sqlite3 _ssl _hashlib _tkinter _curses _curses_panel _dbm _gdbm _uuid readline' >Modules/Setup.local
+./configure --prefix=/usr/local --disable-test-modules CPPFLAGS=-I/tmp/needed/include LDFLAGS=-L/tmp/needed/lib \\
+    LIBFFI_CFLAGS=-I/tmp/needed/include LIBFFI_LIBS='-L/tmp/needed/lib -lffi'
+make
+strip python
+make altbininstall sharedinstall DESTDIR=/image
+rm -r Lib/test Lib/idlelib Lib/tkinter Lib/turtledemo Lib/ensurepip
+cp -r Lib/. "$(cat pybuilddir.txt)"/_sysconfigdata_*.py /image/usr/local/lib/python3.13
+cd /image
+ln -s python3.13 usr/local/bin/python3
+ln -s python3.13 usr/local/bin/python
+mkdir -p bin dev etc home lib proc root run sbin sys tmp usr/bin usr/sbin var/tmp
+chmod 1777 tmp var/tmp
+cp /lib/ld-musl-*.so.1 lib
+usr/local/bin/python3 -m compileall -q -j 0 usr/local/lib/python3.13
+cp "$(command -v busybox)" bin
+for applet in $(bin/busybox --list); do [ -e "bin/$applet" ] || ln -s /bin/busybox "bin/$applet"; done
+echo 'root:x:0:0:root:/root:/bin/sh
+nobody:x:65534:65534:nobody:/:/sbin/nologin' >etc/passwd
+echo 'root:x:0:
+nobody:x:65534:' >etc/group
+"""
+
+BUILDS_WITH = ("gcc", "make", "musl-tools", "busybox-static", "xz-utils", "bzip2")
+
+MUSL = Root("bookworm", BUILDS_WITH, hooks=(f'chroot "$1" sh -c {shlex.quote(RECIPE)} >&2',), part="/image")
