@@ -1,4 +1,5 @@
-# make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest
+# make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
+#               namespace tests on another interpreter, in a virtual environment of its own
 # make check    run ruff and mypy
 # make demo     show zombies without pyinit and none with it; needs only Python and util-linux
 # make bench    compare pyinit with its peers, and write docs/benchmarks.md; ARGS are passed to the bench
@@ -7,17 +8,19 @@
 # make clean    remove the set-up and the caches
 
 PYTHON ?= python3
+OTHER := $(filter-out file,$(origin PYTHON))
 BASE_IMAGE ?= python:3.13-slim
-TESTS ?= tests/unit tests/namespace tests/container
+TESTS ?= tests/unit tests/namespace $(if $(OTHER),,tests/container)
 ARGS ?=
 MINUTES ?= 15
 
-VENV := .venv
+VENV := .venv$(if $(OTHER),-$(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_config_var('SOABI'))"))
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
 
 test: $(READY)
-	@$(RUN) -m testing.engine -- $(RUN) -m testing.base_images -- $(RUN) -m pytest $(TESTS) $(ARGS)
+	@$(if $(findstring container,$(TESTS)),$(ENGINE)) $(RUN) -m pytest $(TESTS) $(ARGS)
 
 check: $(READY)
 	$(RUN) -m ruff check .
@@ -28,16 +31,16 @@ demo:
 	@$(PYTHON) examples/demo.py
 
 bench: $(READY)
-	@$(RUN) -m testing.engine -- $(RUN) -m testing.base_images -- $(RUN) -m bench $(ARGS)
+	@$(ENGINE) $(RUN) -m bench $(ARGS)
 
 soak: $(READY)
-	@$(RUN) -m testing.engine -- $(RUN) -m testing.base_images -- $(RUN) -m soak --minutes $(MINUTES) --page $(ARGS)
+	@$(ENGINE) $(RUN) -m soak --minutes $(MINUTES) --page $(ARGS)
 
 image:
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag pyinit .
 
 clean:
-	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): requirements-dev.txt testing/environment.py
 	@$(PYTHON) -m testing.environment $(VENV)

@@ -4,8 +4,11 @@ Runs before anything is installed, so it uses the standard library only.
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 from testing import ROOT, packages, say
 
@@ -17,9 +20,18 @@ def main(folder: str) -> None:
     if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
         packages.install("python3-venv")
     say(f"installing {REQUIREMENTS.name} into {folder}")
-    subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    pip = [f"{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--requirement", str(REQUIREMENTS)], check=True)
+    venv = [sys.executable, "-m", "venv", "--clear"]
+    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--requirement", str(REQUIREMENTS)]
+    if importlib.util.find_spec("_ssl"):
+        subprocess.run([*venv, folder], check=True)
+        subprocess.run([f"{folder}/bin/python", *pip], check=True)
+    else:  # one with musl that `testing.musl` has built: it cannot fetch anything, and the machine's pip does
+        packages.provide("pip3", "python3-pip")
+        subprocess.run([*venv, "--without-pip", folder], check=True)
+        [target] = Path(folder).glob("lib/python3.*/site-packages")
+        version, platform = sysconfig.get_python_version(), f"musllinux_1_2_{os.uname().machine}"
+        pip += ["--target", str(target), "--python-version", version, "--platform", platform, "--only-binary=:all:"]
+        subprocess.run(["python3", *pip], check=True)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,17 @@ echo '#!/bin/sh
 [ "$1" = --print-multiarch ] || exec musl-gcc "$@"' >/usr/local/bin/cc
 chmod +x /usr/local/bin/cc
 export CC=/usr/local/bin/cc CFLAGS='-O1 -fPIC' MAKEFLAGS="-s -j$(nproc)"
-(cd zlib-* && ./configure --static --prefix=/tmp/needed && make install)
-(cd bzip2-* && make CC="$CC" CFLAGS="$CFLAGS" libbz2.a && cp libbz2.a /tmp/needed/lib && cp bzlib.h /tmp/needed/include)
-(cd libffi-* && ./configure --disable-shared --disable-docs --disable-exec-static-tramp --prefix=/tmp/needed && make install)
+needed=/tmp/needed
+(cd zlib-* && ./configure --static --prefix=$needed && make install)
+(cd bzip2-* && make CC="$CC" CFLAGS="$CFLAGS" libbz2.a && cp libbz2.a $needed/lib && cp bzlib.h $needed/include)
+options="--disable-shared --disable-docs --disable-exec-static-tramp"
+(cd libffi-* && ./configure $options --prefix=$needed && make install)
 
 cd /tmp/Python-3.*
 echo '*disabled*
 _lzma _sqlite3 _ssl _hashlib _tkinter _curses _curses_panel _dbm _gdbm _uuid readline' >Modules/Setup.local
-./configure --prefix=/usr/local --disable-test-modules CPPFLAGS=-I/tmp/needed/include LDFLAGS=-L/tmp/needed/lib \\
-    LIBFFI_CFLAGS=-I/tmp/needed/include LIBFFI_LIBS='-L/tmp/needed/lib -lffi'
+./configure --prefix=/usr/local --disable-test-modules CPPFLAGS=-I$needed/include LDFLAGS=-L$needed/lib \\
+    LIBFFI_CFLAGS=-I$needed/include LIBFFI_LIBS="-L$needed/lib -lffi"
 make
 strip python
 make altbininstall sharedinstall DESTDIR=/image

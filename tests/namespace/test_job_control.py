@@ -73,7 +73,7 @@ def press_ctrl_z(shell: Shell) -> None:
 
 
 def foreground(shell: Shell) -> None:
-    """Bring the job back; return when the shell waits for it: it sends SIGCONT last, which discards an earlier Ctrl-Z."""
+    """Bring the job back. The SIGCONT that the shell sends last would discard a Ctrl-Z: return when it waits."""
     shell.sendline("fg")
     shell.expect_exact("fg\r\n")
     eventually(Path(f"/proc/{shell.pid}/wchan").read_text, "the shell waits", holds="do_wait".__eq__)
