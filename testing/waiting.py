@@ -1,10 +1,14 @@
 """Waiting for a condition."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 30.0
+SLOWNESS = float(os.environ.get("SLOWNESS", "1"))
+"""How many times as long everything takes here: more than 1 on an emulated machine."""
+
+PATIENCE = 30.0 * SLOWNESS
 """Seconds that anything may take before a test fails; a good run never waits for them."""
 
 T = TypeVar("T")
