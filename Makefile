@@ -1,5 +1,6 @@
 # make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
 #               namespace tests on another interpreter, in a virtual environment of its own
+# make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS
 # make check    run ruff and mypy
 # make demo     show zombies without pyinit and none with it; needs only Python and util-linux
 # make bench    compare pyinit with its peers, and write docs/benchmarks.md; ARGS are passed to the bench
@@ -8,7 +9,7 @@
 # make clean    remove the set-up and the caches
 
 PYTHON ?= python3
-OTHER := $(filter-out file,$(origin PYTHON))
+OTHER := $(findstring command line,$(origin PYTHON))
 BASE_IMAGE ?= python:3.13-slim
 TESTS ?= tests/unit tests/namespace $(if $(OTHER),,tests/container)
 ARGS ?=
@@ -21,6 +22,9 @@ ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
 
 test: $(READY)
 	@$(if $(findstring container,$(TESTS)),$(ENGINE)) $(RUN) -m pytest $(TESTS) $(ARGS)
+
+machine: $(READY)
+	@$(RUN) -m testing.machine $(TESTS) $(ARGS)
 
 check: $(READY)
 	$(RUN) -m ruff check .
@@ -46,4 +50,4 @@ $(READY): requirements-dev.txt testing/environment.py
 	@$(PYTHON) -m testing.environment $(VENV)
 	@touch $@
 
-.PHONY: test check demo bench soak image clean
+.PHONY: test machine check demo bench soak image clean

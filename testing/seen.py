@@ -1,6 +1,7 @@
 """Writes docs/seen.md from the results of tests: `python -m testing.seen [FILE]...`.
 
-The default is every file in .cache/results. The files are pytest's (--junitxml), with the properties that tests/conftest.py adds.
+The default is every file in .cache/results. The files are pytest's (--junitxml), with the properties that
+tests/conftest.py adds.
 """
 
 import sys
