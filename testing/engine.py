@@ -22,7 +22,7 @@ from docker.errors import DockerException
 
 from testing import Unavailable, compose, packages, say
 from testing.roots import Root, locked
-from testing.waiting import Failed, eventually
+from testing.waiting import SLOWNESS, Failed, eventually
 
 CURRENT = Root(
     "trixie",
@@ -87,7 +87,7 @@ def connect() -> Iterator[docker.DockerClient]:
     """
     with ExitStack() as stack:
         try:
-            client = stack.enter_context(closing(docker.from_env()))
+            client = stack.enter_context(closing(docker.from_env(timeout=int(60 * SLOWNESS))))
             client.ping()
         except (DockerException, OSError) as error:
             raise Unavailable("no Docker engine answers: 'make' has one started") from error

@@ -11,7 +11,7 @@ import pytest
 from testing import ROOT
 from testing.containers import Containers, processes
 from testing.engine import private_engine
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.each_base
 
@@ -62,7 +62,7 @@ def test_it_is_the_init_of_an_image_without_pyinit(plain: Containers) -> None:
         ),
     )
     container.kill("SIGTERM")
-    assert container.wait(timeout=20)["StatusCode"] == 7
+    assert container.wait(timeout=PATIENCE)["StatusCode"] == 7
     assert container.logs() == b""
 
 

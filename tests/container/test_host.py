@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from testing import ROOT
 from testing.containers import Containers, await_output
 from testing.processes import zombies
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
 LEAK = """
 import signal, subprocess, sys
@@ -34,7 +34,7 @@ pythons = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS)
 def look(python: list[str], *options: str) -> str:
     """What the command says on the machine, where there are zombies."""
     command = [*python, "-m", "pyinit.ctl", "zombies", "--host", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE)
     assert (done.returncode, done.stderr) == (1, ""), done
     return done.stdout
 

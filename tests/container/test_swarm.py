@@ -24,7 +24,7 @@ from testing import ROOT, packages
 from testing.base_images import SLIM
 from testing.containers import await_output, execute, processes
 from testing.images import built, pyinit_on
-from testing.waiting import eventually
+from testing.waiting import SLOWNESS, eventually
 
 STACK = ROOT / "deploy" / "swarm.yaml"
 FOLDER = ROOT / "deploy" / "swarm"
@@ -32,7 +32,7 @@ REPLICAS = 2
 PROCESSES = 2 * REPLICAS
 """That work on orders."""
 GATEWAY = "docker_gwbridge"
-SECONDS_TO_WAIT = 180
+SECONDS_TO_WAIT = 180 * SLOWNESS
 
 INITS = {
     "pyinit": "",

@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from pexpect.fdpexpect import fdspawn
 
 from testing.containers import Containers, processes
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
 PROMPT = r"at-prompt\$ "
 
@@ -24,7 +24,7 @@ class Terminal:
         self.container = container
         streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         self._connection = cast(SocketIO, container.attach_socket(params=streams))
-        self._expecter: fdspawn[str] = fdspawn(self._connection.fileno(), timeout=20, encoding="utf-8")
+        self._expecter: fdspawn[str] = fdspawn(self._connection.fileno(), timeout=PATIENCE, encoding="utf-8")
 
     def type(self, text: str) -> None:
         """Press keys; ^ and a capital stand for that key with control."""
@@ -109,7 +109,7 @@ def test_status_of_the_shell_is_that_of_the_container(terminal: Terminal) -> Non
     """`exit 3`, typed."""
     terminal.read_until(PROMPT)
     terminal.type("exit 3\n")
-    assert terminal.container.wait(timeout=20)["StatusCode"] == 3
+    assert terminal.container.wait(timeout=PATIENCE)["StatusCode"] == 3
 
 
 @pytest.mark.parametrize("session", [(), ("--session",)])
@@ -173,7 +173,7 @@ def test_control_c_reaches_who_is_left(open_terminal: Open, session: tuple[str, 
     terminal.read_until("SIGINT ")
     terminal.type("^C")
     terminal.read_until("interrupted")
-    assert terminal.container.wait(timeout=20)["StatusCode"] == 3
+    assert terminal.container.wait(timeout=PATIENCE)["StatusCode"] == 3
 
 
 def test_control_z_does_nothing_where_nobody_could_go_on(open_terminal: Open) -> None:
@@ -184,4 +184,4 @@ def test_control_z_does_nothing_where_nobody_could_go_on(open_terminal: Open) ->
         terminal.read_until(f"{line}\r\n{line}\r\n")
         terminal.type("^Z")
     terminal.type("\n^D")
-    assert terminal.container.wait(timeout=20)["StatusCode"] == 0
+    assert terminal.container.wait(timeout=PATIENCE)["StatusCode"] == 0
