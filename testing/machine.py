@@ -49,11 +49,16 @@ DEBIAN = Root(
         f'touch "$1{VENV}/.ready"',
         r'printf "[Match]\nType=ether\n[Network]\nDHCP=yes\n" > "$1/etc/systemd/network/machine.network"',
         'chroot "$1" systemctl enable systemd-networkd',
-        # They would take minutes of the tests' time.
-        'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer',
         'echo machine > "$1/etc/hostname" && echo "127.0.0.1 localhost machine" > "$1/etc/hosts"',
     ),
 )
+
+KERNEL_ARGUMENTS = [
+    *("root=/dev/vda", "rw", "console=ttyS0"),
+    "systemd.default_timeout_start_sec=1800",
+    # They would take minutes of the tests' time.
+    *(f"systemd.mask={name}.timer" for name in ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup", "fstrim")),
+]
 
 NAME_SERVER = "10.0.2.3"
 """Where qemu's network has one, which asks the host's."""
@@ -160,10 +165,8 @@ def started(accelerator: Accelerator, repository: Path, port: int) -> Iterator["
     command = [qemu, "-accel", accelerator.option, "-cpu", "max", "-smp", "2", "-m", "4G", "-display", "none"]
     command += ["-no-reboot", "-serial", f"file:{console()}", "-device", "virtio-rng-pci"]
     command += ["-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd.img")]
-    command += [
-        "-append",
-        f"root=/dev/vda rw console=ttyS0 systemd.set_credential_binary=ssh.authorized_keys.root:{key}",
-    ]
+    credential = f"systemd.set_credential_binary=ssh.authorized_keys.root:{key}"
+    command += ["-append", " ".join([*KERNEL_ARGUMENTS, credential])]
     command += ["-drive", f"file={disk()},format=raw,if=virtio,snapshot=on,cache=unsafe"]
     command += ["-drive", f"file={repository},format=raw,if=virtio,readonly=on"]
     command += ["-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{port}-:22"]
@@ -186,7 +189,8 @@ def answers(machine: Machine, process: "subprocess.Popen[bytes]", seconds: int) 
 
     with suppress(Failed):
         eventually(lambda: process.poll() is not None or look(), patience=seconds)
-    return process.poll() is None and look()
+        return process.poll() is None
+    return False
 
 
 def main(arguments: list[str]) -> int:
