@@ -19,9 +19,10 @@ VENV := .venv$(if $(OTHER),-$(shell $(PYTHON) -c "import sysconfig; print(syscon
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
+PYTEST := $(RUN) -m pytest -n auto --dist loadgroup
 
 test: $(READY)
-	@$(if $(findstring container,$(TESTS)),$(ENGINE)) $(RUN) -m pytest $(TESTS) $(ARGS)
+	@$(if $(findstring container,$(TESTS)),$(ENGINE)) $(PYTEST) $(TESTS) $(ARGS)
 
 machine: $(READY)
 	@$(RUN) -m testing.machine $(TESTS) $(ARGS)

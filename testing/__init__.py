@@ -3,7 +3,11 @@
 This module is loaded before anything is installed: it uses the standard library only.
 """
 
+import fcntl
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,3 +24,11 @@ class Unavailable(SystemExit):
 def say(line: str) -> None:
     """Tell the person at the terminal what takes time now."""
     print(f"set-up: {line}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def one_at_a_time(what: str) -> Iterator[None]:
+    """Hold a lock that all processes of the machine share, as tests that run side by side are."""
+    with Path(tempfile.gettempdir(), f"pyinit-{what}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released with the file
+        yield

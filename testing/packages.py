@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from testing import Unavailable, say
+from testing import Unavailable, one_at_a_time, say
 
 # dockerd, unshare and docker-init live where an ordinary user's PATH does not look.
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec/docker")
@@ -25,7 +25,9 @@ def provide(command: str, *packages: str, with_recommended: bool = True) -> str:
     for package in packages:
         if path := find(command):
             return path
-        install(package, with_recommended)
+        with one_at_a_time("packages"):
+            if not find(command):  # another process may have installed it meanwhile
+                install(package, with_recommended)
     if path := find(command):
         return path
     raise Unavailable(f"there is no {command!r} after installing {', '.join(packages)}")

@@ -8,7 +8,7 @@ from typing import TypeVar
 SLOWNESS = float(os.environ.get("SLOWNESS", "1"))
 """How many times as long everything takes here: more than 1 on an emulated machine."""
 
-PATIENCE = 30.0 * SLOWNESS
+PATIENCE = 120.0 * SLOWNESS
 """Seconds that anything may take before a test fails; a good run never waits for them."""
 
 T = TypeVar("T")
