@@ -106,9 +106,9 @@ def finish(init: "Init", settings: Settings, log: Log) -> int:
     try:
         ending = init.run()
     except Exception as error:  # nothing is imported for this
-        reason = error.strerror if isinstance(error, OSError) else repr(error)
-        log.error("failed", f"cannot go on: {reason}")
+        log.error("failed", f"cannot go on: {getattr(error, 'strerror', None) or repr(error)}")
         return 125
+    reserves.release_memory()  # for the report
     is_wanted = settings.exit_report == "always" or (settings.exit_report == "abnormal" and init.account.is_abnormal)
     if is_wanted or (settings.exit_report != "never" and log.level >= INFO):
         try:
