@@ -137,7 +137,10 @@ def test_old_zombies_are_unhealthy_if_that_is_asked_for(start: Start, health: As
     )
 
 
-def test_the_verdict_is_on_who_does_not_wait_and_not_on_an_init(start: Start, health: Ask, bin_folder: Path) -> None:
+@pytest.mark.parametrize("words", [[], ["--max-zombies=0"], ["--max-age=0"]])
+def test_the_verdict_is_on_who_does_not_wait_and_not_on_an_init(
+    start: Start, health: Ask, bin_folder: Path, words: list[str]
+) -> None:
     """An init that is about to reap more than another has left is in order."""
     program = bin_folder.parent / "catatonit"
     shutil.copy("/bin/sleep", program)
@@ -155,10 +158,9 @@ def test_the_verdict_is_on_who_does_not_wait_and_not_on_an_init(start: Start, he
     eventually(lambda: count("catatonit", "sleeping") == 1 and count("head", "sleeping") == 3, "all have been executed")
     container.say("abc")
     eventually(lambda: count("head", "zombie") == 3, "there are three more zombies")
-    for words in ([], ["--max-zombies=0"], ["--max-age=0"]):
-        status, line = health(container, *words)
-        pattern = r"(un)?healthy: .*1 zombie(, 1 of them too old)?: sleep \(pid \d+\) has 1 child that .*"
-        assert status == bool(words) and re.fullmatch(pattern, line), (words, line)
+    status, line = health(container, *words)
+    pattern = r"(un)?healthy: .*1 zombie(, 1 of them too old)?: sleep \(pid \d+\) has 1 child that .*"
+    assert status == bool(words) and re.fullmatch(pattern, line), (words, line)
 
 
 def test_names_forge_no_second_line(start: Start, health: Ask) -> None:

@@ -95,6 +95,8 @@ def test_not_as_pid_1_one_module_more_is_loaded(launcher: str, option: list[str]
     below_a_shell = [*UNSHARE, "sh", "-c", '"$@"; exit $?', "sh"]
     bare = imported([INTERPRETER, *flags, "-c", "pass"])
     names = imported([*below_a_shell, INTERPRETER, *flags, launcher, *option, "--", "true"])
+    if "pyinit.kernel.cgroup" in names:  # on a busy machine, where `true` takes a while, the end is prepared for
+        names = names[: names.index("pyinit.kernel.cgroup")]
     ours = {name for name in names if name.partition(".")[0] == "pyinit"}
     assert set(names) - set(bare) - ours <= {"posix", "_signal", "errno", "time", "_stat", "_ctypes"}
 
@@ -171,6 +173,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top / "venv" / "bin"
 
 
+@pytest.mark.xdist_group("wheel")
 @pytest.mark.parametrize("command", [["pyinit"], ["python", "-m", "pyinit"]])
 def test_the_wheel_works_in_a_clean_virtual_environment(installed: Path, command: list[str]) -> None:
     """The installed command and the module: PID 1 is isolated in both."""

@@ -260,11 +260,15 @@ def test_ctrl_z_during_the_start_does_not_hang(shell: Shell, bin_folder: Path, t
     module = tmp_path / "lib" / "pyinit" / "workload" / "process.py"
     text = module.read_text()
     assert text.count("signals.restore(mask)") == 1
-    module.write_text(text.replace("signals.restore(mask)", "time.sleep(0.5); signals.restore(mask)"))
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    module.write_text(text.replace("signals.restore(mask)", f"posix.open({str(go)!r}, 0); signals.restore(mask)"))
     shell.sendline(f"{INTERPRETER} -ISBXutf8 {tmp_path}/lib/pyinit/launcher.py cat")
     shell.expect_exact("launcher.py cat\r\n")
     eventually(lambda: len(psutil.Process(shell.pid).children(recursive=True)) == 2, "the child is there")
     shell.sendcontrol("z")
+    shell.expect_exact("^Z")
+    go.write_text("")
     echoes(shell, "it runs")
     press_ctrl_z(shell)
 

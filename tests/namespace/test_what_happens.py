@@ -4,6 +4,8 @@ import pytest
 
 from bench import end_inits, ends
 
+pytestmark = pytest.mark.xdist_group("what_happens")  # they are measured once
+
 MEASURED = ("none", "tini", "dumb-init", "pyinit")
 
 

@@ -202,10 +202,12 @@ def test_each_parent_has_a_line(watched: Watched) -> None:
     """Two who leak are told of by name and pid."""
     for name in ("first", "second"):
         watched.order(name, "++")
-    seen = sorted(watched.until("last"))
-    assert len(seen) == 2, seen
-    for name, line in zip(("first", "second"), seen, strict=True):
-        assert re.fullmatch(told(name, 2), line), seen
+    seen = watched.until("last")
+    for name in ("first", "second"):
+        assert [line for line in seen if re.fullmatch(told(name, 2), line)], seen
+        # A look may have come between the first zombie and the second.
+        seen = [line for line in seen if not re.fullmatch(f"{told(name, 1)}|{told(name, 2)}", line)]
+    assert not seen
 
 
 def test_who_is_reaped_in_time_is_not_told_of(start: Start) -> None:
@@ -327,13 +329,15 @@ def test_the_end_of_the_container_is_not_told_of_as_a_leak(run: Run) -> None:
     """While everybody is asked to go, zombies whose parents go, too, are nobody's fault."""
     program = """if True:
         import os, signal, time
-        reader, writer = os.pipe()
-        if os.fork() == 0:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        def leak(*_):
             for _ in range(3):
                 os.fork() or os._exit(0)
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, leak)
             os.write(writer, b".")
-            time.sleep(1000)
+            while True:
+                time.sleep(1000)
         os.read(reader, 1)
     """
     ended = run("--zombie-watch=0.05", "--drain-timeout=1", "--", *python(program))
@@ -356,9 +360,13 @@ def test_as_a_subreaper_only_its_own_are_named(launcher: str, tmp_path: Path) ->
 
 
 def test_as_a_subreaper_it_holds_nothing_up(launcher: str) -> None:
-    """With a hundred who leak at the end of a chain of three hundred, which is walked for each of them."""
+    """With a hundred who leak at the end of a chain of three hundred, which is walked for each of them: signals arrive
+    while it looks, and a look costs little."""
     program = """if True:
         import os, signal, time
+        def taken():
+            with open(f"/proc/{init}/schedstat") as file:
+                return int(file.read().split()[0]) / 1e9
         init, (reader, writer) = os.getppid(), os.pipe()
         if os.fork() == 0:
             for _ in range(300):
@@ -375,18 +383,17 @@ def test_as_a_subreaper_it_holds_nothing_up(launcher: str) -> None:
         for _ in range(100):
             os.read(reader, 1)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-        longest, end = 0, time.monotonic() + 1.5
-        while (start := time.monotonic()) < end:
+        before, start = taken(), time.monotonic()
+        while time.monotonic() < start + 1.5:
             os.kill(init, signal.SIGUSR1)
             signal.sigwait([signal.SIGUSR1])
-            longest = max(longest, time.monotonic() - start)
-            time.sleep(0.002)
-        print(longest, os.getpid() != 2)
+            time.sleep(0.01)
+        print((taken() - before) / (time.monotonic() - start), os.getpid() != 2)
     """
     command = [*UNSHARE, "sh", "-c", '"$@"; exit $?', "sh", launcher, "--zombie-watch=0.05", "--", *python(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    longest, is_subreaper = done.stdout.split()
-    assert (is_subreaper, float(longest) < 0.3) == ("True", True), done.stdout
+    share, is_subreaper = done.stdout.split()
+    assert (is_subreaper, float(share) < 0.6) == ("True", True), done.stdout
     assert len(set(re.findall(r"\(pid (\d+)\) has 2 children", done.stderr))) == 100, done.stderr
 
 
@@ -405,6 +412,7 @@ def test_it_sees_with_few_descriptors(start: Start, limit: int, options: list[st
     assert ended.status == 0 and ended.err.count(" has 1 child that it has not waited for") == 1, ended
 
 
+@pytest.mark.xdist_group("crowds")
 def test_a_look_at_thousands_holds_nothing_up(start: Start, crowd: str) -> None:
     """Signals are forwarded and orphans reaped while pyinit looks without pause."""
     program = """if True:

@@ -14,6 +14,8 @@ from testing.waiting import PATIENCE
 from ..conftest import Start
 from .conftest import SUBREAPER
 
+pytestmark = pytest.mark.xdist_group("crowds")  # one at a time: pids are limited, and each keeps the machine busy
+
 NUMBER = 10_000
 
 
@@ -44,20 +46,20 @@ def test_ten_thousand_stragglers_are_all_asked_and_the_end_comes_at_once(
     """Orphans at the end of the workload, or children of an orphan that dies of SIGTERM: none has to be killed."""
     words = [crowd, str(NUMBER), str(tmp_path / "counts"), whose]
     before = SUBREAPER if place == "subreaper" else []
-    options = ["--drain-timeout=60", "--exit-report=always", "--log-format=json"]
+    options = ["--drain-timeout=300", "--exit-report=always", "--log-format=json"]
     container = start(*options, "--", *words, before=before, stdin=-1)
     container.expect("ready")
     container.say()
     if place == "subreaper":
         container.expect("over 7")
         container.say()
-    ended = container.end(patience=60 + PATIENCE)
+    ended = container.end(patience=300 + PATIENCE)
     over = time.clock_gettime(time.CLOCK_MONOTONIC)
     _, asked, left, first, last = struct.unpack("5q", (tmp_path / "counts").read_bytes())
     took = over - left / 1e6
     print(f"first to last SIGTERM: {(last - first) / 1e6:.2f} s; until the end: {took:.2f} s")
     assert asked == NUMBER, ended.err[-1000:]
-    assert took < 30
+    assert took < 150
     report = json.loads(ended.err.splitlines()[-1])
     assert (report["status"], report["stragglers_killed"]) == (7, 0), report
     assert report["stragglers_ended"] == NUMBER + (whose == "nested"), report
