@@ -1,11 +1,16 @@
 """What holds for all tests."""
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.junitxml import xml_key
 from hypothesis import settings
 
+from testing import coverage
 from testing.surroundings import surroundings
 
 WORKERS_PER_CORE = 3
@@ -29,3 +34,64 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """What `-n auto` stands for."""
     return WORKERS_PER_CORE * len(os.sched_getaffinity(0))
+
+
+LINES_RUN = "PYTEST_LINES_RUN"
+"""The environment variable with the path of the file in which processes note the lines that they run."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of ours."""
+    parser.addoption(
+        "--coverage", action="store_true", help="print which lines of the core have run (testing.coverage)"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Before a worker starts, and before anything is imported."""
+    config.addinivalue_line("markers", "unmeasured: looks at what measuring coverage changes: memory, files, modules")
+    if not config.option.coverage:
+        return
+    if LINES_RUN not in os.environ:
+        file = Path(tempfile.mkdtemp(prefix="pyinit-coverage-"), "lines")
+        file.parent.chmod(0o755)
+        coverage.make_file(file)
+        os.environ[LINES_RUN] = str(file)
+    coverage.measure_this_process(Path(os.environ[LINES_RUN]))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the file, if this is not one of several workers."""
+    if config.option.coverage and not hasattr(config, "workerinput"):
+        shutil.rmtree(Path(os.environ.pop(LINES_RUN)).parent)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table, once all tests have run."""
+    if config.option.coverage:
+        terminalreporter.section("coverage of the core")
+        terminalreporter.write(coverage.table(Path(os.environ[LINES_RUN])))
+
+
+@pytest.fixture(scope="session")
+def lines_run(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """The file of `testing.coverage`, as this worker's installations know it; None: coverage is not measured."""
+    if LINES_RUN not in os.environ:
+        return None
+    link = tmp_path_factory.mktemp("coverage") / "lines"
+    link.parent.chmod(0o755)
+    link.symlink_to(os.environ[LINES_RUN])
+    return link
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured(request: pytest.FixtureRequest, lines_run: Path | None) -> Iterator[None]:
+    """Take the file away from a test that is marked so."""
+    if lines_run and request.node.get_closest_marker("unmeasured"):
+        target = lines_run.readlink()
+        lines_run.unlink()
+        yield
+        lines_run.symlink_to(target)
+    else:
+        yield

@@ -1,6 +1,5 @@
 """pyinit, and other programs, as the real PID 1 of a PID namespace of its own."""
 
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testing import ROOT
+from testing.coverage import copy_package
 from testing.namespaces import INTERPRETER, UNSHARE, Container, Ended
 from testing.waiting import PATIENCE
 
@@ -21,14 +20,14 @@ Ctl = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bin_folder(tmp_path_factory: pytest.TempPathFactory, lines_run: Path | None) -> Path:
     """A folder with the launchers ``pyinit`` and ``pyinitctl``, as ``pyinitctl install`` writes them."""
     top = tmp_path_factory.mktemp("installed")
     for folder in (top, *top.parents):  # other users run it, too
         if folder == Path(tempfile.gettempdir()):
             break
         folder.chmod(0o755)
-    shutil.copytree(ROOT / "pyinit", top / "lib" / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_package(top / "lib" / "pyinit", lines_run)
     (top / "bin").mkdir()
     subprocess.run(
         [INTERPRETER, "-m", "pyinit.ctl", "install", top / "bin"], cwd=top / "lib", check=True, capture_output=True

@@ -63,6 +63,7 @@ def imported(words: list[str | Path]) -> list[str]:
     return [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")][1:]
 
 
+@pytest.mark.unmeasured
 def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) -> None:
     """Between the start and the waiting loop: built-in and frozen modules, and pyinit's. What the bare
     interpreter imports by itself does not count."""
@@ -88,6 +89,7 @@ def test_pid_1_imports_itself_from_the_compiled_file(launcher: str) -> None:
     assert "pyinit.main" in loaders and set(loaders.values()) == {"pyinit.loader.Finder"}, told
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("option", [[], ["--subreaper"], ["--parent-death-signal=TERM"]])
 def test_not_as_pid_1_one_module_more_is_loaded(launcher: str, option: list[str]) -> None:
     """``_ctypes`` serves for prctl(2); ``ctypes`` around it would cost five milliseconds."""
@@ -113,8 +115,9 @@ def test_what_the_workload_deletes_is_not_missed(tmp_path: Path, installed: bool
     else:
         words = [INTERPRETER, "-ISBXutf8", str(tmp_path / "lib" / "pyinit" / "launcher.py")]
     options = ["-w", "--orphans=terminate", "--zombie-watch=1", "--exit-report=always", "--drain-timeout=0.3"]
-    program = 'rm -r "$0"/*; (sh -c "exit 4" &); (trap "" TERM; sleep 100) & sleep 0.5; exit 3'
-    ended = run_as_module([*words, *options, "--", "bash", "-c", program, tmp_path])
+    orphan = """trap '' TERM; until grep -q '^PPid:.1$' /proc/$$/status; do :; done; exit 4"""
+    program = 'rm -r "$0"/*; (sh -c "$1" &); (trap "" TERM; sleep 100) & sleep 0.5; exit 3'
+    ended = run_as_module([*words, *options, "--", "bash", "-c", program, tmp_path, orphan])
     assert not list(tmp_path.iterdir())
     assert ended.status == 3 and "Traceback" not in ended.err, ended
     assert "exited with 4" in ended.err and "No module" not in ended.err, ended
@@ -173,7 +176,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top / "venv" / "bin"
 
 
-@pytest.mark.xdist_group("wheel")
+@pytest.mark.xdist_group("wheel")  # which is built and installed once
 @pytest.mark.parametrize("command", [["pyinit"], ["python", "-m", "pyinit"]])
 def test_the_wheel_works_in_a_clean_virtual_environment(installed: Path, command: list[str]) -> None:
     """The installed command and the module: PID 1 is isolated in both."""
@@ -182,6 +185,7 @@ def test_the_wheel_works_in_a_clean_virtual_environment(installed: Path, command
     assert (ended.status, ended.out) == (5, "-ISBXutf8\n"), ended
 
 
+@pytest.mark.xdist_group("wheel")
 def test_a_launcher_can_be_installed_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     """For the interpreter of the virtual environment; and it starts nothing of the environment's site."""
     target = tmp_path / "pyinit"
