@@ -3,11 +3,16 @@
 import posix
 
 from ..version import __version__
-from .table import rows
+from .settings import Settings
+from .table import HEADINGS, SET_AT_ALL, rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .settings import Persona, Settings
+    from .settings import Persona
+    from .table import Option
+
+_WIDTH = 80
+"""Columns of a line of the help."""
 
 LICENSE = """\
 MIT License
@@ -55,28 +60,62 @@ def usage(persona: "Persona") -> "tuple[str, str]":
     return f"Usage: {persona.name} [OPTION]... [--] PROGRAM [ARG]...", f"       {persona.name} [OPTION]... --pause"
 
 
+def default_of(option: "Option", persona: "Persona") -> str:
+    """The value that an option has if it is not given, as it would be written; empty if it has none."""
+    value = persona.defaults.get(option.field, getattr(Settings(), option.field)) if option.field else None
+    if isinstance(value, float):
+        return f"{value:g}"
+    if value is False:
+        return option.metavar.partition("|")[0]
+    return value if option.metavar and isinstance(value, str) else ""
+
+
 def _help(persona: "Persona") -> str:
     """The text of ``--help``, made from the table."""
     lines = [
         *usage(persona),
         "",
-        "Run PROGRAM as the workload of a container: forward every signal to it, reap every orphan,",
-        "and exit with its status.",
-        "",
+        "Run PROGRAM as the workload of a container: forward every signal to it, reap",
+        "every orphan, and exit with its status.",
     ]
     for option in rows(persona):
+        if option.long in HEADINGS:
+            lines += ["", f"{HEADINGS[option.long]}:"]
         value = f"={option.metavar}" if option.metavar else ""
-        names = f"-{option.short}, --{option.long}{value}" if option.short else f"    --{option.long}{value}"
-        lines += [f"  {names}", f"          {option.text}"]
+        lines.append(f"  -{option.short}, --{option.long}{value}" if option.short else f"      --{option.long}{value}")
+        words = option.text.split()
+        if default := default_of(option, persona):
+            words.append(f"[default: {default}]")
         if variables := [name for name, _ in option.twins() if name.startswith(persona.variables)]:
-            lines.append(f"          environment: {', '.join(variables)}")
+            words.append(f"[environment: {', '.join(variables)}]")
+        lines += _wrapped(words, 10)
     lines += [
         "",
-        "A flag overrides its environment variable. A variable that is empty counts as not set, except for",
-        "TINI_KILL_PROCESS_GROUP and TINI_SUBREAPER, which count whenever they are set.",
+        "Environment:",
+        "  A flag overrides its environment variable. A variable that is empty counts as",
+        f"  not set, except for {' and '.join(SET_AT_ALL)}, which count",
+        "  whenever they are set.",
         "",
-        f"Exit status: that of PROGRAM; 128+N if signal N ended it; {persona.failed} if {persona.name} itself failed;",
-        f"{persona.not_executable} if PROGRAM cannot be executed; {persona.not_found} if it is not found.",
+        "Names:",
+        "  Invoked as tini, docker-init, dumb-init or catatonit (a link will do), pyinit",
+        "  takes that program's options, defaults, variables and exit statuses.",
+        "",
+        "Exit status:",
+        "  that of PROGRAM",
+        "  128+N  if signal N ended it",
+        f"  {persona.failed:<5}  if {persona.name} itself could not go on",
+        f"  {persona.not_executable:<5}  if PROGRAM was found and could not be executed",
+        f"  {persona.not_found:<5}  if PROGRAM was not found",
         "",
     ]
     return "\n".join(lines)
+
+
+def _wrapped(words: "list[str]", indent: int) -> "list[str]":
+    """The lines of a paragraph. (The module textwrap would load twenty others.)"""
+    lines = [" " * indent]
+    for word in words:
+        if len(lines[-1]) + len(word) > _WIDTH:
+            lines.append(" " * indent)
+        lines[-1] += f"{word} "
+    return [line.rstrip() for line in lines]

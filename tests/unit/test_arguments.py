@@ -1,6 +1,7 @@
 """The values of pyinitctl's options."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,6 +52,20 @@ def test_an_unknown_command_is_an_error_with_the_nearest_name(word: str, hint: s
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"pyinitctl: error: unknown command '{word}'; {hint}"
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_the_help_fits_a_narrow_terminal(command: list[str]) -> None:
+    """80 columns."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyinit.ctl", *command, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def refuses(convert: Callable[[str], object], text: str, message: str) -> None:

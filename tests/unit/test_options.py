@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyinit.options import help as about
 from pyinit.options import table
 from pyinit.options.personas import PERSONAS
-from pyinit.options.settings import Settings
+from pyinit.options.settings import OWN, Settings
 from pyinit.options.table import TABLE, UsageError
 
 
@@ -348,16 +348,41 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 
 
 def test_the_help_is_made_from_the_table(capfd: pytest.CaptureFixture[str]) -> None:
-    """It has every option and every variable, within 120 columns."""
+    """It has every heading, option and variable, within 80 columns."""
     about.show(parse("--help"))
     text = capfd.readouterr().out
+    lines, words = text.splitlines(), " ".join(text.split())
     for option in TABLE:
         assert f"--{option.long}" in text
         assert not option.short or f"-{option.short}, " in text
-        assert option.text in text
+        assert option.text in words
         for variable, _ in option.twins():
             assert variable in text
-    assert max(map(len, text.splitlines())) <= 120
+    assert all(f"{heading}:" in lines for heading in table.HEADINGS.values())
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", ["pyinit", *PERSONAS])
+def test_the_help_shows_the_default_of_each_option_with_a_value(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """As it would be written; those of a peer by its name."""
+    persona = PERSONAS.get(name, OWN)
+    settings = table.parse(["--help"], {}, persona)
+    about.show(settings)
+    shown = capfd.readouterr().out
+    for option in table.rows(persona):
+        if default := about.default_of(option, persona):
+            assert option.convert and option.field
+            assert option.convert(default) == getattr(settings, option.field)
+            _, _, after = shown.partition(f"--{option.long}={option.metavar}\n")
+            assert f"[default: {default}]" in after.partition("\n  -")[0].partition("\n      --")[0]
+        elif option.metavar and option.field:
+            assert getattr(settings, option.field) in (None, 0, {})
+
+
+def test_the_groups_of_the_help_begin_with_an_option_of_every_table() -> None:
+    """Else a heading would be missing, and its options under another."""
+    for persona in (OWN, *PERSONAS.values()):
+        assert {option.long for option in table.rows(persona)} >= set(table.HEADINGS)
 
 
 def test_the_readme_lists_every_option_and_every_variable() -> None:
