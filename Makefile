@@ -3,6 +3,7 @@
 # make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS
 # make check    run ruff and mypy
 # make demo     show zombies without pyinit and none with it; needs only Python and util-linux
+# make pages    write docs/options.md, the manual pages and the completions from the tables of options
 # make bench    compare pyinit with its peers, and write docs/benchmarks.md; ARGS are passed to the bench
 # make soak     test pyinit under faults for MINUTES, and write docs/reliability.md; ARGS are passed to the soak
 # make image    build the image "pyinit" on BASE_IMAGE
@@ -41,6 +42,9 @@ bench: $(READY)
 soak: $(READY)
 	@$(ENGINE) $(RUN) -m soak --minutes $(MINUTES) --page $(ARGS)
 
+pages: $(READY)
+	@$(RUN) -m pages
+
 image:
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag pyinit .
 
@@ -51,4 +55,4 @@ $(READY): requirements-dev.txt testing/environment.py
 	@$(PYTHON) -m testing.environment $(VENV)
 	@touch $@
 
-.PHONY: test machine check demo bench soak image clean
+.PHONY: test machine check demo bench soak image clean pages

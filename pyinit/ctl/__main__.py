@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Iterable
 
 import pyinit
 from pyinit.ctl import failure
@@ -21,19 +22,25 @@ def main() -> None:
     """Run the command that the arguments name and exit with its status; 2 if the arguments are wrong."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader of a long list may stop reading
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parser = argparse.ArgumentParser(prog="pyinitctl", description="Inspect a running container.", allow_abbrev=False)
-    parser.add_argument("-V", "--version", action="version", version=f"pyinitctl version {pyinit.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser([name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS)
     for word in sys.argv[1:2]:
         if word[:1] != "-" and word not in COMMANDS:
-            parser.error(_unknown(word))
-    for name in [name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS:
-        importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
+            commands.error(_unknown(word))
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it was closed
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the encoding of the terminal may lack a character
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    sys.exit(_run(parser))
+    sys.exit(_run(commands))
+
+
+def parser(names: Iterable[str]) -> argparse.ArgumentParser:
+    """The command line with these commands."""
+    parser = argparse.ArgumentParser(prog="pyinitctl", description="Inspect a running container.", allow_abbrev=False)
+    parser.add_argument("-V", "--version", action="version", version=f"pyinitctl version {pyinit.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in names:
+        importlib.import_module(f"pyinit.ctl.{name}").add_to(commands)
+    return parser
 
 
 def _unknown(word: str) -> str:

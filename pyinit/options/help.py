@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .settings import Persona
     from .table import Option
 
+DESCRIPTION = """\
+Run PROGRAM as the workload of a container: forward every signal to it, reap
+every orphan, and exit with its status."""
+
 _WIDTH = 80
 """Columns of a line of the help."""
 
@@ -47,7 +51,7 @@ def show(settings: "Settings") -> None:
     """
     persona = settings.persona
     version = persona.version or f"pyinit version {__version__}"
-    text = {"help": _help(persona), "version": f"{version}\n"}.get(settings.show or "", LICENSE).encode()
+    text = {"help": text_of(persona), "version": f"{version}\n"}.get(settings.show or "", LICENSE).encode()
     try:
         while text:
             text = text[posix.write(1, text) :]
@@ -70,25 +74,26 @@ def default_of(option: "Option", persona: "Persona") -> str:
     return value if option.metavar and isinstance(value, str) else ""
 
 
-def _help(persona: "Persona") -> str:
+def notes(option: "Option", persona: "Persona") -> "list[str]":
+    """What the help says about the default and the environment variables of an option."""
+    default = default_of(option, persona)
+    variables = ", ".join([name for name, _ in option.twins() if name.startswith(persona.variables)])
+    return [f"[{title}: {text}]" for title, text in (("default", default), ("environment", variables)) if text]
+
+
+def text_of(persona: "Persona") -> str:
     """The text of ``--help``, made from the table."""
     lines = [
         *usage(persona),
         "",
-        "Run PROGRAM as the workload of a container: forward every signal to it, reap",
-        "every orphan, and exit with its status.",
+        DESCRIPTION,
     ]
     for option in rows(persona):
         if option.long in HEADINGS:
             lines += ["", f"{HEADINGS[option.long]}:"]
         value = f"={option.metavar}" if option.metavar else ""
         lines.append(f"  -{option.short}, --{option.long}{value}" if option.short else f"      --{option.long}{value}")
-        words = option.text.split()
-        if default := default_of(option, persona):
-            words.append(f"[default: {default}]")
-        if variables := [name for name, _ in option.twins() if name.startswith(persona.variables)]:
-            words.append(f"[environment: {', '.join(variables)}]")
-        lines += _wrapped(words, 10)
+        lines += _wrapped([*option.text.split(), *notes(option, persona)], 10)
     lines += [
         "",
         "Environment:",

@@ -203,9 +203,9 @@ def test_only_a_well_formed_value_is_accepted(given: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("persona", PERSONAS, ids=lambda persona: str(persona.name))
 def test_the_help_of_each_persona_is_printable(persona: Persona) -> None:
-    """It has no escapes, and no line that a terminal would wrap."""
-    lines = about._help(persona).split("\n")
-    assert all(line.isprintable() and len(line) <= 130 for line in lines)
+    """It has no escapes, and no line that a terminal of 80 columns would wrap."""
+    lines = about.text_of(persona).split("\n")
+    assert all(line.isprintable() and len(line) <= 80 for line in lines)
     assert all(any(f"--{row.long}" in line for line in lines) for row in table.rows(persona))
 
 
