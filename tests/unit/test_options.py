@@ -384,15 +384,6 @@ def test_the_groups_of_the_help_begin_with_an_option_of_every_table() -> None:
         assert {option.long for option in table.rows(persona)} >= set(table.HEADINGS)
 
 
-def test_the_readme_lists_every_option_and_every_variable() -> None:
-    """It is the same table in two places."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    for option in TABLE:
-        assert not option.metavar or f"--{option.long}={option.metavar}".replace("|", "\\|") in readme, option.long
-        assert f"--{option.long}" in readme or f"`-{option.short}`" in readme, option.long
-        assert all(variable in readme for variable, _ in option.twins()), option.long
-
-
 @pytest.mark.parametrize("word", ["-h", "--help", "-V", "--version", "-l", "--license"])
 def test_options_that_print_and_exit_need_no_program(word: str) -> None:
     """No workload is started."""
