@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pyinit.ctl import arguments, compiled
+from pyinit.ctl import arguments, compiled, share
 from pyinit.ctl.commands import ISOLATED
 from pyinit.ctl.compiled import PACKAGE
 from pyinit.reporting.log import printable
@@ -51,6 +51,21 @@ def add_to(commands: arguments.Commands) -> None:
         action="store_true",
         help="write a pyinit that needs no other file: for dockerd --init-path, which mounts one into each container",
     )
+    parser.add_argument(
+        "--man",
+        dest="share",
+        action="append_const",
+        const=share.MANUALS,
+        default=[],
+        help="write the manual pages, too: beside /usr/local/bin into /usr/local/share/man",
+    )
+    parser.add_argument(
+        "--completions",
+        dest="share",
+        action="append_const",
+        const=share.COMPLETIONS,
+        help="write the completions for bash, zsh and fish, too: beside /usr/local/bin into /usr/local/share",
+    )
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -61,9 +76,14 @@ def run(chosen: argparse.Namespace) -> int:
     try:
         if not chosen.path or (chosen.path.endswith("/") and not path.is_dir()):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        for target, content in (_single_file(path) if chosen.single_file else _launchers(path)).items():
+        launchers = _single_file(path) if chosen.single_file else _launchers(path)
+        files = share.beside(path if path.is_dir() else path.parent, sum(chosen.share, ())) if chosen.share else {}
+        for target, content in launchers.items():
             _write(target, content)
             written.append(target)
+        for target, content in files.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write(target, content, mode=0o644)
     except OSError as error:
         complaint = f"cannot write {target if chosen.path else repr(chosen.path)}: {error.strerror}"
     except ValueError as error:
@@ -71,6 +91,8 @@ def run(chosen: argparse.Namespace) -> int:
     what_it_runs = "" if chosen.single_file else f", to run {PACKAGE}"
     for target in written:
         print(printable(f"wrote {target} for {sys.executable}{what_it_runs}"), flush=True)
+    if chosen.share and not complaint:
+        print(printable(f"wrote {len(files)} files into {os.path.commonpath(files)}"), flush=True)
     if complaint:
         print(f"pyinitctl: {printable(complaint)}", file=sys.stderr)
         return 1

@@ -162,6 +162,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, top / "tree")
     shutil.copytree(ROOT / "pyinit", top / "tree" / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "share", top / "tree" / "share")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", top / "dist", top / "tree"],
         check=True, capture_output=True, text=True,
@@ -183,6 +184,21 @@ def test_the_wheel_works_in_a_clean_virtual_environment(installed: Path, command
     program = "tr '\\0' '\\n' < /proc/1/cmdline | sed -n 2p; (true &) ; exit 5"
     ended = run_as_module([installed / command[0], *command[1:], "-w", "--", "sh", "-c", program])
     assert (ended.status, ended.out) == (5, "-ISBXutf8\n"), ended
+
+
+@pytest.mark.xdist_group("wheel")
+def test_manual_pages_and_completions_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """pip puts them beside the commands, and `pyinitctl install` beside its launchers."""
+    pages = relative_files(ROOT / "share")
+    assert pages == relative_files(installed.parent / "share")
+    (tmp_path / "bin").mkdir()
+    subprocess.run([installed / "pyinitctl", "install", "--man", "--completions", tmp_path / "bin"], check=True)
+    assert pages == relative_files(tmp_path / "share")
+
+
+def relative_files(folder: Path) -> dict[Path, bytes]:
+    """What is in a folder."""
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.mark.xdist_group("wheel")
