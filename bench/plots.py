@@ -19,18 +19,28 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+INK = "#010203"
+"""Stands for the colour of the text, which no curve has."""
+
 STYLE: dict[Any, Any] = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "savefig.transparent": True,
     "svg.hashsalt": "pyinit",  # without it, ids of clip paths are random
     "svg.fonttype": "path",  # readers may not have our font
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#dddddd",
+    "grid.color": INK,
+    "grid.alpha": 0.15,
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
-COLOURS = ("#0b5fa5", "#e08214", "#7a7a7a")
+COLOURS = ("#2f81d6", "#e08214", "#808080")
+"""Those that can be told from white as well as from black; so can the curves'."""
+
+CURVES = ("#2f81d6", "#e08214", "#3a9d5d", "#d6453d", "#9573c9", "#a0705f", "#d065ad", "#808080")
+ON_LIGHT_OR_DARK = "<style>svg{color:#1f2328} @media(prefers-color-scheme:dark){svg{color:#d0d4da}}</style>\n  "
 MARKERS = "osDv^<>P"
 
 
@@ -86,7 +96,7 @@ def growth(file: Path, sizes: Sequence[int], quantities: Sequence[Quantity], xla
     """Draw a line for each contender over the sizes of the quantities; both axes have a log scale."""
     with matplotlib.rc_context(STYLE):
         figure, axes = pyplot.subplots(layout="constrained", figsize=(8.5, 4.2))
-        for name, marker in zip(quantities[0].series, MARKERS, strict=False):
+        for name, marker, colour in zip(quantities[0].series, MARKERS, CURVES, strict=False):
             points = [
                 (size, quantity.series[name].median)
                 for size, quantity in zip(sizes, quantities, strict=True)
@@ -96,6 +106,7 @@ def growth(file: Path, sizes: Sequence[int], quantities: Sequence[Quantity], xla
             axes.plot(
                 *zip(*points, strict=True),
                 marker=marker,
+                color=colour,
                 markersize=6,
                 linewidth=2.5 if ours else 1,
                 zorder=3 if ours else 2,
@@ -122,3 +133,5 @@ def _plain_numbers(axis: Axis) -> None:
 def _save(figure: Figure, file: Path) -> None:
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     pyplot.close(figure)
+    before, tag, after = file.read_text().partition("<defs>")
+    file.write_text((before + ON_LIGHT_OR_DARK + tag + after).replace(INK, "currentColor"))
