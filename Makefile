@@ -4,6 +4,7 @@
 # make check    run ruff and mypy
 # make demo     show zombies without pyinit and none with it; needs only Python and util-linux
 # make pages    write docs/options.md, the manual pages and the completions from the tables of options
+# make docs     build the documentation as a site in build/site; docs-serve shows it while you write
 # make bench    compare pyinit with its peers, and write docs/benchmarks.md; ARGS are passed to the bench
 # make soak     test pyinit under faults for MINUTES, and write docs/reliability.md; ARGS are passed to the soak
 # make image    build the image "pyinit" on BASE_IMAGE
@@ -45,6 +46,12 @@ soak: $(READY)
 pages: $(READY)
 	@$(RUN) -m pages
 
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
+docs-serve: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs serve
+
 image:
 	docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --tag pyinit .
 
@@ -55,4 +62,4 @@ $(READY): requirements-dev.txt testing/environment.py
 	@$(PYTHON) -m testing.environment $(VENV)
 	@touch $@
 
-.PHONY: test machine check demo bench soak image clean pages
+.PHONY: test machine check demo bench soak image clean pages docs docs-serve

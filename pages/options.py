@@ -112,7 +112,7 @@ def _rows() -> list[str]:
     for option in TABLE:
         if option.long in HEADINGS:
             lines.append(
-                f"\n## {HEADINGS[option.long]}\n\n| option | environment | default | meaning |\n|---|---|---|---|\n"
+                f"\n## {HEADINGS[option.long]}\n\n| option, environment variable | default | meaning |\n|---|---|---|\n"
             )
         lines.append(f"| {' | '.join(_cells(option))} |\n")
     return lines
@@ -126,9 +126,9 @@ def _cells(option: Option) -> list[str]:
     if option.long in LINKS:
         target, text = LINKS[option.long]
         meaning += f" ([{text}]({target}))"
+    ways = [", ".join(f"`{name}`" for name in [*names, f"--{option.long}{value}"]), *_twins(option)]
     cells = [
-        ", ".join(f"`{name}`" for name in [*names, f"--{option.long}{value}"]),
-        ", ".join(_twins(option)),
+        "<br>".join(ways),
         f"`{default}`" if default else "",
         meaning,
     ]
