@@ -17,4 +17,7 @@ RUN cd /usr/local/lib/pyinit && chmod -R u=rwX,go=rX . \
 FROM ${BASE_IMAGE}
 COPY --from=build /usr/local/lib/pyinit /usr/local/lib/pyinit
 COPY --from=build /usr/local/bin/pyinit /usr/local/bin/pyinitctl /usr/local/bin/
+LABEL org.opencontainers.image.title="pyinit" \
+      org.opencontainers.image.description="A container's PID 1 in Python" \
+      org.opencontainers.image.licenses="MIT"
 ENTRYPOINT ["pyinit", "--"]

@@ -47,6 +47,14 @@ def test_entrypoint_takes_any_command_for_the_workload(image: Image) -> None:
     assert image.attrs["Config"]["Entrypoint"] == ["pyinit", "--"]
 
 
+def test_the_image_says_what_it_is(image: Image) -> None:
+    """In the labels of the Open Container Initiative."""
+    labels = image.attrs["Config"]["Labels"]
+    assert labels["org.opencontainers.image.title"] == "pyinit"
+    assert labels["org.opencontainers.image.description"] == "A container's PID 1 in Python"
+    assert labels["org.opencontainers.image.licenses"] == "MIT"
+
+
 def test_pid_1_is_pyinit_and_the_workload_its_child(containers: Containers) -> None:
     """Nothing stands between the two: no shell, no second interpreter."""
     init, workload = processes(containers.start_sleeper())
