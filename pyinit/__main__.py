@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Replace this process with the init, given the arguments of this process. Does not return."""
-    name = os.path.basename(sys.argv[0])  # of the installed command, or of a link to it
+    name = sys.argv[0]  # the path of the installed command, or of a link to it
     try:
-        start_over("pyinit" if name == "__main__.py" else name, sys.argv[1:], signals.block())
+        start_over("pyinit" if os.path.basename(name) == "__main__.py" else name, sys.argv[1:], signals.block())
     except OSError as error:
         sys.exit(_fail(f"pyinit: {error.strerror}"))
 

@@ -53,6 +53,8 @@ def story(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]"
         log = Log(settings.verbosity, settings.json)
         for is_warning, name, message in settings.remarks:
             (log.warning if is_warning else log.debug)("variable", message, variable=name)
+        if "/" in str(left.get("name")):  # the path of a command that an installer has written
+            log.info("started-over", f"two interpreters were started; pyinitctl install {words[0]} makes it one")
         if posix.getpid() != 1 or settings.parent_death_signal:
             from . import process_tree
 
@@ -76,11 +78,7 @@ def story(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]"
 
 
 def start(workload: "process.Workload | Adopted", settings: Settings, counters: int, log: Log) -> "Init":
-    """Let the workload run, with an init that attends to it.
-
-    Raises:
-        CannotExecute, CannotBecomeUser: there is no program that runs.
-    """
+    """Let the workload run, with an init that attends to it. Raises CannotExecute, CannotBecomeUser."""
     workload.release()
     try:
         return attend(workload, settings, counters, log)

@@ -114,7 +114,7 @@ def _single_file(path: Path) -> dict[Path, bytes]:
     """An archive that the interpreter can run: the core, compiled for this one, and as source for any other."""
     modules = compiled.modules()
     core = {path: code for path, code in modules.items() if compiled.is_core(path)}
-    files = {"__main__.py": _launcher(FOLDER='__file__.rpartition("/")[0]', COMPILED="FOLDER").encode()}
+    files = {"__main__.py": launcher(FOLDER='__file__.rpartition("/")[0]', COMPILED="FOLDER").encode()}
     if compiled.has_sources():
         files |= {str(module): (PACKAGE.parent / module).read_bytes() for module in core}
     content = compiled.archive(core, f"{_first_line()}\n".encode(), files)
@@ -148,10 +148,10 @@ def _record(file: Path) -> None:
 
 
 def _init_script() -> str:
-    return _launcher(FOLDER=repr(str(PACKAGE.parent)))
+    return launcher(FOLDER=repr(str(PACKAGE.parent)))
 
 
-def _launcher(**constants: str) -> str:
+def launcher(**constants: str) -> str:
     """The source of the launcher, with the values of its constants filled in: expressions."""
     source = (PACKAGE / "launcher.py").read_text("utf-8")
     for name, value in {**constants, "VERSION": repr(compiled.VERSION)}.items():
