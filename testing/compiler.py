@@ -14,7 +14,7 @@ def compile_c(source: str, target: Path, *options: str) -> Path:
     Raises:
         RuntimeError: it cannot be compiled; the text is what the compiler says.
     """
-    command = [_compiler(), "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-Werror", *options, "-x", "c", "-"]
+    command = [path(), "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-Werror", *options, "-x", "c", "-"]
     done = subprocess.run([*command, "-o", str(target)], input=source, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -28,7 +28,7 @@ def compile_all(sources: Path, folder: Path) -> None:
 
 
 @cache
-def _compiler() -> str:
+def path() -> str:
     """The path of gcc, which has a static C library."""
     gcc = packages.provide("gcc", "gcc")
     asked = subprocess.run([gcc, "-print-file-name=libc.a"], capture_output=True, text=True, check=True)

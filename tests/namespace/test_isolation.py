@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
@@ -152,68 +151,6 @@ def test_python_m_pyinit_hands_arguments_over_byte_for_byte(bin_folder: Path) ->
         words = [INTERPRETER, "-m", "pyinit", "--", *show, b"\xff\xfe", b"\xc3\xa9", b""]
         ended = run_as_module(words, env=environment)  # type: ignore[arg-type]
         assert ended.out == str([b"\xff\xfe", b"\xc3\xa9", b""]) + "\n"
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean virtual environment with the wheel, built from a copy of the tree."""
-    top = tmp_path_factory.mktemp("wheel")
-    (top / "tree").mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, top / "tree")
-    shutil.copytree(ROOT / "pyinit", top / "tree" / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "share", top / "tree" / "share")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", top / "dist", top / "tree"],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    wheels = list((top / "dist").glob("pyinit_pid1-*-py3-none-any.whl"))
-    assert len(wheels) == 1
-    venv.create(top / "venv", with_pip=True, symlinks=True)
-    subprocess.run(
-        [top / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-index", wheels[0]],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return top / "venv" / "bin"
-
-
-@pytest.mark.xdist_group("wheel")  # which is built and installed once
-@pytest.mark.parametrize("command", [["pyinit"], ["python", "-m", "pyinit"]])
-def test_the_wheel_works_in_a_clean_virtual_environment(installed: Path, command: list[str]) -> None:
-    """The installed command and the module: PID 1 is isolated in both."""
-    program = "tr '\\0' '\\n' < /proc/1/cmdline | sed -n 2p; (true &) ; exit 5"
-    ended = run_as_module([installed / command[0], *command[1:], "-w", "--", "sh", "-c", program])
-    assert (ended.status, ended.out) == (5, "-ISBXutf8\n"), ended
-
-
-@pytest.mark.xdist_group("wheel")
-def test_manual_pages_and_completions_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
-    """pip puts them beside the commands, and `pyinitctl install` beside its launchers."""
-    pages = relative_files(ROOT / "share")
-    assert pages == relative_files(installed.parent / "share")
-    (tmp_path / "bin").mkdir()
-    subprocess.run([installed / "pyinitctl", "install", "--man", "--completions", tmp_path / "bin"], check=True)
-    assert pages == relative_files(tmp_path / "share")
-
-
-def relative_files(folder: Path) -> dict[Path, bytes]:
-    """What is in a folder."""
-    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-@pytest.mark.xdist_group("wheel")
-def test_a_launcher_can_be_installed_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    """For the interpreter of the virtual environment; and it starts nothing of the environment's site."""
-    target = tmp_path / "pyinit"
-    done = subprocess.run([installed / "pyinitctl", "install", target], check=True, capture_output=True, text=True)
-    assert done.stdout.startswith(f"wrote {target} for {installed / 'python'}")
-    site = next((installed.parent / "lib").glob("python3*/site-packages"))
-    (site / "hostile.pth").write_text("import sys; sys.stderr.write('hostile\\n')\n")
-    try:
-        ended = run_as_module([target, "--", "sh", "-c", "exit 6"])
-    finally:
-        (site / "hostile.pth").unlink()
-    assert (ended.status, ended.err) == (6, "")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""The distribution, built with the tools of the set-up: nothing is fetched."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from testing import ROOT, compiler
+
+SOURCES = ("pyinit", "scripts", "share", "launcher.c", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+"""What a wheel is built from."""
+
+
+def copy_sources(target: Path) -> Path:
+    """Make a folder with what a wheel is built from, and nothing that an earlier build has left."""
+    target.mkdir()
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "compiled.*.zip"))
+        else:
+            shutil.copy(ROOT / name, target)
+    return target
+
+
+def build(kind: str, tree: Path, target: Path, cc: str | None = None) -> Path:
+    """Build the distribution in a folder, a ``wheel`` or an ``sdist``, and return the one that is in `target` then.
+
+    `cc` is the C compiler; ``false`` makes a wheel for any Python.
+    """
+    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(target), str(tree)]
+    environment = {**os.environ, "CC": cc or compiler.path()}
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [built] = target.iterdir()
+    return built
