@@ -1,21 +1,25 @@
 """The ways into an image, as README.md and docs/install.md show them: their lines are what is built here."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from shutil import copy, copytree, ignore_patterns
+from shutil import copytree
 
 import docker
 import pytest
+import setuptools
 from docker.models.images import Image
 
 from testing import ROOT
 from testing.base_images import BASE_IMAGES, SLIM
 from testing.containers import Containers, Ended, execute
 from testing.images import built
+from testing.wheels import build as build_distribution
+from testing.wheels import copy_sources
 
 SHOWN = "python:3.13-slim"
 """What the pages build on."""
@@ -53,6 +57,17 @@ RUN pip install --no-index /tmp/pyinit_pid1-*.whl && useradd --create-home app
 COPY app.py /
 """
 
+# What is pure Python of the set-up: a pip for the bases that have none, and what builds a wheel.
+PIP = "PYTHONPATH=/tools PIP_NO_INDEX=1 PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip"
+
+# The wheel for the Python of a base.
+WHEEL_FOR_BASE = f"""
+FROM {{base}}
+COPY tools /tools
+COPY tree /tree
+RUN {PIP} wheel --no-build-isolation --wheel-dir=/dist /tree
+"""
+
 Build = Callable[[str], AbstractContextManager[Image]]
 
 
@@ -65,16 +80,23 @@ def block(page: Path, words: str) -> str:
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the application, the wheel, and what a hostile image would have."""
-    tree, context = (tmp_path_factory.mktemp(name) for name in ("tree", "context"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        copy(ROOT / name, tree)
-    copytree(ROOT / "pyinit", tree / "pyinit", ignore=ignore_patterns("__pycache__"))
-    [words] = re.findall(r"^    python3 (-m pip wheel .*)$", GUIDE.read_text(), re.MULTILINE)
+    """A folder with the application, the wheel for any Python, and what a hostile image would have.
+
+    Also the sources, as a folder, once with the command compiled, and as sdist; and what builds them.
+    """
+    tree, context = copy_sources(tmp_path_factory.mktemp("sources") / "tree"), tmp_path_factory.mktemp("context")
+    [words] = re.findall(r"^    CC=false python3 (-m pip wheel .*)$", GUIDE.read_text(), re.MULTILINE)
     # The set-up has what it builds with; nothing is to be fetched.
-    done = subprocess.run([sys.executable, *words.split(), "--no-build-isolation"], cwd=tree, capture_output=True)
+    command, environment = [sys.executable, *words.split(), "--no-build-isolation"], {**os.environ, "CC": "false"}
+    done = subprocess.run(command, env=environment, cwd=tree, capture_output=True)
     assert done.returncode == 0, done.stderr
     (tree / "dist").rename(context / "dist")
+    copy_sources(context / "checkout")
+    copy_sources(context / "tree")
+    build_distribution("sdist", context / "tree", context / "sdist")
+    build_distribution("wheel", context / "tree", tree / "native")
+    for name in ("setuptools", f"setuptools-{setuptools.__version__}.dist-info", "_distutils_hack", "pip"):
+        copytree(Path(setuptools.__file__).parents[1] / name, context / "tools" / name)
     (context / "app.py").write_text(APP)
     (context / "hostile").mkdir()
     (context / "hostile" / "sitecustomize.py").write_text(SITECUSTOMIZE)
@@ -99,6 +121,13 @@ def wheel_alone(build: Build) -> Iterator[Image]:
     """Without the launchers."""
     with build(WHEEL_ALONE) as image:
         yield image
+
+
+@pytest.fixture(scope="module")
+def wheel_for_base(build: Build, base: str) -> Iterator[str]:
+    """The tag of an image with the wheel that is built by the Python of the base, in /dist."""
+    with build(WHEEL_FOR_BASE.format(base=base)) as image:
+        yield image.tags[0]
 
 
 @pytest.fixture
@@ -152,6 +181,36 @@ def test_the_ways_that_the_readme_shows(
         assert_starts(containers, own, "/usr/local/bin/pyinit")
 
 
+def test_pip_installs_a_command_that_starts_as_ours(
+    containers: Containers, build: Build, base: str, wheel_for_base: str
+) -> None:
+    """The line that the guide shows is enough, on any base: one interpreter, isolated, and nothing to compile."""
+    lines = block(GUIDE, "RUN pip install pyinit-pid1").splitlines(keepends=True)
+    given = f"FROM {base}\nCOPY tools /tools\nCOPY --from={wheel_for_base} /dist /dist\n"
+    shown = "".join(lines[1:]).replace("pip install", f"{PIP} install --find-links=/dist")
+    with build(given + shown) as image:
+        assert_starts(containers, image, "-Xname=pyinit /usr/local/bin/../share/pyinit/launcher.py")
+        assert_compiled(containers, image, "/usr/local/share/pyinit/launcher.py")
+        end = containers.run("true", image=image, entrypoint=["pyinit", "-v", "--"])
+        assert "two interpreters" not in end.errors, end
+
+
+@pytest.mark.parametrize(("source", "path"), [("sdist", "/source/*.tar.gz"), ("checkout", "/source")])
+def test_where_pip_finds_no_compiler_the_command_says_what_would_be_better(
+    containers: Containers, build: Build, base: str, source: str, path: str
+) -> None:
+    """On any clean base: it starts two interpreters, and with -v names the line that spares the first."""
+    given = f"FROM {base}\nCOPY tools /tools\nCOPY {source} /source\nCOPY app.py /\n"
+    with build(f"{given}RUN {PIP} install --no-build-isolation {path}\n") as image:
+        words = ["pyinit", "-v", "--", "python3", "/app.py"]
+        end = containers.run(image=image, entrypoint=words)
+        assert end.status == 3 and end.errors.count("pyinitctl install /usr/local/bin/pyinit makes it one\n") == 1, end
+        words[:1] = ["sh", "-c", 'pyinitctl install /usr/local/bin/pyinit >&2 && exec pyinit "$@"', "sh"]
+        end = containers.run(image=image, entrypoint=words)
+        assert end.status == 3 and end.output.endswith(" -ISBXutf8 /usr/local/bin/pyinit -v\n"), end
+        assert "two interpreters" not in end.errors, end
+
+
 def test_the_wheel_with_launchers(containers: Containers, guided: Image) -> None:
     """PID 1 is the launcher from the start: an interpreter that listened to the image would have ended."""
     assert_starts(containers, guided, "/usr/local/bin/pyinit")
@@ -165,7 +224,9 @@ def test_the_wheel_without_launchers(containers: Containers, command: list[str])
     words = [*command, "--", "python3", "/app.py"]
     end = containers.run(entrypoint=words)
     assert (end.status, end.errors) == (3, "")
-    assert re.fullmatch(f"{PYTHON} -ISBXutf8 -Xname=pyinit .*{PACKAGE}/launcher.py\n", end.output), end
+    assert re.fullmatch(f"{PYTHON} -ISBXutf8 -Xname=(/usr/local/bin/)?pyinit .*{PACKAGE}/launcher.py\n", end.output), (
+        end
+    )
     assert containers.run(entrypoint=words, environment=HOSTILE).status == 88
 
 
