@@ -8,7 +8,17 @@ from pathlib import Path
 
 from testing import ROOT, compiler
 
-SOURCES = ("pyinit", "scripts", "share", "launcher.c", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+SOURCES = (
+    "pyinit",
+    "scripts",
+    "share",
+    "launcher.c",
+    "setup.py",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+)
 """What a wheel is built from."""
 
 
