@@ -181,6 +181,7 @@ def test_the_ways_that_the_readme_shows(
         assert_starts(containers, own, "/usr/local/bin/pyinit")
 
 
+@pytest.mark.each_base
 def test_pip_installs_a_command_that_starts_as_ours(
     containers: Containers, build: Build, base: str, wheel_for_base: str
 ) -> None:
@@ -195,6 +196,7 @@ def test_pip_installs_a_command_that_starts_as_ours(
         assert "two interpreters" not in end.errors, end
 
 
+@pytest.mark.each_base
 @pytest.mark.parametrize(("source", "path"), [("sdist", "/source/*.tar.gz"), ("checkout", "/source")])
 def test_where_pip_finds_no_compiler_the_command_says_what_would_be_better(
     containers: Containers, build: Build, base: str, source: str, path: str
