@@ -1,6 +1,7 @@
 """At the prompt: the manual pages as mandoc(1) shows them, and the completions of real shells."""
 
 import re
+import os
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -88,7 +89,7 @@ def test_fish_completes(fish: Callable[[str], list[str]], words: list[str], expe
 def test_zsh_completes(words: list[str], expected: str, tmp_path: Path) -> None:
     """Typed into a terminal, with Tab: there is no other way to ask it."""
     path = packages.provide("zsh", "zsh", with_recommended=False)
-    environment = {"TERM": "dumb", "PATH": packages.PATH, "HOME": str(tmp_path)}
+    environment = {"TERM": "dumb", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     with pexpect.spawn(path, ["-f", "-i"], env=environment, encoding="utf-8", dimensions=(40, 200), timeout=60) as zsh:
         zsh.sendline(f"PROMPT='at''work> ' fpath=({shlex.quote(str(SHARE / 'zsh' / 'site-functions'))} $fpath)")
         zsh.expect_exact("atwork> ")
