@@ -1,7 +1,7 @@
 """At the prompt: the manual pages as mandoc(1) shows them, and the completions of real shells."""
 
-import re
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable
