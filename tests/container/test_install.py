@@ -73,9 +73,13 @@ Build = Callable[[str], AbstractContextManager[Image]]
 
 def block(page: Path, words: str) -> str:
     """The one Dockerfile on a page that has these words in it."""
-    blocks = re.findall(r"^```dockerfile\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    [found] = [text for text in blocks if words in text]
-    return str(found)
+    [found] = [text for text in blocks(page) if words in text]
+    return found
+
+
+def blocks(page: Path) -> list[str]:
+    """The Dockerfiles on a page."""
+    return re.findall(r"^```dockerfile\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -159,21 +163,28 @@ def assert_compiled(
     assert not re.findall(r"code object from .*\.py'?$", end.errors, re.MULTILINE)
 
 
+@pytest.mark.parametrize("words", ["RUN pip install pyinit-pid1\n", "COPY --from=pyinit "])
+def test_the_readme_shows_the_lines_of_the_guide(words: str) -> None:
+    """All but what copies the application."""
+    [guided] = [text for text in blocks(GUIDE) if words in text and f"FROM {SHOWN}\n" in text]
+    assert set(block(README, words).splitlines()) <= set(guided.splitlines())
+
+
 @pytest.mark.each_base
 @pytest.mark.parametrize(
     ("words", "elsewhere"),
     [("FROM pyinit\n", False), (f"FROM {SHOWN}\nCOPY --from=pyinit ", False), ("unpack_archive", True)],
     ids=["FROM", "COPY --from", "COPY --from, another Python"],
 )
-def test_the_ways_that_the_readme_shows(
+def test_the_ways_by_the_image(
     containers: Containers, image: Image, base: str, build: Build, words: str, elsewhere: bool
 ) -> None:
     """Byte for byte, but for the names of the images; the fragment for another Python gets the lines around it."""
     tags = [it.tag for it in BASE_IMAGES]
     other = tags[tags.index(base) - 1]
-    shown = block(README, words)
+    shown = block(GUIDE, words)
     if elsewhere:
-        around = block(README, f"FROM {SHOWN}\n").splitlines(keepends=True)
+        around = block(GUIDE, f"FROM {SHOWN}\nCOPY --from=pyinit ").splitlines(keepends=True)
         shown = "".join([around[0], shown, *(line for line in around[1:] if "--from" not in line)])
     names = {SHOWN: other if elsewhere else base, "pyinit": image.tags[0]}
     shown = re.sub(rf"(FROM |--from=)({SHOWN}|pyinit)(?=\s)", lambda found: found[1] + names[found[2]], shown)
