@@ -40,13 +40,13 @@ class Wheel(bdist_wheel):
 
 
 def compiled_command() -> str | None:
-    """The command, compiled unless it is there and newer than its source; None if that cannot be done."""
-    source, command = Path("launcher.c"), Path("build", f"command-{MACHINE}", "pyinit")
-    if not command.exists() or command.stat().st_mtime < source.stat().st_mtime:
-        command.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run([*COMPILER.split(), "-o", command, source], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
+    """The command; None if it cannot be compiled. Where there is no compiler, one that was compiled before will do."""
+    command = Path("build", f"command-{MACHINE}", "pyinit")
+    command.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run([*COMPILER.split(), "-o", command, "launcher.c"], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        if not isinstance(error, FileNotFoundError) or not command.exists():
             print(f"this wheel is for any machine, and its pyinit starts two interpreters: {error}", file=sys.stderr)
             return None
     return str(command)
