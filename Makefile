@@ -1,3 +1,4 @@
+# make quick    in two minutes: what needs no engine and is not slow; run it first
 # make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
 #               namespace tests on another interpreter, in a virtual environment of its own
 # make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS
@@ -24,7 +25,11 @@ ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
 PYTEST := $(RUN) -m pytest -n auto --dist loadgroup
 
 test: $(READY)
-	@$(if $(findstring container,$(TESTS)),$(ENGINE)) $(PYTEST) $(TESTS) $(ARGS)
+	@$(RUN) -m testing.duration 12 -- \
+	    $(if $(findstring container,$(TESTS)),$(ENGINE)) $(PYTEST) --coverage $(TESTS) $(ARGS)
+
+quick: $(READY)
+	@$(RUN) -m testing.duration 2 -- $(PYTEST) --quick tests/unit tests/namespace $(ARGS)
 
 machine: $(READY)
 	@$(RUN) -m testing.machine $(TESTS) $(ARGS)
@@ -62,4 +67,4 @@ $(READY): requirements-dev.txt testing/environment.py
 	@$(PYTHON) -m testing.environment $(VENV)
 	@touch $@
 
-.PHONY: test machine check demo bench soak image clean pages docs docs-serve
+.PHONY: test quick machine check demo bench soak image clean pages docs docs-serve

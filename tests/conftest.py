@@ -42,6 +42,7 @@ LINES_RUN = "PYTEST_LINES_RUN"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of ours."""
+    parser.addoption("--quick", action="store_true", help="only what is quick: see pytest_collection_modifyitems")
     parser.addoption(
         "--coverage", action="store_true", help="print which lines of the core have run (testing.coverage)"
     )
@@ -50,6 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before a worker starts, and before anything is imported."""
+    config.addinivalue_line(
+        "markers", "slow: takes more than five seconds on an idle machine; not part of `make quick`"
+    )
     config.addinivalue_line("markers", "unmeasured: looks at what measuring coverage changes: memory, files, modules")
     if not config.option.coverage:
         return
@@ -59,6 +63,15 @@ def pytest_configure(config: pytest.Config) -> None:
         coverage.make_file(file)
         os.environ[LINES_RUN] = str(file)
     coverage.measure_this_process(Path(os.environ[LINES_RUN]))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --quick, leave out what is marked as slow, and run each other test with its first parameters only."""
+    if config.option.quick:
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        chosen = [item for item in first.values() if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen[::-1]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

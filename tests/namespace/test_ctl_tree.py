@@ -378,6 +378,7 @@ ready(*same)
     assert len(seen.lines) == 1 + 2 + 1 + 2 + 3 + 1 + 2 + 1, seen.lines
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_thousands_are_readable_at_once(workload: Workload, tree: Tree) -> None:
     """3,000 that sleep are a line, and not much work."""
@@ -403,6 +404,7 @@ def test_generations_without_end_are_readable(start: Start, tree: Tree) -> None:
     assert max(len(line) for line in seen.lines) < 250
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_in_a_storm_it_shows_what_it_can(workload: Workload, bin_folder: Path) -> None:
     """5,000 that come and go, and orphans among them: never an error."""

@@ -695,6 +695,7 @@ def test_no_name_can_forge_a_line_or_drive_a_terminal(start: Start, look: Ctl, z
     assert {one["zombies"] for one in seen["verdicts"]} == {1}
 
 
+@pytest.mark.slow
 @given(
     names=st.lists(st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name), min_size=5, max_size=5)
 )
@@ -721,6 +722,7 @@ def test_any_name_at_all(bin_folder: Path, names: list[bytes]) -> None:
     assert len(json.loads(seen)["zombies"]) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_five_thousand_zombies_are_counted(start: Start, look: Ctl, zoo: str) -> None:
     """And the one whose they are is named."""
@@ -762,6 +764,7 @@ def crowd(start: Start, zoo: str) -> Container:
     return container
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_ten_thousand_processes_take_less_than_half_a_second(crowd: Container, look: Ctl) -> None:
     """Two looks, with a moment between them; the start of an interpreter is among it."""

@@ -23,7 +23,8 @@ from testing.waiting import eventually
 
 from .family import Family
 
-pytestmark = pytest.mark.xdist_group("ending_wrappers")  # what there is to see is made and seen once
+# What there is to see is made and seen once.
+pytestmark = [pytest.mark.xdist_group("ending_wrappers"), pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "wrappers.md"
 BEGIN, END = "<!-- The table begins. -->\n", "<!-- The table ends. -->\n"

@@ -235,6 +235,7 @@ def install_copy(folder: Path, **variables: str) -> Path:
 COMPILED = f"compiled.{sys.implementation.cache_tag}.zip"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables", [{"PYTHONOPTIMIZE": "2"}, {"PYTHONPYCACHEPREFIX": "/nowhere"}, {"PYTHONDONTWRITEBYTECODE": "1"}]
 )

@@ -29,6 +29,7 @@ def ping_with_stderr(start: Start, stderr: int, times: int, *words: str) -> Ende
     return start("-vvv", *words, "--", *python(PING, str(times)), stderr=stderr).end(patience=240)
 
 
+@pytest.mark.slow
 def test_a_pipe_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
     """100,000 events at -vvv into a pipe that is full after some hundred."""
     reader, writer = os.pipe()

@@ -45,6 +45,7 @@ ORPHANS = """if True:
 """What a workload needs to leave orphans behind, and to see whether they are gone."""
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_ten_thousand_orphans_that_die_at_once_are_all_reaped(start: Start) -> None:
     """None is left a few seconds later, though one SIGCHLD stands for many of them."""

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -827,6 +828,7 @@ def check(run: Run) -> None:
         run.require(not any(line[:1] == "~" for line in run.lines), "nobody gets a signal")
 
 
+@pytest.mark.slow
 @on_many_trees
 @given(plan=plans())
 def test_any_tree_comes_to_an_orderly_end(launcher: str, plan: Plan) -> None:
@@ -834,6 +836,7 @@ def test_any_tree_comes_to_an_orderly_end(launcher: str, plan: Plan) -> None:
     check(play(plan, [launcher, *plan.options, "--", *python(TREE, describe(plan))], connect_to_pid_1))
 
 
+@pytest.mark.slow
 @on_many_trees
 @given(plan=plans())
 def test_any_tree_comes_to_an_orderly_end_and_strangers_notice_nothing(launcher: str, plan: Plan) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from bench import end_inits, ends
 
-pytestmark = pytest.mark.xdist_group("what_happens")  # they are measured once
+# They are measured once.
+pytestmark = [pytest.mark.xdist_group("what_happens"), pytest.mark.slow]
 
 MEASURED = ("none", "tini", "dumb-init", "pyinit")
 

@@ -359,6 +359,7 @@ def test_as_a_subreaper_only_its_own_are_named(launcher: str, tmp_path: Path) ->
         assert watched.until("again") == []
 
 
+@pytest.mark.slow
 def test_as_a_subreaper_it_holds_nothing_up(launcher: str) -> None:
     """With a hundred who leak at the end of a chain of three hundred, which is walked for each of them: signals arrive
     while it looks, and a look costs little."""
@@ -412,6 +413,7 @@ def test_it_sees_with_few_descriptors(start: Start, limit: int, options: list[st
     assert ended.status == 0 and ended.err.count(" has 1 child that it has not waited for") == 1, ended
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_a_look_at_thousands_holds_nothing_up(start: Start, crowd: str) -> None:
     """Signals are forwarded and orphans reaped while pyinit looks without pause."""

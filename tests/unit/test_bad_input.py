@@ -39,6 +39,8 @@ from tests.unit import bad_input
 from tests.unit.bad_input import BYTES, COMMAND_LINES, COMMS, PERSONAS, TEXT, Chosen, Forged, Proc, Written, tried
 from tests.unit.test_counters import CONTENT, hold_shape, holding, page_of
 
+pytestmark = pytest.mark.slow
+
 
 def settings_of(parsed: Settings) -> dict[str, object]:
     """All settings, in a form that can be compared."""

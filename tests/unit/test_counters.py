@@ -224,6 +224,7 @@ def test_a_body_that_cannot_be_parsed_is_an_error_of_one_line(body: bytes) -> No
         look()
 
 
+@pytest.mark.slow
 @given(
     value=st.sampled_from([*CONTENT]).flatmap(lambda key: ANYTHING.map(lambda value: {**CONTENT, key: value}))
     | st.lists(st.tuples(*[ANYTHING | st.integers(0, 70)] * 6), max_size=3).map(

@@ -233,6 +233,7 @@ def test_a_json_line_is_one_object() -> None:
     assert record["message"] == 'say "hi" \\ there'
 
 
+@pytest.mark.slow
 @given(text=st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
 def test_no_text_can_forge_a_line_or_drive_a_terminal(text: str) -> None:
     """Any process name gives one line of printable characters, in valid UTF-8 and JSON."""

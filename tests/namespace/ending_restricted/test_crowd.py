@@ -14,7 +14,8 @@ from testing.waiting import PATIENCE
 from ..conftest import Start
 from .conftest import SUBREAPER
 
-pytestmark = pytest.mark.xdist_group("crowds")  # one at a time: pids are limited, and each keeps the machine busy
+# One at a time: pids are limited, and each keeps the machine busy.
+pytestmark = [pytest.mark.xdist_group("crowds"), pytest.mark.slow]
 
 NUMBER = 10_000
 
