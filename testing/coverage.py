@@ -39,7 +39,8 @@ if not hasattr(builtins, {name!r}):
         try:
             import mmap
             builtins.{name} = mmap.mmap(file, 0)
-            posix.close(second)
+            if {closes}:
+                posix.close(second)
         finally:
             posix.close(file)
     except Exception:  # it cannot be reached from here, or there is no room: this process is not measured
@@ -96,11 +97,13 @@ def copy_package(target: Path, file: Path | None) -> None:
     """Copy the sources of pyinit to `target`; if there is a `file`, their core notes in it which lines run."""
     shutil.copytree(ROOT / "pyinit", target, ignore=shutil.ignore_patterns("__pycache__", "compiled.*.zip"))
     if file:
-        begin = ast.parse(MAP.format(name=NAME, path=str(file), size=offsets()[ROOT])).body
         for path in core():
             tree = noting(path)
             if path.name in ENTRIES and path.parent == ROOT / "pyinit":
-                tree.body[1:1] = begin  # after the docstring
+                # A program that uses the API ends in an orderly way, and the mapping then closes its descriptor.
+                closes = path.name == "launcher.py"
+                begin = MAP.format(name=NAME, path=str(file), size=offsets()[ROOT], closes=closes)
+                tree.body[1:1] = ast.parse(begin).body  # after the docstring
             (target / path.relative_to(ROOT / "pyinit")).write_text(ast.unparse(tree) + "\n")
 
 

@@ -1,10 +1,12 @@
 """A program as the real PID 1 of a PID namespace of its own."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -107,6 +109,21 @@ class Container:
             return is_asleep and any("pyinit-status" in target for target in descriptors(self.init, least=0).values())
 
         eventually(sleeps, "PID 1 sleeps and has its counters", patience=self.patience)
+
+    def context_switches(self) -> int:
+        """How often PID 1 has been switched away from."""
+        return sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", Path(f"/proc/{self.init}/status").read_text())))
+
+    def await_settled(self) -> int:
+        """Wait until nothing wakes PID 1 for half a second; return its `context_switches`."""
+        self.await_rest()
+
+        def look() -> tuple[int, int]:
+            before = self.context_switches()
+            time.sleep(0.5)
+            return before, self.context_switches()
+
+        return eventually(look, "PID 1 has settled", holds=lambda seen: seen[0] == seen[1], patience=self.patience)[1]
 
     def zombies(self) -> list[int]:
         """The zombies that there are, seen from outside."""

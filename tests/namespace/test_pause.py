@@ -4,7 +4,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -93,20 +92,11 @@ def test_orphans_of_those_who_share_the_namespace_are_reaped(pause: Container, j
 
 def test_nothing_wakes_it(pause: Container, join: Join) -> None:
     """Not while it has no children, and not while it has some."""
-    status = Path(f"/proc/{pause.init}/status")
-
-    def switches() -> list[str]:
-        return [line for line in status.read_text().splitlines() if "ctxt_switches" in line]
-
     for program in ("exit", "exec 3<&0; (read -r line <&3) & exit"):
         join(program).wait()
-        pause.await_rest()
-        before, after = [""], switches()
-        while before != after:  # until it has settled
-            time.sleep(0.2)
-            before, after = after, switches()
+        before = pause.await_settled()
         time.sleep(1.5)
-        assert switches() == after
+        assert pause.context_switches() == before
 
 
 def test_who_is_left_at_the_end_is_asked_to_go_and_has_time(pause: Container, join: Join) -> None:
@@ -129,7 +119,7 @@ def test_who_does_not_go_is_killed(pause: Container, join: Join) -> None:
     begin = time.monotonic()
     pause.signal(signal.SIGTERM)
     ended = pause.end()
-    assert 0.5 <= time.monotonic() - begin < 10
+    assert 0.5 <= time.monotonic() - begin < 20
     assert (ended.status, "sending SIGKILL to 1 remaining process (sleep)" in ended.err) == (0, True), ended
 
 

@@ -259,7 +259,7 @@ def test_a_signal_that_came_after_the_death_explains_nothing(start: Start) -> No
         time.sleep(0.2)
         posix.kill(posix.getpid(), _signal.SIGTERM)
     """
-    container = start("-v", "--drain-timeout=20", "--", *python(program), stdin=subprocess.PIPE)
+    container = start("-v", "--drain-timeout=60", "--", *python(program), stdin=subprocess.PIPE)
     container.expect("left")
     container.signal(signal.SIGTERM)
     assert container.process.stderr is not None

@@ -499,7 +499,7 @@ def test_no_capability_is_needed(start: Start) -> None:
         print(are_gone, flush=True)
     _signal.pause()
     """
-    options = ["--exit-report=always", "--drain-timeout=20"]
+    options = ["--exit-report=always", "--drain-timeout=60"]
     container = start(*options, "--", *python(ORPHANS + program), before=WITHOUT_CAPABILITIES)
     container.expect(str([f"Cap{kind}:\t{'0' * 16}\n" for kind in ("Prm", "Eff")]))
     container.expect("True")

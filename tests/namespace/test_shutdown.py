@@ -70,7 +70,7 @@ def test_who_ignores_the_signal_is_killed_after_the_drain_timeout(start: Start) 
     container.expect("child ready")
     begin = time.monotonic()
     ended = container.end()
-    assert 0.7 <= time.monotonic() - begin < 5
+    assert 0.7 <= time.monotonic() - begin < 20
     assert ended.status == 1
     assert ended.err.startswith("pyinit: sh (pid ") and re.search(r"stragglers? killed \(.*sh", ended.err), ended
 
@@ -78,8 +78,8 @@ def test_who_ignores_the_signal_is_killed_after_the_drain_timeout(start: Start) 
 def test_without_stragglers_there_is_no_wait(run: Run) -> None:
     """The drain timeout is for those who are left."""
     begin = time.monotonic()
-    assert run("--drain-timeout=20", "--", "sh", "-c", "sleep 0 & wait; exit 6").status == 6
-    assert time.monotonic() - begin < 5
+    assert run("--drain-timeout=60", "--", "sh", "-c", "sleep 0 & wait; exit 6").status == 6
+    assert time.monotonic() - begin < 20
 
 
 def test_a_drain_timeout_of_0_leaves_the_others_to_the_kernel(start: Start) -> None:
@@ -149,7 +149,7 @@ def test_a_second_stop_signal_while_draining_goes_to_all_that_is_left(start: Sta
     """The first one is not needed: they are being asked already. (Any other goes to all, too.)"""
     child = "trap '' TERM; trap 'echo child got INT; exit' INT; echo child ready; while :; do sleep 0.05; done"
     # A shell has its background children ignore SIGINT, and they cannot trap it then: Python's are not so.
-    container = start("-v", "--drain-timeout=20", "--", "bash", "-mc", f"({child}) & read line", stdin=subprocess.PIPE)
+    container = start("-v", "--drain-timeout=60", "--", "bash", "-mc", f"({child}) & read line", stdin=subprocess.PIPE)
     container.expect("child ready")
     container.say()
     container.error_line(" to end")
@@ -239,7 +239,7 @@ def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
     begin = time.monotonic()
     container.signal(signal.SIGTERM)
     ended = container.end()
-    assert 0.6 <= time.monotonic() - begin < 5
+    assert 0.6 <= time.monotonic() - begin < 20
     assert ended.status == 3
     assert re.search(r"killed \(.*sh", ended.err), ended
 
@@ -248,17 +248,9 @@ def test_nothing_wakes_pyinit_while_no_deadline_is_pending(start: Start) -> None
     """A stop timeout that nobody has started is none, and waiting for all is no reason to look."""
     container = start("-t20", "--wait-for=all", "--", "sh", "-c", "(echo ready; exec sleep 60) & exit 3")
     container.expect("ready")
-    status = Path(f"/proc/{container.init}/status")
-
-    def switches() -> list[str]:
-        return [line for line in status.read_text().splitlines() if "ctxt_switches" in line]
-
-    before, after = [""], switches()
-    while before != after:  # until it has settled
-        time.sleep(0.5)
-        before, after = after, switches()
+    before = container.await_settled()
     time.sleep(2)
-    assert switches() == after
+    assert container.context_switches() == before
 
 
 WORKER = """if True:
@@ -417,7 +409,7 @@ def test_a_subreaper_says_who_is_left_behind(launcher: str, tmp_path: Path) -> N
     command = [*UNSHARE, *python(BESIDE), *WITHOUT_KILL, launcher, "--drain-timeout=0.3", "--", *python(DROPPED)]
     begin = time.monotonic()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 20
     assert done.stdout.startswith('ready\n[3, ["python'), done
     assert re.search(r"; 1 straggler left behind \(python[^)]*\)", done.stderr), done
     assert "straggler killed" not in done.stderr
@@ -449,7 +441,7 @@ def test_a_subreaper_leaves_alone_what_a_straggler_starts_to_save_its_work(launc
     """It walks more than once, and the helper has not been there before: it is the answer to the signal."""
     saver = "trap 'sleep 0.4 && echo saved > saved; exit' TERM; echo > here; while :; do sleep 0.01; done"
     workload = f'sh -c "{saver}" & while [ ! -e here ]; do sleep 0.01; done; exit 3'
-    command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=20", "--", "sh", "-c", workload)]
+    command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=60", "--", "sh", "-c", workload)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[3, [], false]\n", done
     assert (tmp_path / "saved").exists()

