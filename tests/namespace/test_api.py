@@ -23,7 +23,8 @@ StartProgram = Callable[..., Container]
 
 SEND_WHEN_REPLACED = """if True:
     import os
-    while b"launcher.py" not in open("/proc/1/cmdline", "rb").read():
+    launcher = b".".join([b"launcher", b"py"])  # not in one piece: this text is on the command line before, too
+    while launcher not in open("/proc/1/cmdline", "rb").read():
         pass
     os.kill(1, 15)
 """

@@ -407,11 +407,11 @@ def test_generations_without_end_are_readable(start: Start, tree: Tree) -> None:
 @pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_in_a_storm_it_shows_what_it_can(workload: Workload, bin_folder: Path) -> None:
-    """5,000 that come and go, and orphans among them: never an error."""
+    """2,000 that come and go, and orphans among them: never an error."""
     container = workload(
         """
 sys.stdin.readline()
-for number in range(5000):
+for number in range(2000):
     child(child, int) if number % 2 else child(int)
     while number % 20 == 0:
         try:
