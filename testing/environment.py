@@ -17,12 +17,12 @@ REQUIREMENTS = ROOT / "requirements-dev.txt"
 
 def main(folder: str) -> None:
     """Make the environment in `folder` anew, with what requirements-dev.txt names."""
-    if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
-        packages.install("python3-venv")
     say(f"installing {REQUIREMENTS.name} into {folder}")
     venv = [sys.executable, "-m", "venv", "--clear"]
     pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--requirement", str(REQUIREMENTS)]
     if importlib.util.find_spec("_ssl"):
+        if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
+            packages.install("python3-venv")
         subprocess.run([*venv, folder], check=True)
         subprocess.run([f"{folder}/bin/python", *pip], check=True)
     else:  # one with musl that `testing.musl` has built: it cannot fetch anything, and the machine's pip does

@@ -10,10 +10,14 @@ from testing.roots import Root
 RECIPE = """
 set -eu
 cd /tmp
-sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/sources.list
-sed 's/bookworm/trixie/' /etc/apt/sources.list.d/sources.list >/etc/apt/sources.list.d/trixie.list
-apt-get -qq update
-apt-get -qq source --download-only zlib bzip2 libffi python3.13
+fetch() {
+    sed -n "s/^deb /deb-src /; s/ bookworm / $1 /p" /etc/apt/sources.list >/etc/apt/sources.list.d/sources.list
+    shift
+    apt-get -qq update
+    apt-get -qq source --download-only "$@"
+}
+fetch bookworm zlib bzip2 libffi
+fetch trixie python3.13
 for archive in *.orig.tar.*z*; do case $archive in *.asc) ;; *) tar -xf "$archive" ;; esac; done
 
 # Asked for the platform, gcc says one with glibc, and configure wants to hear its own answer or none.
@@ -43,7 +47,7 @@ ln -s python3.13 usr/local/bin/python
 mkdir -p bin dev etc home lib proc root run sbin sys tmp usr/bin usr/sbin var/tmp
 chmod 1777 tmp var/tmp
 cp /lib/ld-musl-*.so.1 lib
-usr/local/bin/python3 -m compileall -q -j 0 usr/local/lib/python3.13
+usr/local/bin/python3 -m compileall -q usr/local/lib/python3.13
 cp "$(command -v busybox)" bin
 for applet in $(bin/busybox --list); do [ -e "bin/$applet" ] || ln -s /bin/busybox "bin/$applet"; done
 echo 'root:x:0:0:root:/root:/bin/sh

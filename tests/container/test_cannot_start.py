@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from testing import packages
+from testing.base_images import ALPINE
 from testing.containers import Containers, ended
 
 pytestmark = pytest.mark.each_base
@@ -15,13 +16,14 @@ pytestmark = pytest.mark.each_base
 SOURCE = "int main(void) { return 0; }\n"
 
 
-def test_a_program_built_for_musl_is_told_as_such_in_an_image_with_glibc(
-    containers: Containers, tmp_path: Path
-) -> None:
-    """As one that was copied from Alpine: its dynamic loader is not there."""
+def test_a_program_built_for_another_c_library_is_explained(containers: Containers, base: str, tmp_path: Path) -> None:
+    """As one that was copied from Alpine to Debian, or from Debian to Alpine: its dynamic loader does not exist."""
+    if base == ALPINE:
+        compiler, library = packages.provide("gcc", "gcc"), "glibc (as Debian, Ubuntu and Fedora have it)"
+    else:
+        compiler, library = packages.provide("musl-gcc", "musl-tools"), "musl (as Alpine Linux has it)"
     (tmp_path / "program.c").write_text(SOURCE)
-    gcc = packages.provide("musl-gcc", "musl-tools")
-    subprocess.run([gcc, "-o", tmp_path / "program", tmp_path / "program.c"], check=True)
+    subprocess.run([compiler, "-o", tmp_path / "program", tmp_path / "program.c"], check=True)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(tmp_path / "program", "program")
@@ -30,8 +32,8 @@ def test_a_program_built_for_musl_is_told_as_such_in_an_image_with_glibc(
     container.start()
     end = ended(container)
     assert end.status == 127
-    assert end.errors.startswith("pyinit: cannot execute '/usr/local/bin/program': its dynamic loader '/lib/ld-musl-")
-    assert "does not exist: it is built for musl (as Alpine Linux has it), 64-bit" in end.errors
+    assert end.errors.startswith("pyinit: cannot execute '/usr/local/bin/program': its dynamic loader '/lib"), end
+    assert f"does not exist: it is built for {library}, 64-bit" in end.errors
 
 
 def test_line_ends_of_windows_are_told(containers: Containers) -> None:

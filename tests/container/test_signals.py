@@ -4,11 +4,19 @@ import time
 
 import pytest
 
+from testing.base_images import ALPINE
 from testing.containers import Containers, await_output, ended, stopped
 
 pytestmark = pytest.mark.each_base
 
 SAYS_USR1 = "trap 'echo got USR1; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
+
+BECOMES_A_USER = """if True:
+    import os
+    os.setuid(1000)
+    print("ready", flush=True)
+    os.execvp("sleep", ["sleep", "100"])
+"""
 
 
 def test_docker_kill_reaches_the_workload(containers: Containers) -> None:
@@ -33,20 +41,29 @@ def test_docker_stop_takes_well_under_a_second(containers: Containers) -> None:
 
 def test_workload_that_changes_its_user_still_gets_term(containers: Containers) -> None:
     """PID 1 is root and may signal everybody."""
-    container = containers.start("sh", "-c", "echo ready; exec setpriv --reuid 1000 --clear-groups sleep 100")
+    container = containers.start("python3", "-c", BECOMES_A_USER)
     await_output(container, "ready")
     assert stopped(container).status == 143
 
 
 def test_signal_to_a_workload_that_may_not_be_signalled_is_a_log_line(containers: Containers) -> None:
     """Without CAP_KILL the signal cannot be delivered: pyinit says so and stays."""
-    become = "import os; os.setuid(1000); print('ready', flush=True); os.execvp('sleep', ['sleep', '100'])"
-    container = containers.start("python3", "-c", become, cap_drop=["KILL"])
+    container = containers.start("python3", "-c", BECOMES_A_USER, cap_drop=["KILL"])
     await_output(container, "ready")
     container.kill("TERM")
     await_output(container, "pyinit: cannot forward SIGTERM: Operation not permitted")
     container.reload()
     assert container.status == "running"
+
+
+def test_a_real_time_signal_has_the_name_that_the_c_library_gives_it(containers: Containers, base: str) -> None:
+    """The engine sends 37 for SIGRTMIN+3, counting from 34 as glibc does. musl counts from 35."""
+    container = containers.start("-v", "--rewrite=37:USR1", "sh", "-c", SAYS_USR1, entrypoint=["pyinit"])
+    await_output(container, "ready")
+    container.kill("SIGRTMIN+3")
+    end = ended(container)
+    assert (end.status, end.output) == (0, "ready\ngot USR1\n")
+    assert f"pyinit: SIGRTMIN+{2 if base == ALPINE else 3} from outside the container" in end.errors
 
 
 @pytest.mark.parametrize("flag", ["-v", "--verbose"])
