@@ -236,6 +236,8 @@ def send(target: Process, number: int) -> None:
     handle = None
     try:
         handle = posix.pidfd_open(target.pid)  # keeps referring to the process that has the pid now
+    except AttributeError:  # the interpreter was compiled without the headers of Linux 5.3
+        pass
     except OSError as error:
         if error.errno == errno.ESRCH:
             raise

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -68,12 +67,13 @@ def no_handles(pid: int) -> int:
     raise OSError(38, "Function not implemented")
 
 
-@pytest.mark.parametrize("open_handle", [os.pidfd_open, no_handles])
-def test_a_signal_reaches_the_process_that_was_seen(
-    open_handle: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("pidfds", ["there", "not in the kernel", "not in the interpreter"])
+def test_a_signal_reaches_the_process_that_was_seen(pidfds: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without a pidfd."""
-    monkeypatch.setattr("posix.pidfd_open", open_handle)
+    if pidfds == "not in the kernel":
+        monkeypatch.setattr("posix.pidfd_open", no_handles, raising=False)
+    elif pidfds == "not in the interpreter":
+        monkeypatch.delattr("posix.pidfd_open", raising=False)
     child = subprocess.Popen(["sleep", "60"])
     seen = procfs.process(child.pid)
     assert seen is not None
