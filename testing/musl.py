@@ -39,7 +39,7 @@ _lzma _sqlite3 _ssl _hashlib _tkinter _curses _curses_panel _dbm _gdbm _uuid rea
 make
 strip python
 make altbininstall sharedinstall DESTDIR=/image
-rm -r Lib/test Lib/idlelib Lib/tkinter Lib/turtledemo Lib/ensurepip
+rm -r Lib/test Lib/idlelib Lib/tkinter Lib/turtledemo
 cp -r Lib/. "$(cat pybuilddir.txt)"/_sysconfigdata_*.py /image/usr/local/lib/python3.13
 cd /image
 ln -s python3.13 usr/local/bin/python3
