@@ -143,7 +143,7 @@ def machine(repository: Path) -> Iterator[Machine]:
             if answers(answered, process, accelerator.seconds_to_boot):
                 # The disk has the root of a container: who resolves names is another one here.
                 answered.run(f"echo nameserver {NAME_SERVER} > /etc/resolv.conf")
-                answered.run("systemctl is-system-running --wait")
+                answered.run("systemctl is-system-running --wait", stdout=subprocess.DEVNULL)
                 answered.run("tar -xf /dev/vdb -C /root", check=True)
                 yield answered
                 return
