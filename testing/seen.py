@@ -22,13 +22,14 @@ What the tests were run on, and what came of it. `python -m testing.seen` writes
 `pytest --junitxml`: every row was really run. Of a test that was run several times, the last run counts.
 """
 
-CORE = ("unit", "namespace")
-"""Folders of tests whose interpreter is the machine's. In the others it is the image's."""
+IN_CONTAINERS = ("container.", "machine.swarm")
+"""How the names of tests that take an engine begin: they run the image's interpreter, the others the machine's."""
 
 EITHER = {"System": "system", "Kernel": "kernel", "cgroup": "cgroup", "systemd": "systemd"}
+INTERPRETERS, ENGINES = "Interpreters and C libraries", "Engines"
 TABLES = {
-    "Interpreters and C libraries": {**EITHER, "Interpreter": "interpreter", "C library": "libc"},
-    "Engines": {**EITHER, "Docker": "docker", "compose": "compose", "podman": "podman"},
+    INTERPRETERS: {**EITHER, "Interpreter": "interpreter", "C library": "libc"},
+    ENGINES: {**EITHER, "Docker": "docker", "compose": "compose", "podman": "podman"},
 }
 """The columns of each table, and the properties that they show."""
 
@@ -78,9 +79,9 @@ def rows(files: Iterable[Path]) -> dict[str, dict[tuple[str, ...], Row]]:
         properties = {one.attrib["name"]: one.attrib["value"] for one in suite.iterfind("properties/property")}
         for case in suite.iterfind("testcase"):
             _, folder, *modules = case.attrib["classname"].split(".")
-            title = "Interpreters and C libraries" if folder in CORE else "Engines"
-            row = found[title].setdefault(shown(properties, TABLES[title]), Row())
             name = ".".join(modules).replace("test_", "")
+            title = ENGINES if f"{folder}.{name}".startswith(IN_CONTAINERS) else INTERPRETERS
+            row = found[title].setdefault(shown(properties, TABLES[title]), Row())
             row.outcomes[folder, name, case.attrib["name"]] = outcome(case)
     return found
 
@@ -99,6 +100,8 @@ def render(found: Mapping[str, Mapping[tuple[str, ...], Row]]) -> str:
     """The page."""
     lines = [TOP]
     for title, table in found.items():
+        if not table:
+            continue
         lines += [f"## {title}\n"]
         lines += [line(*TABLES[title], "Tests", "passed", "failed", "skipped")]
         lines += [line(*["---"] * (len(TABLES[title]) + 1), *["---:"] * 3)]
