@@ -20,7 +20,6 @@ from testing.containers import Containers
 from testing.engine import connect
 from testing.images import pyinit_on
 
-
 APART = ("test_docker_init", "test_kubernetes", "test_old_engine", "test_swarm")
 """Modules with an engine of their own."""
 
