@@ -1,6 +1,7 @@
 # make quick    in two minutes: what needs no engine and is not slow; run it first
 # make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
-#               namespace tests on another interpreter, in a virtual environment of its own
+#               namespace tests on another interpreter, in a virtual environment of its own. If no Docker engine answers,
+#               one is started from Debian packages in .cache/
 # make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS
 # make check    run ruff and mypy
 # make demo     show zombies without pyinit and none with it; needs only Python and util-linux

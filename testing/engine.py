@@ -47,16 +47,16 @@ def main(arguments: list[str]) -> int:
     """Run the command that follows `--`; its exit status."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    host = os.environ.get("DOCKER_HOST")
-    if host and not answers():
-        raise Unavailable(f"no Docker engine answers at DOCKER_HOST, {host}")
+    command = arguments[arguments.index("--") + 1 :]
     if answers():
         packages.provide("docker", "docker.io", "docker-cli")
         compose.provide()
-        return run(arguments[arguments.index("--") + 1 :])
+        return run(command)
+    if host := os.environ.get("DOCKER_HOST"):
+        raise Unavailable(f"no Docker engine answers at DOCKER_HOST, {host}")
     say("no Docker engine answers: starting one of our own")
     with engine_of(CURRENT):
-        return run(arguments[arguments.index("--") + 1 :])
+        return run(command)
 
 
 @contextmanager

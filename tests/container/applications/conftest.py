@@ -1,5 +1,6 @@
 """Builds the images of examples/recipes from their Dockerfiles."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -41,9 +42,10 @@ def recipe(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Recipe]
 
 
 @pytest.fixture(scope="session")
-def under_tini() -> dict[str, Any]:
+def under_tini(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Options of a container whose PID 1 is tini. They disable the command of the image."""
-    path = packages.provide("tini-static", "tini")
+    # A copy where the engine sees it: its /usr may be that of another root.
+    path = str(shutil.copy(packages.provide("tini-static", "tini"), tmp_path_factory.mktemp("tini")))
     return {"entrypoint": ["/tini", "--"], "volumes": {path: {"bind": "/tini", "mode": "ro"}}}
 
 
