@@ -27,7 +27,7 @@ from testing.waiting import SLOWNESS, Failed, eventually
 CURRENT = Root(
     "trixie",
     (
-        *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iproute2", "ca-certificates"),
+        *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "procps", "ca-certificates"),
         *("podman", "runc", "catatonit", "netavark", "python3"),
     ),
 )

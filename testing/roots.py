@@ -32,14 +32,14 @@ set -e
 root=$1
 shift
 mount --bind "$root" "$root"
-for folder in proc sys dev run root var/lib/containers; do mkdir -p "$root/$folder"; done
+for folder in proc sys dev run root etc/docker var/lib/containers; do mkdir -p "$root/$folder"; done
 for folder do mkdir -p "$root$folder"; done
 touch "$root/etc/resolv.conf" "$root/etc/hosts"
 mount -o remount,bind,ro "$root"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
-for folder in run root var/lib/containers; do mount -t tmpfs tmpfs "$root/$folder"; done
+for folder in run root etc/docker var/lib/containers; do mount -t tmpfs tmpfs "$root/$folder"; done
 for folder do mkdir -p "$root$folder" && mount --bind "$folder" "$root$folder"; done
 for file in etc/resolv.conf etc/hosts etc/ssl/certs/ca-certificates.crt; do
     if [ -e "/$file" ] && [ -e "$root/$file" ]; then mount --bind "/$file" "$root/$file"; fi
@@ -139,7 +139,8 @@ class Root:
     def commands(self, *names: str) -> Iterator[Path]:
         """A folder of scripts, each of which runs the command of its name in the root, as long as the context lasts.
 
-        They share one mount namespace, which nobody else has; /run, /root and /var/lib/containers are empty at first.
+        They share one mount namespace, which nobody else has. Its root is read-only, except for some folders that are
+        empty at first, and for `SHARED`.
         Ends the program with one line if the root cannot be made or entered.
         """
         if os.geteuid() != 0:

@@ -15,7 +15,7 @@ from testing.base_images import BASE_IMAGES, DEBIAN
 from testing.containers import Containers, ended, processes, stopped
 from testing.engine import OLD, connect, engine_of
 from testing.images import pyinit_on
-from testing.podman import private_podman
+from testing.podman import Podman
 from testing.waiting import eventually
 
 from .test_compose import Project, running
@@ -41,6 +41,15 @@ def old_image(old_engine: docker.DockerClient) -> Iterator[Image]:
         yield image
 
 
+@pytest.fixture(scope="module")
+def old_podman(
+    old_engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Podman, str]]:
+    """A podman whose init is pyinit, and the base image that it has."""
+    with podman_with_init(old_engine, DEBIAN, tmp_path_factory.mktemp("init")) as podman:
+        yield podman
+
+
 def test_image_runs_and_stops(old_engine: docker.DockerClient, old_image: Image) -> None:
     """The children of the workload save their work, and the status is the workload's."""
     with Containers(old_engine, old_image) as containers:
@@ -62,22 +71,21 @@ def test_compose(old_engine: docker.DockerClient) -> None:
         assert ended(container).status == 143
 
 
-def test_pod(old_engine: docker.DockerClient, old_image: Image, tmp_path: Path) -> None:
+def test_pod(old_podman: tuple[Podman, str], old_engine: docker.DockerClient, old_image: Image, tmp_path: Path) -> None:
     """A Kubernetes file: the children of the workload save their work when the pod is stopped."""
-    with private_podman() as podman:
-        assert podman("--version").startswith("podman version 4.")
-        pods = Pods(podman, podman.load(old_engine, old_image.tags[0]), tmp_path)
-        try:
-            pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER)
-            pod.await_ready(3)
-            pod.stop()
-            assert pod.state() == "exited 143"
-            assert pod.logs().count(": saved\n") == 3
-        finally:
-            pods.kill()
+    podman, _ = old_podman
+    assert podman("--version").startswith("podman version 4.")
+    pods = Pods(podman, podman.load(old_engine, old_image.tags[0]), tmp_path)
+    try:
+        pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER)
+        pod.await_ready(3)
+        pod.stop()
+        assert pod.state() == "exited 143"
+        assert pod.logs().count(": saved\n") == 3
+    finally:
+        pods.kill()
 
 
-def test_init_of_podman(old_engine: docker.DockerClient, tmp_path: Path) -> None:
+def test_init_of_podman(old_podman: tuple[Podman, str]) -> None:
     """`podman run --init`, with pyinit as `init_path`."""
-    with podman_with_init(old_engine, DEBIAN, tmp_path) as (podman, image):
-        reaps_and_forwards(podman, image)
+    reaps_and_forwards(*old_podman)
