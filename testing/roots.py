@@ -9,6 +9,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ class Root:
         return CACHE / f"{self.name}.tar"
 
     def _made(self, target: Path) -> Path:
-        """Make it whole or not at all; one at a time, so that nobody makes what another is making."""
+        """Make it whole or not at all, and not while another program makes the same."""
         if target.exists():
             return target
         mmdebstrap = packages.provide("mmdebstrap", "mmdebstrap")
@@ -107,13 +108,15 @@ class Root:
             command += [f"--customize-hook={keep}", "--format=null", self.suite, "/dev/null"]
         else:
             command += [self.suite, str(unfinished)]
-        with locked(CACHE):
+        lock = CACHE / f"{target.name}.lock"
+        lock.touch()
+        with locked(lock):
             if target.exists():
                 return target
             say(f"making a Debian {self.suite} in {target}, which takes a minute or two")
             remove(unfinished)
             try:
-                # It has a session of its own, and is asked to end: it tidies up then.
+                # It has a session of its own, and all of that is asked to end: it tidies up then.
                 with subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -124,7 +127,7 @@ class Root:
                     try:
                         said, _ = maker.communicate()
                     except BaseException:
-                        maker.terminate()
+                        os.killpg(maker.pid, signal.SIGTERM)
                         raise
                 if maker.returncode != 0:
                     raise Unavailable(
@@ -175,9 +178,9 @@ def unstable(*packages: str) -> Root:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """As long as the context lasts no other program that asks for the same has it."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
