@@ -32,15 +32,16 @@ ENTER = """
 set -e
 root=$1
 shift
+in_memory="run root etc/docker var/lib/docker var/lib/containers"
 mount --bind "$root" "$root"
-for folder in proc sys dev run root etc/docker var/lib/containers; do mkdir -p "$root/$folder"; done
+for folder in proc sys dev $in_memory; do mkdir -p "$root/$folder"; done
 for folder do mkdir -p "$root$folder"; done
 touch "$root/etc/resolv.conf" "$root/etc/hosts"
 mount -o remount,bind,ro "$root"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
-for folder in run root etc/docker var/lib/containers; do mount -t tmpfs tmpfs "$root/$folder"; done
+for folder in $in_memory; do mount -t tmpfs tmpfs "$root/$folder"; done
 for folder do mkdir -p "$root$folder" && mount --bind "$folder" "$root$folder"; done
 for file in etc/resolv.conf etc/hosts etc/ssl/certs/ca-certificates.crt; do
     if [ -e "/$file" ] && [ -e "$root/$file" ]; then mount --bind "/$file" "$root/$file"; fi
