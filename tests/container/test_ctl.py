@@ -38,7 +38,9 @@ while True:
     signal.pause()
 """
 
-SHELL = "sleep 0.01 & sleep 0.01 & sleep 0.01 & echo ready; exec sleep 1000"
+# Each child ends when the shell, which might still reap it, has executed another program.
+CHILD = 'while [ "$(cat /proc/$PPID/comm)" != sleep ]; do sleep 0.05; done'
+SHELL = f"child() {{ sh -c '{CHILD}' & }}; child; child; child; echo ready; exec sleep 1000"
 
 C = """
 #include <stdio.h>

@@ -98,7 +98,8 @@ def test_child_that_runs_out_of_memory_is_told_as_that(containers: Containers) -
 
 def test_nothing_is_claimed_where_the_cgroup_cannot_be_read(containers: Containers) -> None:
     """Without the files of the cgroup a SIGKILL is a SIGKILL."""
-    command = 'umount -l -R /sys/fs/cgroup && exec pyinit -- python3 -c "$0"'
+    unmount = "cut -d' ' -f2 /proc/mounts | grep ^/sys/fs/cgroup | sort -r | xargs -n1 umount -l"
+    command = f'{unmount} && exec pyinit -- python3 -c "$0"'
     end = containers.run("-c", command, ALLOCATES, entrypoint=["sh"], **MEMORY, **MAY_UNMOUNT)
     assert end.status == 137, end
     assert re.fullmatch(r"pyinit: python3 \(pid \d+\) was killed by SIGKILL after [^:]*\n", end.errors), end

@@ -27,7 +27,9 @@ def on_terminal(launcher: str) -> Iterator[Terminal]:
     def on_terminal(*workload: str, init: Sequence[str] = (launcher,)) -> "pexpect.spawn[str]":
         words = [*UNSHARE[1:], *init, "--", *workload]
         environment = dict(clean_environment(PS1=PROMPT, TERM="dumb"))
-        children.append(pexpect.spawn(UNSHARE[0], words, env=environment, encoding="utf-8", timeout=PATIENCE))
+        wide = (24, 500)  # bash scrolls a longer line
+        child = pexpect.spawn(UNSHARE[0], words, env=environment, encoding="utf-8", timeout=PATIENCE, dimensions=wide)
+        children.append(child)
         return children[-1]
 
     yield on_terminal
