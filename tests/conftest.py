@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+PID_MAX = Path("/proc/sys/kernel/pid_max")
+PIDS_FOR_CROWDS = 200_000
+"""Several tests at a time may have 10,000 processes each."""
+
+
+BEFORE = pytest.StashKey[str]()
+
+
+def allow_crowds(config: pytest.Config) -> None:
+    """Have enough pids on this machine until the end of the session."""
+    before = PID_MAX.read_text()
+    if os.geteuid() == 0 and not hasattr(config, "workerinput") and int(before) < PIDS_FOR_CROWDS:
+        with suppress(OSError):  # in a container it may be read-only
+            PID_MAX.write_text(str(PIDS_FOR_CROWDS))
+            config.stash[BEFORE] = before
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before a worker starts, and before anything is imported."""
@@ -55,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "slow: takes more than five seconds on an idle machine; not part of `make quick`"
     )
     config.addinivalue_line("markers", "unmeasured: looks at what measuring coverage changes: memory, files, modules")
+    allow_crowds(config)
     if not config.option.coverage:
         return
     if LINES_RUN not in os.environ:
@@ -75,7 +94,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the file, if this is not one of several workers."""
+    """Restore the number of pids, and remove the file, if this is not one of several workers."""
+    if before := config.stash.get(BEFORE, None):
+        PID_MAX.write_text(before)
     if config.option.coverage and not hasattr(config, "workerinput"):
         shutil.rmtree(Path(os.environ.pop(LINES_RUN)).parent)
 

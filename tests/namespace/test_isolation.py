@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from testing import ROOT
+from testing.coverage import copy_package
 from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment, python
 from testing.waiting import PATIENCE
 
@@ -106,7 +106,7 @@ def test_not_as_pid_1_one_module_more_is_loaded(launcher: str, option: list[str]
 def test_what_the_workload_deletes_is_not_missed(tmp_path: Path, installed: bool) -> None:
     """The whole package, the compiled file and the launcher, as its first act: orphans are reaped, the drain and the
     report are as ever, and nothing is left to import from."""
-    shutil.copytree(ROOT / "pyinit", tmp_path / "lib" / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_package(tmp_path / "lib" / "pyinit", None)
     words = [str(tmp_path / "pyinit")]
     if installed:
         install = [INTERPRETER, "-m", "pyinit.ctl", "install", words[0]]
@@ -226,7 +226,7 @@ def test_a_slash_at_the_end_is_for_a_folder_that_is_there(
 
 def install_copy(folder: Path, **variables: str) -> Path:
     """Install a copy of the package below the folder; the package."""
-    shutil.copytree(ROOT / "pyinit", folder / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_package(folder / "pyinit", None)
     command = [INTERPRETER, "-m", "pyinit.ctl", "install", str(folder / "launcher")]
     subprocess.run(command, cwd=folder, env=clean_environment(**variables), check=True, capture_output=True)
     return folder / "pyinit"

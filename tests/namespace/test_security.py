@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -12,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testing import ROOT
 from testing.compiler import compile_c
+from testing.coverage import copy_package
 from testing.namespaces import INTERPRETER, UNSHARE, clean_environment, python
 from testing.waiting import PATIENCE, eventually
 
@@ -456,7 +455,7 @@ def test_a_sender_that_is_made_up_is_not_told_as_the_kernels_word(run: Run, atta
 @pytest.fixture
 def crowded(tmp_path: Path) -> Path:
     """Launchers for a package that does not lie alone in its folder, as in site-packages."""
-    shutil.copytree(ROOT / "pyinit", tmp_path / "lib/pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_package(tmp_path / "lib/pyinit", None)
     (tmp_path / "bin").mkdir()
     command: list[str | Path] = [INTERPRETER, "-m", "pyinit.ctl", "install", tmp_path / "bin"]
     subprocess.run(command, cwd=tmp_path / "lib", check=True, capture_output=True)

@@ -3,7 +3,6 @@
 import json
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,18 +26,6 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(compile_c(source, tmp_path_factory.mktemp("crowd") / "crowd"))
 
 
-@pytest.fixture
-def processes_allowed() -> Iterator[None]:
-    """Room for so many pids on the whole machine (`kernel.pid_max`)."""
-    setting = Path("/proc/sys/kernel/pid_max")
-    before = int(setting.read_text())
-    if before < 32768:
-        setting.write_text("32768")
-    yield
-    setting.write_text(str(before))
-
-
-@pytest.mark.usefixtures("processes_allowed")
 @pytest.mark.parametrize("place", ["PID 1", "subreaper"])
 @pytest.mark.parametrize("whose", ["own", "nested"])
 def test_ten_thousand_stragglers_are_all_asked_and_the_end_comes_at_once(

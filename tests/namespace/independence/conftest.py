@@ -3,7 +3,6 @@
 import compileall
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import threading
@@ -17,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from testing import ROOT
 from testing.compiler import compile_c
+from testing.coverage import copy_package
 from testing.namespaces import INTERPRETER, UNSHARE, Container, Ended
 from testing.waiting import PATIENCE, eventually
 
@@ -68,7 +67,7 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Install
         else:
             package = home / "pyinit"
             command = ["env", f"PYTHONPATH={home}", INTERPRETER, "-Bm", "pyinit"]
-        shutil.copytree(ROOT / "pyinit", package, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_package(package, None)
         if kind == "site-packages":  # pip does that
             compileall.compile_dir(package, quiet=2)
         if kind == "installed":
