@@ -57,7 +57,7 @@ def test_it_is_the_init_of_an_image_without_pyinit(plain: Containers) -> None:
     orphans = eventually(lambda: [process for process in processes(container) if process.command == "sleep 100"])
     assert re.match(r"\S*python3\S* -ISBXutf8 /sbin/docker-init -- sh -c ", processes(container)[0].command)
     [orphan] = orphans
-    execute(container, "kill", str(orphan.pid))
+    execute(container, "sh", "-c", f"kill {orphan.pid}")
     eventually(
         lambda: [process.pid for process in processes(container)],
         "it is reaped",
