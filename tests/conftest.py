@@ -14,7 +14,7 @@ from hypothesis import settings
 from testing import coverage
 from testing.surroundings import surroundings
 
-WORKERS_PER_CORE = 3
+WORKERS_PER_CORE = 2
 """How many tests run side by side on each core (`-n auto`): most of them wait most of the time."""
 
 # How long an example takes says more about what else the machine does than about the code.
