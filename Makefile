@@ -25,20 +25,19 @@ VENV := .venv$(if $(OTHER),-$(shell $(PYTHON) -c "import sysconfig; print(syscon
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
-PYTEST := $(RUN) -m pytest -n auto --dist loadgroup
+PYTEST := $(RUN) -m pytest
 
 test: $(READY)
-	@$(RUN) -m testing.duration 25 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
+	@$(RUN) -m testing.duration 50 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
 
-# Containers last, and few at a time: their health checks and timeouts want the machine for themselves.
 tests:
 	@status=0; \
 	$(if $(HERE),$(PYTEST) --coverage $(HERE) $(ARGS) || status=$$?;) \
-	$(if $(CONTAINERS),$(ENGINE) $(PYTEST) -n 2 $(CONTAINERS) $(ARGS) || status=$$?;) \
+	$(if $(CONTAINERS),$(ENGINE) $(PYTEST) $(CONTAINERS) $(ARGS) || status=$$?;) \
 	exit $$status
 
 quick: $(READY)
-	@$(RUN) -m testing.duration 2 -- $(PYTEST) --quick tests/unit tests/namespace $(ARGS)
+	@$(RUN) -m testing.duration 2 -- $(PYTEST) -n auto --dist loadgroup --quick tests/unit tests/namespace $(ARGS)
 
 machine: $(READY)
 	@$(RUN) -m testing.machine $(TESTS) $(ARGS)

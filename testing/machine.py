@@ -203,7 +203,6 @@ def main(arguments: list[str]) -> int:
             variables["SLOWNESS"] = str(here.slowness)
             make = ["env", *(f"{name}={value}" for name, value in variables.items())]
             make += ["make", "-C", "pyinit", "test", f"VENV={VENV}", f"--old-file={VENV}/.ready"]
-            make.append(f"PYTEST={VENV}/bin/python -m pytest")  # emulated, it has no time for tests side by side
             make += [f"TESTS={shlex.join(arguments)}", "ARGS=--junitxml=results.xml"]
             status = here.run(shlex.join(make)).returncode
             results = here.run("cat pyinit/results.xml", stdout=subprocess.PIPE)

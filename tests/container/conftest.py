@@ -1,9 +1,5 @@
 """The engine, the image under test, and containers that are removed afterwards.
 
-The tests of a module run one after the other (`pytest --dist loadgroup`), so that what they share is built once, and
-most modules do, too: they see each other's containers and use the same ports. Some have an engine or images of their
-own, and run beside the others.
-
 A test runs on one base: what a kernel or an engine decides is the same on all. It is marked `each_base`, and runs on
 all of them, where the interpreter or the C library decides: what is compiled and imported at the start, the numbers of
 signals, the errors of exec(2), the look at users and resources, and what pyinitctl takes from the standard library.
@@ -19,15 +15,6 @@ from testing.base_images import BASE_IMAGES, SLIM
 from testing.containers import Containers
 from testing.engine import connect
 from testing.images import pyinit_on
-
-APART = ("test_docker_init", "test_kubernetes", "test_old_engine", "test_swarm")
-"""Modules with an engine of their own."""
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Choose what a test runs after, and not beside."""
-    is_apart = item.path.stem in APART or item.path.parent.name == "applications"
-    item.add_marker(pytest.mark.xdist_group(item.path.stem if is_apart else "engine"))
 
 
 @pytest.fixture(scope="session")
