@@ -23,6 +23,7 @@ MINUTES ?= 15
 
 VENV := .venv$(if $(OTHER),-$(shell $(PYTHON) -c "import sysconfig; print(sysconfig.get_config_var('SOABI'))"))
 RUN := $(VENV)/bin/python
+FEW := $(VENV)/.few
 READY := $(VENV)/.ready
 ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
 PYTEST := $(RUN) -m pytest
@@ -42,7 +43,7 @@ quick: $(READY)
 machine: $(READY)
 	@$(RUN) -m testing.machine $(TESTS) $(ARGS)
 
-check: $(READY)
+check: $(FEW)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
@@ -71,8 +72,12 @@ image:
 clean:
 	rm -rf .venv .venv-* .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(READY): requirements-dev.txt testing/environment.py
-	@$(PYTHON) -m testing.environment $(VENV)
+$(FEW): requirements-dev.txt testing/environment.py
+	@$(PYTHON) -m testing.environment $(VENV) $<
+	@touch $@
+
+$(READY): requirements-test.txt $(FEW)
+	@$(PYTHON) -m testing.environment $(VENV) $<
 	@touch $@
 
 .PHONY: test tests quick machine check demo bench soak image clean pages docs docs-serve

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from testing import ROOT, Unavailable, packages, say
 from testing.base_images import BASE_IMAGES
-from testing.environment import REQUIREMENTS
+from testing.environment import ALL, FEW
 from testing.roots import CACHE, Root
 from testing.seen import RESULTS
 from testing.waiting import Failed, eventually
@@ -31,7 +31,7 @@ from testing.waiting import Failed, eventually
 NOT_COPIED = {".git", ".venv", ".cache", "build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 VENV = "/opt/venv"
 
-PINS = [line for line in REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
+PINS = [line for file in (FEW, ALL) for line in file.read_text().splitlines() if line[0] not in "#-"]
 
 DEBIAN = Root(
     "trixie",
