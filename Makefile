@@ -1,4 +1,4 @@
-# make quick    in two minutes: what needs no engine and is not slow; run it first
+# make quick    run the tests that need no engine and are not slow, in two minutes; run it first
 # make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
 #               namespace tests on another interpreter, in a virtual environment of its own. If no Docker engine answers,
 #               one is started from Debian packages in .cache/

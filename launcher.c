@@ -13,7 +13,7 @@
 
 enum { CANNOT_START = 125, LONGEST = 4096 /* bytes of a path: PATH_MAX */ };
 
-/* The first instruction passes on the stack as execve(2) has filled it; `call` is a system call: see syscall(2). */
+/* The first instruction passes on the stack that execve(2) has set up. `call` makes a system call: see syscall(2). */
 #if defined __x86_64__
 __asm__(".globl _start\n_start: mov %rsp, %rdi\n\tcall start");
 
@@ -37,7 +37,7 @@ static long call(long number, long first, const void *second, const void *third,
 #error "not written for this machine"
 #endif
 
-/* Copy a string to `end`; return where that ends then. */
+/* Append a string at `end`; return its new end. */
 static char *append(char *end, const char *text)
 {
     while ((*end = *text))
@@ -83,9 +83,9 @@ static void start_from(const char *path, const char **words, void *environment)
     append(name, "pyinitctl");
     read_interpreter(beside, named);
     words[0] = named;
-    if (name_of(named)[0] == 'p') /* not the shell, which an installer takes if the path is too long for a `#!` line */
+    if (name_of(named)[0] == 'p') /* not the shell that an installer uses if the path is too long for `#!` */
         call(__NR_execve, (long)named, words, environment, 0);
-    append(name, "python3"); /* or the virtual environment was moved */
+    append(name, "python3"); /* the virtual environment may have been moved */
     words[0] = beside;
     call(__NR_execve, (long)beside, words, environment, 0);
 }

@@ -1,7 +1,8 @@
-"""What pyproject.toml cannot say: a wheel is made for the Python that builds it, and for its kind of machine.
+"""Builds a wheel for one Python and one kind of machine, which pyproject.toml cannot describe.
 
-Its command `pyinit` is launcher.c, and what that starts is compiled for this Python. Where there is no C compiler, or
-launcher.c was not written for the machine, the wheel is for any: its `pyinit` is a script that starts two interpreters.
+Its command `pyinit` is launcher.c, and the core that it starts is compiled for this Python. Without a C compiler, or on
+a machine that launcher.c does not support, the wheel is for any Python and any machine: its `pyinit` is a script that
+starts two interpreters.
 """
 
 import os
@@ -18,7 +19,7 @@ COMPILER = f"{os.environ.get('CC', 'cc')} -Os -s -ffreestanding -fno-stack-prote
 
 
 class Wheel(bdist_wheel):
-    """A wheel as above. (An editable installation is not made by this: it runs the sources, by the script.)"""
+    """Such a wheel. (An editable installation does not use this: its script runs the sources.)"""
 
     is_native = False
 
@@ -32,7 +33,7 @@ class Wheel(bdist_wheel):
         super().run()
 
     def get_tag(self) -> tuple[str, str, str]:
-        """For any C library that there is a Python for: the command does without."""
+        """The wheel runs with glibc and with musl: the command uses no C library."""
         if not self.is_native:
             return super().get_tag()
         python = f"cp{sys.version_info.major}{sys.version_info.minor}"
@@ -40,7 +41,7 @@ class Wheel(bdist_wheel):
 
 
 def compiled_command() -> str | None:
-    """The command; None if it cannot be compiled. Where there is no compiler, one that was compiled before will do."""
+    """Compile the command; None if that fails. Without a compiler, a command that was compiled earlier is used."""
     command = Path("build", f"command-{MACHINE}", "pyinit")
     command.parent.mkdir(parents=True, exist_ok=True)
     try:

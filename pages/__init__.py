@@ -1,1 +1,1 @@
-"""What is written from the tables of options: a page of the docs, manual pages, completions of shells."""
+"""Files made from the tables of options: a page of the docs, manual pages, shell completions."""

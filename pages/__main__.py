@@ -1,4 +1,4 @@
-"""Write them all: `python -m pages`, or `make pages`."""
+"""Writes all of these files: `python -m pages`, or `make pages`."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from testing import ROOT
 
 
 def texts() -> dict[Path, str]:
-    """Each file and what it holds."""
+    """The files and their texts."""
     return {
         ROOT / "docs" / "options.md": options.page(),
         **{ROOT / "share" / name: text for name, text in (manuals.pages() | completions.scripts()).items()},

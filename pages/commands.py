@@ -14,16 +14,16 @@ from pyinit.options.table import HEADINGS, TABLE, Option
 PROGRAMS = {"bash": "_pyinit_programs", "zsh": "_command_names -e", "fish": "(__fish_complete_command)"}
 USERS = {"bash": "_pyinit_users", "zsh": "_users", "fish": "(__fish_complete_users)"}
 HELPERS = '_pyinit_programs() { compgen -c -- "$1"; }\n_pyinit_users() { compgen -u -- "$1"; }'
-"""The functions in bash that the two above name."""
+"""The bash functions that `PROGRAMS` and `USERS` name."""
 
 VALUES = {"PATH": shtab.FILE, "USER[:GROUP]": USERS}
-"""How the value of an option is completed, by what the help calls it."""
+"""How the value of an option is completed, by its name in the help."""
 
 SIGNALS = [signals.name_of(number) for number in sorted(signals.CAUGHT)]
 
 
 def pyinit(notes: bool = True) -> argparse.ArgumentParser:
-    """That of pyinit, from its table; with `notes` on defaults and environment variables."""
+    """The parser of pyinit, from its table. With `notes`, its help has defaults and environment variables."""
     made = argparse.ArgumentParser(prog="pyinit", add_help=False, description=about.DESCRIPTION)
     container: argparse._ActionsContainer = made
     for option in TABLE:
@@ -49,7 +49,7 @@ def pyinit(notes: bool = True) -> argparse.ArgumentParser:
 
 
 def pyinitctl() -> argparse.ArgumentParser:
-    """Its own, with all commands."""
+    """The parser of pyinitctl, with all commands."""
     made = parser(COMMANDS)
     for action in of(made)["install"]._actions:
         if action.metavar == "PATH":

@@ -12,11 +12,11 @@ PLACES = {
     "zsh": "zsh/site-functions/_{}",
     "fish": "fish/vendor_completions.d/{}.fish",
 }
-"""Where each shell looks, in a folder `share`."""
+"""Where each shell looks for completions, below a folder `share`."""
 
 
 def scripts() -> dict[str, str]:
-    """Each script by its name in `share`."""
+    """The scripts by their paths in `share`."""
     return {
         place.format(parser.prog): _script(parser, shell)
         for shell, place in PLACES.items()

@@ -21,7 +21,7 @@ ON_ONE_LINE = functools.partial(argparse.HelpFormatter, width=100_000)
 
 
 def pages() -> dict[str, str]:
-    """Each page by its name in `share`."""
+    """The pages by their paths in `share`."""
     return {
         f"man/man1/{parser.prog}.1": _page(parser, sections)
         for parser, sections in (
@@ -43,7 +43,7 @@ def _page(parser: argparse.ArgumentParser, sections: dict[str, str]) -> str:
 
 
 def _of_pyinit() -> dict[str, str]:
-    """The usage, and what the help says below the options."""
+    """The usage, and the sections of the help below the options."""
     paragraphs = [paragraph.partition(":\n") for paragraph in about.text_of(OWN).strip().split("\n\n")]
     below = {heading: text for heading, _, text in paragraphs if text and heading not in HEADINGS.values()}
     first, second = about.usage(OWN)
@@ -54,7 +54,7 @@ def _of_pyinit() -> dict[str, str]:
 
 
 def _of_pyinitctl() -> dict[str, str]:
-    """What the help of each command says at its end."""
+    """The examples and exit statuses at the end of each command's help."""
     examples, statuses = [], []
     for name, parser in commands.of(commands.pyinitctl()).items():
         example, _, status = (parser.epilog or "").partition("\n\nexit status:\n")

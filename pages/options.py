@@ -28,10 +28,10 @@ HOW_TWINS_COUNT = {
     "DUMB_INIT_DEBUG": "`DUMB_INIT_DEBUG=1`",
     **{name: f"`{name}` (set at all)" for name in table.SET_AT_ALL},
 }
-"""The variables of which not every value sets their option."""
+"""How a variable is shown if its value is not that of the option."""
 
 CODE = re.compile(r"(?<![\w`])(--[a-z]+(?:[-=][a-z]+)*|/dev/[a-z-]+|CAP_[A-Z]+)")
-"""The parts of a meaning that are set as code."""
+"""The parts of a meaning that are formatted as code."""
 
 PAGE = """\
 # Options and exit statuses
@@ -43,7 +43,7 @@ Look up here what an option does, which environment variable means the same, and
 options.)
 
 Options end at `--` or at the first word that is not an option; what follows is your program's. Short options combine
-(`-vvg`), and values may follow attached or apart (`-e143`, `-e 143`, `--remap-exit=143`).
+(`-vvg`), and a value may be attached or separate (`-e143`, `-e 143`, `--remap-exit=143`).
 
 A flag overrides its environment variable (`-vv` logs which). An empty variable counts as not set, except for those
 marked "set at all", which are tini's. The *workload* is your program.
@@ -69,13 +69,13 @@ with `TINI_` or `DUMB_INIT_`:
 |---|---|
 | that of your program | it exited |
 | 128+N | signal N ended it |
-| {failed} | pyinit itself could not go on: bad usage, no such user, no process to be had |
+| {failed} | pyinit itself could not go on: bad usage, no such user, fork refused |
 | {not_executable} | the program was found and could not be executed |
 | {not_found} | the program was not found |
 
-`env`, `timeout` and `docker run` have the same. `--remap-exit` changes the status of your program, and no other.
+`env`, `timeout` and `docker run` use the same. `--remap-exit` changes the status of your program, and no other.
 
-A program that cannot be started is explained in one line that says what to mend:
+If a program cannot be started, one line says why, and what to fix:
 
     pyinit: cannot execute './run.sh': its interpreter '/bin/sh\\r' does not exist: a carriage return \
 (\\r) ends the '#!' line, as on Windows; convert the file with dos2unix
@@ -91,7 +91,7 @@ pyinit does not.
 
 
 def page() -> str:
-    """Its text."""
+    """The text of the page."""
     malformed, variable = "--drain-timeout=5s", "PYINIT_STOP_TIMOUT"
     return PAGE.format(
         usage="\n".join(f"    {line[7:]}" for line in about.usage(OWN)),
@@ -136,7 +136,7 @@ def _cells(option: Option) -> list[str]:
 
 
 def _twins(option: Option) -> list[str]:
-    """Its variables; one for several values separates them by commas."""
+    """The option's variables. One that takes several values separates them by commas."""
     return [
         f"`{name}` (comma separated)" if option.add and option.metavar else HOW_TWINS_COUNT.get(name, f"`{name}`")
         for name, _ in option.twins()
@@ -144,15 +144,15 @@ def _twins(option: Option) -> list[str]:
 
 
 def _error(word: str) -> str:
-    """What is said of a malformed option."""
+    """The error for a malformed option."""
     try:
         table.parse([word, "--", "true"], {})
     except UsageError as error:
         return str(error)
-    raise AssertionError(f"{word} is fine")
+    raise AssertionError(f"{word} is not an error")
 
 
 def _warning(variable: str) -> str:
-    """What is said of an unknown variable."""
+    """The warning about an unknown variable."""
     ((_, _, text),) = table.parse(["--", "true"], {variable.encode(): b"5"}).remarks
     return text

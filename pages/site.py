@@ -1,4 +1,4 @@
-"""What MkDocs is told besides mkdocs.yml: where the repository is, and the links to files in it."""
+"""Hooks for MkDocs: the address of the repository, and links to files in it."""
 
 import logging
 import re
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Take the address of the repository from where it stands."""
+    """Take the address of the repository from pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     config.repo_url = project["urls"]["Source"]
     config.repo_name = config.site_name
@@ -33,7 +33,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Make links to the repository of those to files outside of docs/, which have to be there."""
+    """Turn links to files outside of docs/ into links to the repository; warn of a file that does not exist."""
 
     def in_repository(link: re.Match[str]) -> str:
         path = ROOT / link["path"]
@@ -51,5 +51,5 @@ def _anchors(path: Path) -> set[str]:
 
 
 def _unescaped(row: str) -> str:
-    """A row of a table without the escapes of GitHub, which Python-Markdown shows: bars in code part no cells."""
+    """A row of a table with plain bars in code. GitHub needs them escaped; Python-Markdown would show the escapes."""
     return CODE.sub(lambda code: code[0].replace("\\|", "|"), row)

@@ -1,8 +1,8 @@
 """Puts the images to build on into the engine: `python -m testing.base_images -- COMMAND [ARG]...`.
 
-They are what people use: Python's own slim images, its Alpine image, and a Debian with Debian's Python. Where the Hub
-cannot be reached, all are made from Debian packages and kept in .cache/ for the next run. COMMAND is then executed in
-place of this program.
+These are the ones that people use: Python's own slim images, its Alpine image, and a Debian with Debian's Python. If
+the Hub cannot be reached, all are made from Debian packages and kept in .cache/ for the next run. COMMAND is then
+executed in place of this program.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ LABEL = "pyinit.made-of"
 
 @dataclass(frozen=True)
 class BaseImage:
-    """An image to build on, and both ways to have it."""
+    """An image to build on, and two ways to make it."""
 
     tag: str
     dockerfile: str
-    """Makes it where the Hub can be reached."""
+    """Makes it if the Hub can be reached."""
     root: Root
-    """A system with the same Python and C library, for where it cannot."""
+    """A system with the same Python and C library, used if the Hub cannot be reached."""
 
     @property
     def made_of(self) -> str:
-        """Another one for each change of what makes it."""
+        """Changes with the recipe."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
@@ -50,7 +50,7 @@ BASE_IMAGES = (
             ("python3", "python3-pip", "python3-venv", "ca-certificates"),
             hooks=(
                 'ln -s python3 "$1/usr/bin/python" && rm "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
-                # Whom the building machine trusts, whose way to the package index may be its own.
+                # The certificates that this machine trusts: its package index may need one of them.
                 'bundle=/etc/ssl/certs/ca-certificates.crt; [ ! -e $bundle ] || cp $bundle "$1$bundle"',
             ),
         ),
@@ -67,7 +67,7 @@ BASE_IMAGES = (
 
 
 def provide(client: docker.DockerClient, image: BaseImage) -> None:
-    """Have `image` in the engine under its tag."""
+    """Make sure that the engine has `image` under its tag."""
     try:
         if client.images.get(image.tag).labels.get(LABEL) == image.made_of:
             return
@@ -78,7 +78,7 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
         done = build(client, image.tag, image.dockerfile, labels={LABEL: image.made_of})
         if done.returncode == 0:
             return
-        say(f"not to be had ({done.stdout.strip().splitlines()[-1]}): making it from Debian packages")
+        say(f"not available ({done.stdout.strip().splitlines()[-1]}): making it from Debian packages")
     repository, tag = image.tag.split(":")
     changes = [f"LABEL {LABEL}={image.made_of}"]
     client.api.import_image_from_file(str(image.root.archive()), repository=repository, tag=tag, changes=changes)

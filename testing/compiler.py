@@ -1,4 +1,4 @@
-"""Programs in C, for tests and measurements: they do what no other language leaves alone, and start at once."""
+"""Compiles programs in C for tests and measurements: they start at once, and no runtime interferes with them."""
 
 import os
 import subprocess
@@ -9,10 +9,10 @@ from testing import packages
 
 
 def compile_c(source: str, target: Path, *options: str) -> Path:
-    """Compile a program, statically: so it runs in any container, and the dynamic loader takes longer than tini does.
+    """Compile a program statically: it runs in any container, and a dynamic loader takes longer than all of tini.
 
     Raises:
-        RuntimeError: it cannot be compiled; the text is what the compiler says.
+        RuntimeError: it cannot be compiled; the text is the compiler's.
     """
     command = [path(), "-O2", "-static", "-pthread", "-Wall", "-Wextra", "-Werror", *options, "-x", "c", "-"]
     done = subprocess.run([*command, "-o", str(target)], input=source, capture_output=True, text=True)
@@ -32,6 +32,6 @@ def path() -> str:
     """The path of gcc, which has a static C library."""
     gcc = packages.provide("gcc", "gcc")
     asked = subprocess.run([gcc, "-print-file-name=libc.a"], capture_output=True, text=True, check=True)
-    if not os.path.isabs(asked.stdout.strip()):  # it repeats the bare name of a file that it does not find
+    if not os.path.isabs(asked.stdout.strip()):  # gcc repeats the bare name of a file that it does not find
         packages.install("libc6-dev")
     return gcc

@@ -1,4 +1,4 @@
-"""Compose, as this machine has it: the engine's plugin, or the program of its own."""
+"""Compose as it is installed here: the engine's plugin, or the separate program."""
 
 import subprocess
 
@@ -6,7 +6,7 @@ from testing import packages
 
 
 def command() -> list[str] | None:
-    """The words that start compose, or None where there is none."""
+    """The words that start compose; None if it is not installed."""
     docker = packages.find("docker")
     if docker and subprocess.run([docker, "compose", "version"], capture_output=True).returncode == 0:
         return [docker, "compose"]
@@ -15,5 +15,5 @@ def command() -> list[str] | None:
 
 
 def provide() -> list[str]:
-    """The words that start compose, which is installed where there is none."""
+    """The words that start compose, which is installed if it is missing."""
     return command() or [packages.provide("docker-compose", "docker-compose")]

@@ -1,4 +1,4 @@
-"""Containers of a Docker engine, and what can be seen of them."""
+"""Containers of a Docker engine: started, stopped and looked into."""
 
 import tarfile
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Process(NamedTuple):
 
 @contextmanager
 def created(client: docker.DockerClient, image: Image | str, *command: str, **options: Any) -> Iterator[Container]:
-    """A container that is not started yet, and is removed with the context, whatever it does by then.
+    """A container that is not started yet. It is removed at the end of the context, even if it runs then.
 
     `options` are those of the SDK's `containers.create`.
     """
@@ -67,7 +67,7 @@ class Containers(ExitStack):
         return container
 
     def start_sleeper(self, **options: Any) -> Container:
-        """A container whose workload sleeps, and has begun to: what comes next cannot be too early for it."""
+        """A container whose workload sleeps already, so that the next step cannot come too early for it."""
         container = self.start("sh", "-c", "echo asleep; exec sleep 100", **options)
         await_output(container, "asleep")
         return container
@@ -93,7 +93,7 @@ def stopped(container: Container, **options: Any) -> Ended:
 
 
 def execute(container: Container, *command: str) -> str:
-    """What a command says that is run beside the workload; fails if it does."""
+    """Run a command beside the workload; return its output, and fail if the command fails."""
     status, output = container.exec_run(list(command))
     assert isinstance(output, bytes)
     assert status == 0, output.decode()
@@ -101,7 +101,7 @@ def execute(container: Container, *command: str) -> str:
 
 
 def read_file(container: Container, path: str) -> str:
-    """What a file of the container holds, also when that has ended."""
+    """The text of a file in the container, which may have ended."""
     parts, _ = container.get_archive(path)
     with tarfile.open(fileobj=BytesIO(b"".join(parts))) as archive:
         [member] = archive.getmembers()
@@ -117,12 +117,12 @@ def listed(text: str) -> list[Process]:
 
 
 def processes(container: Container) -> list[Process]:
-    """What runs in the container, without the lister itself."""
+    """The processes in the container, without the lister itself."""
     found = listed(execute(container, "python3", "-B", "-c", LISTER))
-    # What `docker exec` brings in has its parent outside, number 0; so has PID 1.
+    # A process from `docker exec` has its parent outside, which shows as 0; so has PID 1.
     return [process for process in found if process.parent != 0 or process.pid == 1]
 
 
 def await_output(container: Container, text: str, patience: float = PATIENCE) -> str:
-    """Everything that the container has said, once that holds `text`."""
+    """Wait until the container's output contains `text`; return all of the output."""
     return eventually(lambda: container.logs().decode(), holds=lambda said: text in said, patience=patience)

@@ -24,7 +24,7 @@ from testing import ROOT
 from testing.code_lines import core
 
 NAME = "LINES_RUN"
-"""The mapping, among the built-in names of each process."""
+"""The name of the mapping among the built-in names of each process."""
 
 ENTRIES = ("launcher.py", "__init__.py")
 """One of these modules runs before all others, and maps the file."""
@@ -51,7 +51,7 @@ del builtins, posix
 
 @cache
 def offsets() -> dict[Path, int]:
-    """Where the lines of each module begin in the file, and of no module (``ROOT``), where they all end."""
+    """Where the lines of each module begin in the file; for ``ROOT``, where the last one ends."""
     found, end = {}, 0
     for path in sorted(core()):
         found[path] = end
@@ -60,7 +60,7 @@ def offsets() -> dict[Path, int]:
 
 
 def make_file(path: Path) -> None:
-    """Make the file, in which nothing has run yet."""
+    """Make the file; no line has run yet."""
     path.write_bytes(bytes(offsets()[ROOT]))
     path.chmod(0o666)  # other users run the core, too
 
@@ -94,7 +94,7 @@ def _note(before: ast.AST, index: int) -> ast.stmt:
 
 
 def copy_package(target: Path, file: Path | None) -> None:
-    """Copy the sources of pyinit to `target`; if there is a `file`, their core notes in it which lines run."""
+    """Copy the sources of pyinit to `target`; if `file` is given, the copied core notes in it which lines run."""
     shutil.copytree(ROOT / "pyinit", target, ignore=shutil.ignore_patterns("__pycache__", "compiled.*.zip"))
     if file:
         for path in core():
@@ -114,7 +114,7 @@ class Finder(importlib.machinery.PathFinder):
     def find_spec(
         cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """What the import system asks for (`importlib.abc.MetaPathFinder`)."""
+        """Called by the import system (`importlib.abc.MetaPathFinder`)."""
         if name.partition(".")[0] != "pyinit":
             return None
         spec = super().find_spec(name, path, target)
@@ -135,7 +135,7 @@ class Loader(importlib.machinery.SourceFileLoader):
 
 
 def measure_this_process(file: Path) -> None:
-    """Note which lines run of the core's modules that are imported from now on."""
+    """Note the lines that run in those modules of the core that are imported from now on."""
     with file.open("r+b") as opened:
         setattr(builtins, NAME, mmap.mmap(opened.fileno(), 0))
     sys.meta_path.insert(0, Finder)

@@ -1,7 +1,7 @@
-"""Runs a command and says first how long that will take: `python -m testing.duration MINUTES -- COMMAND [ARG]...`.
+"""Says how long a command will take, and runs it: `python -m testing.duration MINUTES -- COMMAND [ARG]...`.
 
-As long as the same command took when it passed last, which is kept in .cache/. Until then: MINUTES on two cores, and
-less on more.
+The estimate is the time that the same command took when it last passed, which is kept in .cache/. Without one, it is
+MINUTES on two cores, and less on more.
 """
 
 import json
@@ -17,7 +17,7 @@ KEPT = ROOT / ".cache" / "durations.json"
 
 
 def kept() -> dict[str, float]:
-    """The seconds that commands took when they passed last."""
+    """The seconds that commands took when they last passed."""
     try:
         return dict(json.loads(KEPT.read_text()))
     except (OSError, ValueError):
@@ -32,7 +32,7 @@ def main(minutes: str, command: list[str]) -> int:
         say(f"this takes {kept()[key] / 60:.1f} minutes, as it did the last time")
     else:
         say(f"this takes {float(minutes) * 2 / max(2, cores):.0f} minutes or so on {cores} cores that are idle")
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the command, and comes to it by itself
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the command, which gets it from the terminal
     began = time.monotonic()
     child = subprocess.Popen(command)
     for number in (signal.SIGTERM, signal.SIGHUP):

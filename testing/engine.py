@@ -1,9 +1,8 @@
-"""Runs a command with a Docker engine at hand: `python -m testing.engine -- COMMAND [ARG]...`.
+"""Runs a command that needs a Docker engine: `python -m testing.engine -- COMMAND [ARG]...`.
 
-An engine that answers is used as it is. Where none does, that of a current Debian is started for this command alone,
-and the command finds docker, compose and podman of that Debian first. The engine's files are in a temporary folder,
-its mounts in a mount namespace of its own, it has its own bridge and makes no packet filter rules, and all of it has
-gone when the command has ended.
+An engine that answers is used as it is. If none answers, that of a current Debian is started for this command alone,
+and the command finds docker, compose and podman of that Debian first. The engine has a temporary folder, a mount
+namespace and a bridge of its own, and makes no packet filter rules. Nothing of it is left when the command has ended.
 """
 
 import os
@@ -35,7 +34,7 @@ CURRENT = Root(
 OLD = Root("bookworm", ("docker.io", "docker-compose", "iproute2", "ca-certificates", "podman", "runc", "catatonit"))
 """Docker 20.10, compose 1.29, podman 4."""
 
-# It would hand its containers to a containerd that it finds, which cannot see its mounts.
+# The engine would use a containerd that runs already, which cannot see its mounts.
 WITHOUT_CONTAINERD = 'mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec "$@"'
 
 SECONDS_TO_START = 60
@@ -70,7 +69,7 @@ def engine_of(root: Root) -> Iterator[None]:
 
 
 def answers(host: str | None = None) -> bool:
-    """Is there an engine at `host`, or else where the environment says?"""
+    """Does an engine answer at `host`, or else at the address in the environment?"""
     try:
         client = docker.DockerClient(base_url=host, timeout=5) if host else docker.from_env(timeout=5)
         with closing(client):
@@ -81,9 +80,9 @@ def answers(host: str | None = None) -> bool:
 
 @contextmanager
 def connect() -> Iterator[docker.DockerClient]:
-    """The engine of DOCKER_HOST, which the Makefile sees to.
+    """A client of the engine at DOCKER_HOST, which the Makefile provides.
 
-    Raises Unavailable: there is none.
+    Raises Unavailable: no engine answers.
     """
     with ExitStack() as stack:
         try:
@@ -96,9 +95,9 @@ def connect() -> Iterator[docker.DockerClient]:
 
 @contextmanager
 def private_engine(*arguments: str) -> Iterator[str]:
-    """An engine that nobody else sees, given `arguments` besides, as long as the context lasts; yields its address.
+    """A private engine as long as the context lasts, started with `arguments`; yields its address.
 
-    It is the one of PATH, or else that of a current Debian.
+    It is the engine in PATH, or else that of a current Debian.
     """
     if os.geteuid() != 0:
         raise Unavailable("only root may start a Docker engine: start Docker or set DOCKER_HOST")
@@ -110,12 +109,12 @@ def private_engine(*arguments: str) -> Iterator[str]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         log = folder / "log"
         host = f"unix://{folder}/socket"
-        # One at a time: each takes addresses that it sees no other use.
+        # One at a time: each picks addresses that are not in use.
         with locked(Path("/sys/class/net")):
             # Without --bridge it would share docker0 with another engine, and with --bridge=none it would delete it.
             bridge = f"pyinit{folder.name[-8:]}"
-            # Without an address of its own it takes that of a member, and another one when containers come and go:
-            # what a container sends meanwhile is lost until it has asked for the new one.
+            # A bridge without an address takes that of a member, and changes it when containers come and go. What a
+            # container sends is then lost until it has asked for the new address.
             subprocess.run([ip, "link", "add", bridge, "address", BRIDGE_ADDRESS, "type", "bridge"], check=True)
             stack.callback(subprocess.run, [ip, "link", "delete", bridge], check=False)
             with log.open("wb") as output:
@@ -138,7 +137,7 @@ def private_engine(*arguments: str) -> Iterator[str]:
 
 
 def await_answer(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
-    """Return when the engine answers; end the program when it has ended or takes too long."""
+    """Return when the engine answers; end the program if the engine exits or takes too long."""
     with suppress(Failed):
         eventually(lambda: answers(host) or engine.poll() is not None, patience=SECONDS_TO_START)
     if not answers(host):
@@ -152,18 +151,17 @@ def stop(engine: subprocess.Popen[bytes]) -> None:
     try:
         engine.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
-        # The session is the engine's own: with it go containerd and the shims' parents.
+        # The session is the engine's own: containerd and the shims' parents are in it.
         os.killpg(engine.pid, signal.SIGKILL)
         engine.wait()
 
 
 def run(command: list[str]) -> int:
-    """Run the command to its end, whatever signals come meanwhile; its exit status as a shell tells it.
+    """Run the command to its end, whatever signals arrive; return its exit status as a shell reports it.
 
-    Ctrl-C reaches the command by itself, from the terminal. The other two ways to be stopped are handed on as an
-    interrupt, too: that is what pytest tidies up for.
+    Ctrl-C reaches the command from the terminal. TERM and HUP are passed on as INT, after which pytest cleans up.
     """
-    # First of all, so that the command does not inherit an ignored SIGINT, which it has in the background of a script.
+    # First of all: in the background of a script SIGINT is ignored, and the command must not inherit that.
     signal.signal(signal.SIGINT, lambda *_: None)
     try:
         child = subprocess.Popen(command)

@@ -13,7 +13,7 @@ from pathlib import Path
 from testing import ROOT, packages, say
 
 FEW, ALL = ROOT / "requirements-dev.txt", ROOT / "requirements-test.txt"
-"""The tools of `make check`, which is not to wait for more; and those of all targets."""
+"""The tools of `make check`, which should not wait for any others; the tools of all targets."""
 
 
 def main(folder: str, requirements: str) -> None:
@@ -30,7 +30,7 @@ def main(folder: str, requirements: str) -> None:
         if is_new:
             subprocess.run([*venv, folder], check=True)
         subprocess.run([f"{folder}/bin/python", *pip], check=True)
-    else:  # one with musl that `testing.musl` has built: it cannot fetch anything, and the machine's pip does
+    else:  # it was built by `testing.musl` and cannot use TLS: the machine's pip fetches the packages
         packages.provide("pip3", "python3-pip")
         if is_new:
             subprocess.run([*venv, "--without-pip", folder], check=True)
@@ -41,7 +41,7 @@ def main(folder: str, requirements: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):  # noqa: UP036 - whoever has an older one shall be told
+    if sys.version_info < (3, 11):  # noqa: UP036 - an older one gets this message
         raise SystemExit(f"set-up: Python 3.11 or later is needed, {sys.executable} is older: make PYTHON=...")
     try:
         main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Images that are built as anyone would, by `docker build`, and are there for a while."""
+"""Images built with `docker build` and removed after use."""
 
 import subprocess
 import tempfile
@@ -21,13 +21,13 @@ def build(
     arguments: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Build an image of the text of a Dockerfile, or of the one in a folder; `client` is the engine of DOCKER_HOST.
+    """Build an image from the text of a Dockerfile, or from the one in a folder; `client` is the engine at DOCKER_HOST.
 
-    With both, `folder` is what that text can copy from. What was said, all of it, is in `stdout`.
+    With both, the text can copy files from `folder`. All output is in `stdout`.
     """
     command = [packages.provide("docker", "docker.io", "docker-cli"), "build", f"--tag={tag}"]
-    # The host's network leads to the package indexes also where the engine's own leads nowhere. With user namespaces
-    # the engine refuses it, and its own has to do.
+    # The host's network reaches the package indexes even if the engine's own does not. With user namespaces the engine
+    # refuses it.
     if "name=userns" not in client.info()["SecurityOptions"]:
         command.append("--network=host")
     command += [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
@@ -55,7 +55,7 @@ def built(
     done = build(client, tag, dockerfile, folder, arguments)
     assert done.returncode == 0, done.stdout
     image = client.images.get(tag)
-    image.attrs["RepoTags"] = [tag]  # another one that is made of the same is the same image, with the tags of both
+    image.attrs["RepoTags"] = [tag]  # a second image made of the same is the same image, and has both tags
     try:
         yield image
     finally:

@@ -1,9 +1,9 @@
 """Runs tests in a virtual machine with a current Debian: `python -m testing.machine [PYTEST-ARGUMENT]...`.
 
-For what the kernel decides: cgroup v2, systemd, IPVS. The machine is a Debian root with a kernel of its own in qemu(1).
-It has a copy of the repository, runs `make test` there, and forgets everything in the end but the results, which are
-brought to .cache/results. Hardware virtualization is used where a guest really boots with it, emulation otherwise: that
-takes minutes to boot, and ten times as long for the rest.
+For tests that depend on the kernel: cgroup v2, systemd, IPVS. The machine is a Debian root with a kernel of its own in
+qemu(1). It gets a copy of the repository and runs `make test` there. Only the results are kept, in .cache/results.
+Hardware virtualization is used if a guest really boots with it. Emulation takes minutes to boot, and ten times as long
+for the rest.
 """
 
 import base64
@@ -39,7 +39,7 @@ DEBIAN = Root(
         *("systemd-sysv", "dbus", "linux-image-cloud-amd64", "openssh-server", "kmod", "iproute2", "iptables"),
         *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "podman", "netavark", "aardvark-dns"),
         *("runc", "catatonit", "tini", "dumb-init", "python3", "python3-venv", "ca-certificates", "make", "procps"),
-        # What tests would install one by one, slowly.
+        # Tests would otherwise install these one by one, slowly.
         *("gcc", "libc6-dev", "musl-tools", "strace", "less", "vim-tiny", "mmdebstrap"),
     ),
     hooks=(
@@ -61,7 +61,7 @@ KERNEL_ARGUMENTS = [
 ]
 
 NAME_SERVER = "10.0.2.3"
-"""Where qemu's network has one, which asks the host's."""
+"""The name server of qemu's network, which asks the host's."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Machine:
 
 
 def disk() -> Path:
-    """The machine's disk; a machine leaves it as it is."""
+    """The machine's disk, which no run changes."""
     target = CACHE / f"{DEBIAN.name}.ext4"
     if not target.exists():
         folder = DEBIAN.folder()
@@ -141,7 +141,7 @@ def machine(repository: Path) -> Iterator[Machine]:
             ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "root@127.0.0.1"]
             answered = Machine(accelerator.slowness, ssh)
             if answers(answered, process, accelerator.seconds_to_boot):
-                # The disk has the root of a container: who resolves names is another one here.
+                # The disk is the root of a container, which has another name server.
                 answered.run(f"echo nameserver {NAME_SERVER} > /etc/resolv.conf")
                 answered.run("systemctl is-system-running --wait", stdout=subprocess.DEVNULL)
                 answered.run("tar -xf /dev/vdb -C /root", check=True)
@@ -152,7 +152,7 @@ def machine(repository: Path) -> Iterator[Machine]:
 
 
 def console() -> Path:
-    """What the last machine has written to its console."""
+    """The console output of the last machine."""
     return CACHE / "machine.log"
 
 
@@ -175,7 +175,7 @@ def started(accelerator: Accelerator, repository: Path, port: int) -> Iterator["
     try:
         yield process
     finally:
-        process.kill()  # what is on its disk is forgotten anyway
+        process.kill()  # changes to its disk are discarded anyway
         process.wait()
 
 

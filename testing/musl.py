@@ -1,6 +1,6 @@
 """A root like that of `python:3.13-alpine`: musl, busybox, and CPython built from Debian's source packages.
 
-It has no OpenSSL, and so no pip: nothing that the tests do there needs them.
+It has no OpenSSL, and so no pip. The tests there need neither.
 """
 
 import shlex

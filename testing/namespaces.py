@@ -25,16 +25,16 @@ INTERPRETER = os.path.realpath(sys.executable)
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-"""What a container engine sets."""
+"""The variables that a container engine sets."""
 
 
 def python(program: str, *arguments: str) -> list[str]:
-    """A workload in Python: the words that run `program` with the interpreter, quickly."""
+    """The words that run a program in Python as the workload, with a fast start."""
     return [INTERPRETER, "-ISc", program, *arguments]
 
 
 def clean_environment(**variables: str) -> Mapping[str, str]:
-    """A small environment: PATH, and what is asked for."""
+    """PATH and these variables."""
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **variables}
 
 
@@ -50,11 +50,11 @@ class Ended:
 class Container:
     """A command that makes a PID namespace and has one child, its PID 1: `UNSHARE` with a program; text in and out.
 
-    As a context manager it is ended with the context.
+    At the end of its context it is killed.
     """
 
     KILL: ClassVar[signal.Signals] = signal.SIGKILL  # --kill-child takes PID 1, and the kernel all others, with it
-    """What ends the command and all that is in the namespace."""
+    """The signal that ends the command and everything in the namespace."""
     patience: ClassVar[float] = PATIENCE
     """Seconds that anything may take."""
 
@@ -70,9 +70,9 @@ class Container:
         self.kill()
 
     def kill(self) -> None:
-        """End all that is in it, and return when it has ended."""
+        """Kill everything in it, and return when all has ended."""
         self.process.send_signal(self.KILL)
-        with suppress(BrokenPipeError), self.process:  # what was never sent
+        with suppress(BrokenPipeError), self.process:  # input that was never sent
             for pipe in (self.process.stdout, self.process.stderr):
                 if pipe and not pipe.closed:
                     pipe.read()
@@ -84,7 +84,7 @@ class Container:
         def look() -> list[int]:
             found = [child.pid for child in psutil.Process(self.process.pid).children()]
             if not found and self.process.poll() is not None:
-                raise Failed(f"it has ended at once: {self.how_it_ended()}")
+                raise Failed(f"it ended at once: {self.how_it_ended()}")
             return found
 
         return eventually(look, "PID 1 is started", patience=self.patience)[0]
@@ -99,7 +99,7 @@ class Container:
         os.kill(self.init, number)
 
     def await_rest(self) -> None:
-        """Wait until PID 1 sleeps and has its counters: what it loads a moment after the start is loaded."""
+        """Wait until PID 1 sleeps and has its counters: by then it has loaded everything."""
         process = Path(f"/proc/{self.init}")
 
         def sleeps() -> bool:
@@ -126,31 +126,31 @@ class Container:
         return eventually(look, "PID 1 has settled", holds=lambda seen: seen[0] == seen[1], patience=self.patience)[1]
 
     def zombies(self) -> list[int]:
-        """The zombies that there are, seen from outside."""
+        """The pids of all zombies, as they are seen from outside."""
         return zombies(self.init, recursive=True)
 
     def await_zombies(self, count: int) -> None:
-        """Wait until there are so many zombies."""
+        """Wait until there are `count` zombies."""
         eventually(self.zombies, f"{count} zombies", holds=lambda found: len(found) == count)
 
     def say(self, line: str = "") -> None:
         """Write a line to standard input.
 
         Raises:
-            Failed: nobody can read it any more.
+            Failed: no process can read it any more.
         """
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(f"{line}\n".encode())
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise Failed(f"the workload has ended: {self.how_it_ended()}") from None
+            raise Failed(f"the workload ended: {self.how_it_ended()}") from None
 
     def hear(self) -> str:
         """The next line of standard output, without white space around it.
 
         Raises:
-            Failed: there is none.
+            Failed: no line came.
         """
         line = self._read(self.process.stdout)
         if not line:
@@ -158,7 +158,7 @@ class Container:
         return line.decode().strip()
 
     def line(self) -> str:
-        """The next line of standard output; what there is of it when all is ended, if none comes in `patience`."""
+        """The next line of standard output; what there is of it, if everything ended or `patience` has passed."""
         return self._read(self.process.stdout).decode("utf-8", "surrogateescape").rstrip("\n")
 
     def _read(self, pipe: IO[bytes] | None) -> bytes:
@@ -171,18 +171,18 @@ class Container:
             watchdog.cancel()
 
     def expect(self, line: str) -> None:
-        """The next line of standard output is this one."""
+        """Check that the next line of standard output is this one."""
         seen = self.line()
         assert seen == line, (seen, self.process.poll())
 
     def error_line(self, text: str = "") -> str:
-        """Read standard error up to the next line with this text, and return that."""
+        """Read standard error up to the next line with this text; return that line."""
         while text not in (line := self._read(self.process.stderr).decode()):
             assert line, f"it ended, or wrote no line within {self.patience:g} s, without {text!r}"
         return line
 
     def end(self, patience: float = PATIENCE) -> Ended:
-        """Wait for the end, `patience` seconds at most, and tell how it was."""
+        """Wait for the end, `patience` seconds at most; return how it ended."""
         out, err = self.process.communicate(timeout=patience)
         return Ended(self.process.returncode, (out or b"").decode(errors="surrogateescape"), (err or b"").decode())
 

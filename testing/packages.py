@@ -20,7 +20,7 @@ def provide(command: str, *packages: str, with_recommended: bool = True) -> str:
 
     Each comes with the packages that it recommends, unless they are many and of no use here.
 
-    Ends the program with one line if it cannot be had.
+    Ends the program with one line if that fails.
     """
     for package in packages:
         if path := find(command):
@@ -51,6 +51,6 @@ def install(package: str, with_recommended: bool = True) -> None:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        # A list that cannot be renewed may do all the same; a package that cannot be installed does not.
+        # An old list of packages may be good enough; a failed installation is an error.
         if done.returncode != 0 and arguments[0] == "install":
             raise Unavailable(f"{done.stdout}\n{package} could not be installed")

@@ -1,7 +1,7 @@
-"""Podman with a home of its own: nothing of it is anybody else's, and all of it has gone at the end.
+"""A private podman, of which almost nothing is left at the end.
 
-Its files are in a temporary folder, and its mounts in a mount namespace of its own. What stays are empty folders,
-/var/lib/containers and /run/containers/networks: another podman may have begun to use them.
+Its files are in a temporary folder, and its mounts in a mount namespace of its own. Two empty folders stay,
+/var/lib/containers and /run/containers/networks, because another podman may have begun to use them.
 """
 
 import os
@@ -17,7 +17,7 @@ import docker
 from testing import Unavailable, packages
 
 # The limits are low enough for a machine where not even root may raise its own. The rest makes podman ask neither
-# systemd nor the journal for anything, and keep its locks in files, not in the shared memory that all podmans have.
+# systemd nor the journal for anything, and keep its locks in files, not in the shared memory of all podmans.
 SETTINGS = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -39,10 +39,10 @@ graphroot = "{folder}/root"
 runroot = "{folder}/run"
 """
 
-# There podman notes which layers it has seen, wherever its storage is. The holder ends when its standard input does.
+# Podman notes known layers there, wherever its storage is. The holder ends when its standard input does.
 HOLD = 'mount --bind "$0" /var/lib/containers && echo held && exec cat'
 CGROUPS = Path("/sys/fs/cgroup")
-# crun, which it prefers, refuses the hybrid of both versions of cgroups.
+# Podman prefers crun, which refuses a hybrid of both versions of cgroups.
 RUNTIME = "" if (CGROUPS / "cgroup.controllers").exists() else 'runtime = "runc"'
 
 
@@ -65,14 +65,14 @@ class Podman:
         )
 
     def load(self, client: docker.DockerClient, tag: str) -> str:
-        """Copy an image from a Docker engine; the name that podman knows it by."""
+        """Copy an image from a Docker engine; return its name in podman."""
         with tempfile.NamedTemporaryFile() as archive:
             archive.writelines(client.images.get(tag).save(named=tag))
             archive.flush()
             return self("load", "--quiet", f"--input={archive.name}").strip().removeprefix("Loaded image: ")
 
     def __call__(self, *arguments: str) -> str:
-        """What a command says; fails if it does."""
+        """Run a command; return its output, and fail if it fails."""
         done = self.run(*arguments)
         assert done.returncode == 0, f"podman {' '.join(arguments)}: {done.returncode}\n{done.stdout}"
         return done.stdout
@@ -80,18 +80,18 @@ class Podman:
 
 @contextmanager
 def private_podman(init: Path | None = None) -> Iterator[Podman]:
-    """A podman that nobody else sees, as long as the context lasts, installed where there is none.
+    """A private podman as long as the context lasts. It is installed if it is missing.
 
-    `init` is what `podman run --init` puts into containers, podman's own if that is not given.
+    `init` is the program that `podman run --init` puts into containers; the default is podman's own.
 
-    Ends the program with one line if it cannot be had.
+    Ends the program with one line if there is none.
     """
     if os.geteuid() != 0:
         raise Unavailable("only root may start a podman of its own")
     podman = packages.find("podman")
     if podman is None:
         podman = packages.provide("podman", "podman")
-        for command in ("runc", "catatonit"):  # the package does with others
+        for command in ("runc", "catatonit"):  # podman's package accepts others
             packages.provide(command, command)
     unshare, nsenter = (packages.provide(command, "util-linux") for command in ("unshare", "nsenter"))
     folder = Path(tempfile.mkdtemp(prefix="pyinit-podman-"))
@@ -113,7 +113,7 @@ def private_podman(init: Path | None = None) -> Iterator[Podman]:
         holder.communicate()
         shutil.rmtree(folder, ignore_errors=True)
         for cgroup in sorted(cgroups() - before, reverse=True):
-            with suppress(OSError):  # one of somebody else's, in use
+            with suppress(OSError):  # in use by another podman
                 cgroup.rmdir()
 
 
@@ -141,6 +141,6 @@ def settled(command: list[str], folder: Path, init: Path | None) -> Podman:
 
 
 def cgroups() -> set[Path]:
-    """Those of podman's pods, and the one above them: with version 1 of cgroups some stay behind."""
+    """The cgroups of podman's pods, and their parent: with version 1 some are left over."""
     patterns = [f"{hierarchy}libpod_parent{pod}" for hierarchy in ("", "*/") for pod in ("", "/*/")]
     return {cgroup for pattern in patterns for cgroup in CGROUPS.glob(pattern)}

@@ -1,4 +1,4 @@
-"""Processes as /proc shows them, where psutil does not."""
+"""Properties of processes that /proc has and psutil lacks."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import psutil
 
 
 def descriptors(pid: int, least: int = 3) -> dict[int, str]:
-    """The descriptors of a process, without the standard ones (from `least` on), and what they stand for."""
+    """The descriptors of a process from `least` on, and the files that they are open on."""
     found = {}
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed just now
@@ -18,9 +18,9 @@ def descriptors(pid: int, least: int = 3) -> dict[int, str]:
 
 
 def own_descriptors(pid: int) -> list[str]:
-    """What PID 1 keeps besides the standard descriptors, by kind; one that was inherited, or would be, stands as it is.
+    """PID 1's descriptors besides the standard ones, by kind; those that it should not have, by their targets.
 
-    Its own are its code, the counters, and the way to the log (standard error, opened anew).
+    Its own are its code, the counters, and the log (standard error, opened anew).
     """
     own = {
         "/memfd:pyinit-status (deleted)": "counters",

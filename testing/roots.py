@@ -1,7 +1,7 @@
 """Roots of Debian systems, made by mmdebstrap(1) and kept in .cache/, and programs run in them.
 
-A root is entered in a mount namespace of its own by pivot_root(2). chroot(2) would not do: what a container engine runs
-in a container later enters that from the engine's own root.
+A root is entered in a mount namespace of its own by pivot_root(2). chroot(2) is not enough: a process that a container
+engine starts later in a container enters it from the root of the engine's mount namespace.
 """
 
 import fcntl
@@ -22,12 +22,12 @@ from testing import ROOT, Unavailable, packages, say
 CACHE = ROOT / ".cache"
 
 SHARED = ("/tmp", "/var/tmp", tempfile.gettempdir(), str(ROOT))
-"""Folders of the machine that have the same paths in a root: what is in volumes and build contexts must have."""
+"""Folders of the machine that have the same paths in a root, as volumes and build contexts must."""
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# $1 is the root, the others are the folders that it shares. The root stays as it is: what programs write goes to
-# file systems in memory. A file of the machine's replaces the root's where both have it.
+# $1 is the root, the others are the folders that it shares. The root does not change: programs write to file systems in
+# memory. If machine and root both have one of the files, the machine's is used.
 ENTER = """
 set -e
 root=$1
@@ -53,7 +53,7 @@ echo entered
 exec cat
 """
 
-# In the folder that the caller is in, if the root has it.
+# Run in the caller's working directory, if the root has it.
 RUN = f'cd "$0" 2>/dev/null || cd /; HOME=/root PATH={PATH} exec "$@"'
 
 
@@ -69,16 +69,16 @@ class Root:
     options: tuple[str, ...] = ()
     """More options of mmdebstrap."""
     part: str = ""
-    """A folder in it that is kept in place of the whole: another system, which it has built."""
+    """A folder in it with another system that the hooks have built: it is kept in place of the whole."""
 
     @property
     def name(self) -> str:
-        """Another one for each change of what makes it."""
+        """Changes with the recipe."""
         return f"{self.suite}-{hashlib.sha256(repr(self).encode()).hexdigest()[:12]}"
 
     @property
     def is_archived(self) -> bool:
-        """There is a tar of it already."""
+        """Is there a tar of it already?"""
         return self._archive.exists()
 
     def archive(self) -> Path:
@@ -94,7 +94,7 @@ class Root:
         return CACHE / f"{self.name}.tar"
 
     def _made(self, target: Path) -> Path:
-        """Make it whole or not at all, and not while another program makes the same."""
+        """Make it completely or not at all, and not while another program makes the same."""
         if target.exists():
             return target
         mmdebstrap = packages.provide("mmdebstrap", "mmdebstrap")
@@ -117,7 +117,7 @@ class Root:
             say(f"making a Debian {self.suite} in {target}, which takes a minute or two")
             remove(unfinished)
             try:
-                # It has a session of its own, and all of that is asked to end: it tidies up then.
+                # mmdebstrap cleans up when all of its session is asked to end.
                 with subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -143,8 +143,8 @@ class Root:
     def commands(self, *names: str) -> Iterator[Path]:
         """A folder of scripts, each of which runs the command of its name in the root, as long as the context lasts.
 
-        They share one mount namespace, which nobody else has. Its root is read-only, except for some folders that are
-        empty at first, and for `SHARED`.
+        They share one private mount namespace. Its root is read-only, except for some folders that are empty at first,
+        and for `SHARED`.
         Ends the program with one line if the root cannot be made or entered.
         """
         if os.geteuid() != 0:
@@ -174,13 +174,13 @@ class Root:
 
 
 def unstable(*packages: str) -> Root:
-    """A Debian of today. Some mirrors are older than its list says that it is good for."""
+    """Debian unstable. The lists of some mirrors are past their own date of expiry."""
     return Root("unstable", packages, options=('--aptopt=Acquire::Check-Valid-Until "false"',))
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """As long as the context lasts no other program that asks for the same has it."""
+    """Hold a lock on this file as long as the context lasts."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -23,7 +23,7 @@ What the tests were run on, and what came of it. `python -m testing.seen` writes
 """
 
 IN_CONTAINERS = ("container.", "machine.swarm")
-"""How the names of tests that take an engine begin: they run the image's interpreter, the others the machine's."""
+"""Prefixes of the names of tests that need an engine: they run the image's interpreter, the others the machine's."""
 
 EITHER = {"System": "system", "Kernel": "kernel", "cgroup": "cgroup", "systemd": "systemd"}
 INTERPRETERS, ENGINES = "Interpreters and C libraries", "Engines"
@@ -35,7 +35,7 @@ TABLES = {
 
 OUTCOMES = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 FEW = 8
-"""As many modules are named one by one."""
+"""Up to this many modules are named one by one."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Row:
     outcomes: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def modules(self) -> list[str]:
-        """What was run, in words."""
+        """The modules that were run, in words."""
         found: dict[str, set[str]] = {}
         for folder, module, _ in self.outcomes:
             found.setdefault(folder, set()).add(module)
@@ -87,7 +87,7 @@ def rows(files: Iterable[Path]) -> dict[str, dict[tuple[str, ...], Row]]:
 
 
 def shown(properties: Mapping[str, str], columns: Mapping[str, str]) -> tuple[str, ...]:
-    """What the first columns show."""
+    """The text of the first columns."""
     return tuple(properties[name] or "none" for name in columns.values())
 
 
@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> None:
     """Write the page."""
     files = [Path(name) for name in arguments] or sorted(RESULTS.glob("*.xml"))
     if not files:
-        raise SystemExit(f"there are no results in {RESULTS}: run tests with --junitxml")
+        raise SystemExit(f"no results in {RESULTS}: run tests with --junitxml")
     PAGE.write_text(render(rows(files)))
 
 

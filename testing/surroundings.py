@@ -1,4 +1,4 @@
-"""What tests are run on: the system, its kernel, the interpreter and the engines."""
+"""The surroundings of the tests: the system, its kernel, the interpreter and the engines."""
 
 import platform
 import re
@@ -12,7 +12,7 @@ from docker.errors import DockerException
 from testing import compose, packages
 from testing.namespaces import INTERPRETER
 
-# It is asked of the interpreter that runs PID 1, which need not be the one that runs the tests.
+# This is run by the interpreter of PID 1, which need not be that of the tests.
 ASK_INTERPRETER = """
 import os, platform, sys
 try:
@@ -26,7 +26,7 @@ print(libc or "musl")
 
 
 def surroundings() -> dict[str, str]:
-    """What is there, by kind; empty where there is none."""
+    """Each of them by its kind; empty if there is none."""
     interpreter, libc = _output(INTERPRETER, "-ISc", ASK_INTERPRETER).splitlines()
     compose_command, podman = compose.command(), packages.find("podman")
     return {

@@ -6,25 +6,25 @@ from collections.abc import Callable
 from typing import TypeVar
 
 SLOWNESS = float(os.environ.get("SLOWNESS", "1"))
-"""How many times as long everything takes here: more than 1 on an emulated machine."""
+"""The factor by which everything takes longer here: more than 1 on an emulated machine."""
 
 PATIENCE = 120.0 * SLOWNESS
-"""Seconds that anything may take before a test fails; a good run never waits for them."""
+"""Seconds that anything may take before a test fails; a test that passes never waits for them."""
 
 T = TypeVar("T")
 
 
 class Failed(AssertionError):
-    """Something that was started did not do what was expected; the text says what was seen."""
+    """A program did not do what was expected; the text says what was seen."""
 
 
 def eventually(
     look: Callable[[], T], what: str = "", *, holds: Callable[[T], object] = bool, patience: float = PATIENCE
 ) -> T:
-    """Look until what is seen holds, and return it.
+    """Call `look` until its result `holds`; return that.
 
     Raises:
-        Failed: it does not within `patience` seconds; with `what` was waited for, and what was seen last.
+        Failed: it does not within `patience` seconds. The text says `what` was waited for, and what was seen last.
     """
     began = time.monotonic()
     while not holds(seen := look()):

@@ -1,4 +1,4 @@
-"""The distribution, built with the tools of the set-up: nothing is fetched."""
+"""Builds the distribution with the tools of the set-up: nothing is downloaded."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ SOURCES = (
     "README.md",
     "LICENSE",
 )
-"""What a wheel is built from."""
+"""The files that a wheel is built from."""
 
 
 def copy_sources(target: Path) -> Path:
-    """Make a folder with what a wheel is built from, and nothing that an earlier build has left."""
+    """Make a folder with the files that a wheel is built from, without leftovers of earlier builds."""
     target.mkdir()
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -34,7 +34,7 @@ def copy_sources(target: Path) -> Path:
 
 
 def build(kind: str, tree: Path, target: Path, cc: str | None = None) -> Path:
-    """Build the distribution in a folder, a ``wheel`` or an ``sdist``, and return the one that is in `target` then.
+    """Build the distribution in a folder, as a ``wheel`` or an ``sdist``, and return its path in `target`.
 
     `cc` is the C compiler; ``false`` makes a wheel for any Python.
     """
