@@ -49,7 +49,7 @@ def family(bin_folder: Path) -> Family:
 
 @pytest.fixture
 def bare() -> Iterator[Start]:
-    """Start these words as PID 1, without pyinit; whatever is left of it is killed after the test."""
+    """Start these words as PID 1, without pyinit; the container is killed after the test."""
     with ExitStack() as stack:
         yield lambda *words, **popen: stack.enter_context(Container([*UNSHARE, *words], **popen))
 

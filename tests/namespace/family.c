@@ -21,18 +21,18 @@
 
 enum behaviour {
     DIE,     /* dies of SIGTERM */
-    WORK,    /* dies of SIGTERM; without it, it saves after so many SECONDS */
-    CRASH,   /* dies of SIGSEGV after so many SECONDS */
-    EXIT,    /* exits after so many SECONDS with this STATUS */
-    FILTER,  /* dies of SIGTERM; says each line of its input, which takes it so many SECONDS each; saves after the last */
+    WORK,    /* dies of SIGTERM; without it, saves after SECONDS */
+    CRASH,   /* dies of SIGSEGV after SECONDS */
+    EXIT,    /* exits after SECONDS with STATUS */
+    FILTER,  /* dies of SIGTERM; says each line of its input, after SECONDS each; saves after the last */
     IGNORE,  /* ignores SIGTERM; ends when its children have ended */
     DEAF,    /* ignores SIGTERM; never ends */
-    SAVE,    /* catches SIGTERM, and saves so many SECONDS later */
+    SAVE,    /* catches SIGTERM, and saves SECONDS later */
     AWAIT,   /* catches SIGTERM, and saves when its children have ended */
     HAND_ON, /* the same, but sends them SIGTERM first */
-    WRITE,   /* catches SIGTERM; writes so many LINES to its output then, which takes it so many SECONDS each; saves */
+    WRITE,   /* catches SIGTERM; then writes LINES lines to its output, after SECONDS each; saves */
     ABORT,   /* catches SIGTERM, and aborts */
-    LINE,    /* exits with this STATUS when there is a line on its standard input, or that has ended */
+    LINE,    /* exits with STATUS after a line on its standard input, or at its end */
 };
 
 static const struct {
@@ -49,12 +49,12 @@ struct process {
     const char *name;
     enum behaviour behaviour;
     double argument[2];
-    int reads; /* the output of the one before */
+    int reads; /* the output of the sibling before it */
     struct process *first_child, *next;
 };
 
 static struct process *self;
-static int out; /* what we say goes there, whatever our standard output is */
+static int out; /* where lines are said, whatever our standard output is */
 static volatile sig_atomic_t is_asked;
 
 static void fail(const char *what)

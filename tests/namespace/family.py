@@ -10,7 +10,7 @@ from testing.namespaces import Container, Ended
 
 
 class Family:
-    """The program. It is static and open to all users."""
+    """The program. It is static, and every user may execute it."""
 
     def __init__(self, folder: Path) -> None:
         """Compile it into `folder`."""
@@ -24,7 +24,7 @@ class Family:
 def await_ready(container: Container, *names: str) -> dict[str, int]:
     """Wait until each of these members is ready; return their pids in the namespace.
 
-    Fails if anything else is said before.
+    Fails if they write anything else before.
     """
     pids: dict[str, int] = {}
     missing = Counter(names)
@@ -38,16 +38,16 @@ def await_ready(container: Container, *names: str) -> dict[str, int]:
 
 
 def lines(name: str, count: int) -> list[str]:
-    """What a filter says that gets so many lines from a writer."""
+    """The output of a filter that gets `count` lines from a writer."""
     return [f"{name} line {number}" for number in range(1, count + 1)]
 
 
 def assert_said(ended: Ended, status: int, expected: Iterable[str], pyinit: int = 1) -> None:
-    """That was its status, and this was said, in any order and nothing else; ``TERM`` stands for one from pyinit."""
+    """Check the status, and that these lines alone were said, in any order; ``TERM`` is one that pyinit sent."""
     said = Counter(ended.out.splitlines())
     wanted = Counter(line.replace("TERM", f"TERM from {pyinit}") for line in expected)
     problems = [f"lost: {line}" for line in (wanted - said).elements()]
     problems += [f"not expected: {line}" for line in (said - wanted).elements()]
     if ended.status != status:
-        problems.append(f"status {ended.status} in place of {status}")
+        problems.append(f"status {ended.status} instead of {status}")
     assert not problems, "\n".join([*problems, f"standard output:\n{ended.out}", f"standard error:\n{ended.err}"])

@@ -28,18 +28,18 @@ SEND_WHEN_REPLACED = """if True:
         pass
     os.kill(1, 15)
 """
-"""Sends SIGTERM to PID 1 the moment that it is another program, which then has most of its start before it."""
+"""Sends SIGTERM to PID 1 as soon as it is another program, which has only begun to start."""
 
 
 @pytest.fixture
 def library(bin_folder: Path) -> str:
-    """Where pyinit is installed."""
+    """The folder that pyinit is installed in."""
     return str(bin_folder.parent / "lib")
 
 
 @pytest.fixture
 def program(bare: Start, library: str, tmp_path: Path) -> StartProgram:
-    """Start a Python program, its text given, as PID 1 of a namespace; `words` are its arguments."""
+    """Start a Python program, given as text, as PID 1 of a namespace; `words` are its arguments."""
 
     def start(text: str, *words: str, **popen: object) -> Container:
         path = tmp_path / f"program{len(list(tmp_path.iterdir()))}.py"
@@ -51,7 +51,7 @@ def program(bare: Start, library: str, tmp_path: Path) -> StartProgram:
 
 
 def test_an_installed_pyinit_still_explains_itself(library: str) -> None:
-    """What is compiled ahead for PID 1 has no docstrings. The API has."""
+    """The modules compiled for PID 1 have no docstrings. The API has."""
     shown = subprocess.check_output(
         [INTERPRETER, "-c", "import pyinit; help(pyinit.run)"], env=clean_environment(PYTHONPATH=library), text=True
     )
@@ -59,7 +59,7 @@ def test_an_installed_pyinit_still_explains_itself(library: str) -> None:
 
 
 def test_run_turns_pid_1_into_the_init(program: StartProgram) -> None:
-    """With its pid; the workload is a child, orphans are reaped, and the status is the workload's."""
+    """The pid stays; the workload is a child, orphans are reaped, and the status is the workload's."""
     ended = program("""
         import pyinit
         orphan = "orphan=$(sh -c 'sleep 0.01 >/dev/null & echo $!'); while [ -e /proc/$orphan ]; do sleep 0.01; done"
@@ -79,8 +79,8 @@ def test_run_takes_words_of_all_kinds_byte_for_byte(program: StartProgram) -> No
     assert ended.out.split() == ["377", "|", "|", "-", "-", "|", "a", "b", "|"], ended
 
 
-def test_run_keeps_what_the_process_has(program: StartProgram, tmp_path: Path) -> None:
-    """Environment, working directory, umask, limits, signal mask and ignored signals, as they are by then."""
+def test_run_keeps_the_state_of_the_process(program: StartProgram, tmp_path: Path) -> None:
+    """Environment, working directory, umask, limits, signal mask and ignored signals, as they are at the call."""
     ended = program(
         """
         import os, pyinit, resource, signal, sys
@@ -104,14 +104,14 @@ def test_run_keeps_what_the_process_has(program: StartProgram, tmp_path: Path) -
     assert not masks["Ign"] & (1 << signal.SIGTERM - 1 | 1 << signal.SIGPIPE - 1), ended
 
 
-def test_run_loses_no_output_that_is_buffered(program: StartProgram) -> None:
-    """It would go with the process image."""
+def test_run_loses_no_buffered_output(program: StartProgram) -> None:
+    """Buffers are lost in execve(2) unless they are flushed."""
     ended = program("import pyinit; print('first'); pyinit.run(['echo', 'second'])").end()
     assert ended.out == "first\nsecond\n", ended
 
 
 def test_a_signal_that_comes_while_run_starts_over_reaches_the_workload(program: StartProgram) -> None:
-    """A new interpreter, as PID 1, would not hear it for milliseconds."""
+    """A new interpreter as PID 1 would ignore it for milliseconds."""
     ended = program(
         """
         import pyinit, subprocess, sys
@@ -124,7 +124,7 @@ def test_a_signal_that_comes_while_run_starts_over_reaches_the_workload(program:
 
 
 def test_run_ends_as_the_command_does_when_there_is_no_program(program: StartProgram) -> None:
-    """127, and a line that says so."""
+    """With 127 and one line."""
     ended = program("import pyinit; pyinit.run(['/no/such/program'])").end()
     assert (ended.status, ended.err) == (127, "pyinit: cannot find '/no/such/program': there is no folder '/no'\n"), (
         ended
@@ -132,15 +132,15 @@ def test_run_ends_as_the_command_does_when_there_is_no_program(program: StartPro
 
 
 def test_run_can_pause(program: StartProgram) -> None:
-    """Its options are the command's, also the one that takes no program."""
+    """It has all options of the command, also the one that takes no program."""
     container = program("import pyinit; pyinit.run([], pause=True)")
     container.await_rest()
     container.signal(signal.SIGTERM)
     assert container.end().status == 0
 
 
-def test_elsewhere_run_makes_a_subreaper(library: str) -> None:
-    """As the command does when it is not PID 1."""
+def test_run_makes_a_subreaper_if_not_pid_1(library: str) -> None:
+    """Like the command."""
     program = """if True:
         import pyinit
         pyinit.run(["sh", "-c", "sh -c 'sleep 0.2 & echo $!'; sleep 1"], warn_on_reap=True)
@@ -152,8 +152,8 @@ def test_elsewhere_run_makes_a_subreaper(library: str) -> None:
     assert f"reaped pid {orphan} (sleep)" in ended.err, ended
 
 
-def test_an_application_parts_from_pid_1(program: StartProgram) -> None:
-    """It goes on where it was, as the child of an init that reaps its orphans and ends with its status."""
+def test_an_application_goes_on_as_a_child_of_pid_1(program: StartProgram) -> None:
+    """It goes on where it was. Its parent is an init that reaps its orphans and ends with its status."""
     ended = program(
         """
         import os, subprocess, sys, time
@@ -175,8 +175,8 @@ def test_an_application_parts_from_pid_1(program: StartProgram) -> None:
     assert re.search(r"pyinit: program0.py \(pid \d+\) exited with 7 .*; 1 orphan reaped", ended.err), ended
 
 
-def test_elsewhere_an_application_just_goes_on() -> None:
-    """Nothing is looked at, not even the options, and next to nothing is loaded."""
+def test_an_application_that_is_not_pid_1_just_goes_on() -> None:
+    """Nothing is checked, not even the options, and hardly anything is loaded."""
     program = """if True:
         import os, sys
         before = set(sys.modules)
@@ -190,8 +190,8 @@ def test_elsewhere_an_application_just_goes_on() -> None:
     assert shown == "['pyinit', 'pyinit.api', 'pyinit.version']\n"
 
 
-def test_signals_are_as_they_were_in_the_application(program: StartProgram) -> None:
-    """Handlers, ignored signals and the mask; one that comes meanwhile waits, and reaches the handler."""
+def test_the_application_keeps_its_signal_handling(program: StartProgram) -> None:
+    """Handlers, ignored signals and the mask. A signal that arrives meanwhile waits, and reaches the handler."""
     ended = program(
         """
         import os, pyinit, signal, subprocess, sys, time
@@ -216,7 +216,7 @@ def test_signals_are_as_they_were_in_the_application(program: StartProgram) -> N
 
 
 def test_pid_1_has_nothing_of_the_application(program: StartProgram, start: Start, tmp_path: Path) -> None:
-    """Neither its memory (what a million objects take), nor its descriptors, nor its directory."""
+    """Neither its memory (a million objects), nor its descriptors, nor its working directory."""
     held = tmp_path / "held"
     held.touch()
     parted = program(
@@ -248,7 +248,7 @@ def test_pid_1_has_nothing_of_the_application(program: StartProgram, start: Star
 
 
 def test_the_terminal_is_the_applications(library: str) -> None:
-    """Its group has the foreground: Ctrl-C is its KeyboardInterrupt, and never PID 1's."""
+    """Its group is in the foreground: Ctrl-C raises KeyboardInterrupt in the application, and never in PID 1."""
     program = """if True:
         import os, pyinit, time
         pyinit.relaunch_if_pid1()
@@ -275,7 +275,7 @@ def test_the_terminal_is_the_applications(library: str) -> None:
 
 
 def test_an_application_can_have_a_session_and_a_user(program: StartProgram) -> None:
-    """As the workload of the command, with the environment that tells who one is."""
+    """Like the workload of the command, with HOME and USER of that user."""
     ended = program("""
         import os, pyinit
         pyinit.relaunch_if_pid1(session=True, user=4242)
@@ -285,7 +285,7 @@ def test_an_application_can_have_a_session_and_a_user(program: StartProgram) -> 
 
 
 def test_an_application_of_another_user_can_open_its_standard_streams(program: StartProgram) -> None:
-    """By path, as the workload of the command can."""
+    """By path, like the workload of the command."""
     ended = program("""
         import os, pyinit
         pyinit.relaunch_if_pid1(user=4242)
@@ -295,7 +295,7 @@ def test_an_application_of_another_user_can_open_its_standard_streams(program: S
 
 
 def test_variables_that_name_a_process_name_the_application(program: StartProgram) -> None:
-    """As sd_listen_fds(3) wants it: what is passed is the application's. Others stay."""
+    """As sd_listen_fds(3) requires, so that the application may use what was passed. Other values stay."""
     text = """
         import os, pyinit, subprocess
         pyinit.relaunch_if_pid1()
@@ -309,8 +309,8 @@ def test_variables_that_name_a_process_name_the_application(program: StartProgra
 
 
 @pytest.mark.parametrize("become", ["relaunch_if_pid1()", "run(['true'])"])
-def test_a_misspelt_variable_is_a_warning_of_the_init(program: StartProgram, become: str) -> None:
-    """One line, though the API reads the options before the init does."""
+def test_the_init_warns_of_a_misspelt_variable(program: StartProgram, become: str) -> None:
+    """Once, though the API reads the options before the init does."""
     ended = program(f"import pyinit; pyinit.{become}", variables={"PYINIT_STOP_TIMOUT": "5"}).end()
     line = "pyinit: unknown environment variable PYINIT_STOP_TIMOUT; did you mean PYINIT_STOP_TIMEOUT?\n"
     assert (ended.status, ended.err) == (0, line)
@@ -346,7 +346,7 @@ def test_a_record_lock_stays_with_pid_1(program: StartProgram, tmp_path: Path, b
     ids=["relaunch_if_pid1", "run"],
 )
 def test_systemds_watchdog_expects_the_application_to_ping(program: StartProgram, become: str) -> None:
-    """So says systemd's own library, sd_watchdog_enabled(3)."""
+    """By systemd's own library, sd_watchdog_enabled(3)."""
     text = f"""
         import pyinit, sys
         watched = "import ctypes; print(ctypes.CDLL('libsystemd.so.0').sd_watchdog_enabled(0, None))"
@@ -357,8 +357,8 @@ def test_systemds_watchdog_expects_the_application_to_ping(program: StartProgram
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_multiprocessing_works_behind_it(program: StartProgram, method: str) -> None:
-    """With each start method; two of them run the first line of the program again."""
+def test_multiprocessing_works_after_it(program: StartProgram, method: str) -> None:
+    """With each start method. Two of them run the first line of the program again."""
     ended = program(
         """
         import pyinit
@@ -449,10 +449,10 @@ TRACKER = "from multiprocessing import resource_tracker; resource_tracker.ensure
         (CANNOT_BECOME, "relaunch_if_pid1(user=7)", "cannot set up the application: No such file or directory"),
     ],
 )
-def test_what_cannot_be_is_one_clear_error_and_changes_nothing(
+def test_an_impossible_call_is_one_clear_error_and_changes_nothing(
     program: StartProgram, before: str, call: str, error: str
 ) -> None:
-    """The caller may go on: it is PID 1 as before, with its signals, and no child is left."""
+    """The caller can go on: it is still PID 1 with its signals, and no child is left."""
     text = f"""if True:
     import os, signal
     exec({before!r})
@@ -480,8 +480,8 @@ def test_what_cannot_be_is_one_clear_error_and_changes_nothing(
     assert (ended.status, ended.err) == (3, ""), ended
 
 
-def test_a_thread_that_was_joined_just_now_is_none(program: StartProgram) -> None:
-    """The kernel may know it for a moment longer than Python does."""
+def test_a_thread_that_was_just_joined_does_not_count(program: StartProgram) -> None:
+    """The kernel may still list it for a moment."""
     ended = program("""
         import pyinit, threading
         for _ in range(50):
@@ -494,8 +494,8 @@ def test_a_thread_that_was_joined_just_now_is_none(program: StartProgram) -> Non
     assert (ended.status, ended.out) == (0, "parted\n"), ended
 
 
-def test_an_application_that_is_ended_before_it_goes_on_has_ended(program: StartProgram) -> None:
-    """As by the kernel for want of memory: the init is there, and tells of it."""
+def test_an_application_that_is_killed_before_it_goes_on_is_reported(program: StartProgram) -> None:
+    """The kernel may kill it when memory runs out. The init exists already, and reports it."""
     ended = program("""
         import os, pyinit, signal
         os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -509,7 +509,7 @@ def test_an_application_that_is_ended_before_it_goes_on_has_ended(program: Start
     ("limit", "value"), [("RLIMIT_AS", 1 << 20), ("RLIMIT_NOFILE", 3)], ids=["no memory", "no descriptors"]
 )
 def test_an_application_never_runs_without_an_init(program: StartProgram, limit: str, value: int) -> None:
-    """Where the new interpreter cannot go on, the container ends before the application does anything."""
+    """If the new interpreter cannot go on, the container ends before the application does anything."""
     text = f"""
         import os, pyinit, resource
         from pyinit import __main__
@@ -527,7 +527,7 @@ def test_an_application_never_runs_without_an_init(program: StartProgram, limit:
 
 
 def test_timers_go_with_the_application(program: StartProgram) -> None:
-    """One that it cancels does not fire in PID 1, one that it has set before fires where its handler is."""
+    """A timer that it cancels does not fire in PID 1; one that it sets fires in the application."""
     ended = program("""
         import os, pyinit, signal, time
         signal.setitimer(signal.ITIMER_REAL, 1)
@@ -542,7 +542,7 @@ def test_timers_go_with_the_application(program: StartProgram) -> None:
 
 
 def test_an_application_may_ignore_its_children(program: StartProgram) -> None:
-    """It goes on to, and its own end is seen all the same."""
+    """It goes on to ignore them, and its own end is still noticed."""
     ended = program("""
         import os, pyinit, signal
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -572,8 +572,8 @@ def test_a_handler_that_raises_leaves_no_signal_blocked(program: StartProgram) -
     assert ended.out == "set()\nset()\n", ended
 
 
-def test_a_terminal_that_was_given_up_for_a_session_comes_back(library: str) -> None:
-    """Where the application could not be forked, or no init started."""
+def test_a_terminal_that_was_given_up_for_a_session_is_taken_back(library: str) -> None:
+    """If the application cannot be forked, or no init started."""
     program = """if True:
         import os, pyinit, sys
         def fork():
@@ -600,7 +600,7 @@ def test_a_terminal_that_was_given_up_for_a_session_comes_back(library: str) -> 
 
 @pytest.mark.parametrize("example", ["script.py", "service.py"])
 def test_the_examples_end_gracefully(program: StartProgram, example: str) -> None:
-    """Those that docs/python.md shows: the signal to stop reaches the application, which ends by itself."""
+    """The examples of docs/python.md: the stop signal reaches the application, which ends by itself."""
     text = (ROOT / "examples" / "api" / example).read_text()
     container = program(text, variables={"PYTHONUNBUFFERED": "1"})
     container.expect("working")

@@ -1,4 +1,4 @@
-"""A program that cannot be started: one line that says what to mend, and the status of env(1)."""
+"""A program that cannot be started: one line that says what to fix, and the status of env(1)."""
 
 import errno
 import json
@@ -43,8 +43,8 @@ def elf(
     claims: int = 0,
     code: bytes = b"\xcc" * 64,
 ) -> bytes:
-    """An ELF file with one segment to load, and with a dynamic loader if one is named; `claims` bytes are said to be in
-    the segment besides those that are."""
+    """An ELF file with one segment to load, and a dynamic loader if `loader` is given. Its header claims that the
+    segment has `claims` bytes more than it has."""
     word = "Q" if bits == 64 else "I"
     head_size, entry_size = (64, 56) if bits == 64 else (52, 32)
     entries = 2 if loader else 1
@@ -69,7 +69,7 @@ Make = Callable[[Path], object]
 
 
 def file(content: bytes | str, mode: int = 0o755) -> Make:
-    """A program with this content, in which ``{folder}`` stands for its folder."""
+    """A program with this content; ``{folder}`` in it stands for its folder."""
 
     def make(folder: Path) -> None:
         text = content.encode() if isinstance(content, str) else content
@@ -96,12 +96,12 @@ def link(target: str, name: str = "program") -> Make:
 
 
 def all_of(*makes: Make) -> Make:
-    """One after the other."""
+    """Make several files."""
     return lambda folder: [make(folder) for make in makes]
 
 
 def of_another_machine(folder: Path) -> None:
-    """A program whose dynamic loader is one for another machine."""
+    """A program whose dynamic loader is for another machine."""
     file(elf(243))(folder)
     (folder / "program").rename(folder / "loader")
     file(elf(loader=bytes(folder / "loader")))(folder)
@@ -113,7 +113,7 @@ def nothing(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """What is given, and what pyinit makes of it. ``{folder}`` is a folder, ``{user}`` the ids of the workload."""
+    """A program, and the error that it makes. ``{folder}`` is the folder, ``{user}`` the ids of the workload."""
 
     make: Make
     line: str
@@ -123,7 +123,7 @@ class Row:
     status: int = 126
     argv: Sequence[str] = ("{folder}/program", "argument")
     before: Sequence[str] = ()
-    """Words in front of the launcher."""
+    """Words to put in front of the launcher."""
     path: str | None = PATH
     cwd: str = "/"
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -137,15 +137,15 @@ mount -t tmpfs -o mode=755,noexec none "$0/mounted" && cp -p "$0/program" "$0/mo
 
 
 ROWS: dict[str, Row] = {
-    "a name that is nowhere": Row(
+    "a name that does not exist": Row(
         nothing, "cannot find 'gunicorn' in PATH (/usr/bin:/bin)", "in PATH (", 127, ["gunicorn", "app:app"]
     ),
     "PATH is not set": Row(
         nothing, "cannot find 'gunicorn' in PATH, which is not set", "in PATH, which is not set", 127, ["gunicorn"],
         path=None,
     ),
-    "a path that is not there": Row(nothing, "cannot find '{folder}/program'", "cannot find '", 127),
-    "a path in a folder that is not there": Row(
+    "a path that does not exist": Row(nothing, "cannot find '{folder}/program'", "cannot find '", 127),
+    "a path in a folder that does not exist": Row(
         nothing, "cannot find '{folder}/venv/bin/app': there is no folder '{folder}/venv'", "there is no folder", 127,
         ["{folder}/venv/bin/app"],
     ),
@@ -177,10 +177,10 @@ ROWS: dict[str, Row] = {
         f"""write ["/bin/echo", "{"x" * 280}"]""",
         "the whole command line is one word", 126, [f"/bin/echo {'x' * 280}"],
     ),
-    "a name with a blank that is none": Row(
+    "a name with a space that does not exist": Row(
         nothing, "cannot find 'no such' in PATH (/usr/bin:/bin)", "in PATH (", 127, ["no such"]
     ),
-    "a name that is in the working directory": Row(
+    "a name that exists in the working directory": Row(
         file("#!/bin/sh\n"), "cannot find 'program' in PATH: it is in the working directory; write './program'",
         "it is in the working directory", 127, ["program"], cwd="{folder}",
     ),
@@ -270,7 +270,7 @@ ROWS: dict[str, Row] = {
         "take a build for this image, or a static one",
         "its dynamic loader", 127,
     ),
-    "a missing loader of nobody knows which": Row(
+    "a missing loader of an unknown C library": Row(
         file(elf(loader=b"/none/loader")), IT + "its dynamic loader '/none/loader' does not exist",
         "its dynamic loader", 127,
     ),
@@ -422,7 +422,7 @@ MACHINES = [
     ("riscv", 243, 64, "<"), ("csky", 252, 32, "<"), ("loongarch", 258, 64, "<"), ("alpha", 0x9026, 64, "<"),
     ("machine 4711", 4711, 64, "<"),
 ]  # fmt: skip
-"""What Linux runs on: names, numbers in ELF files (linux/elf-em.h), bits and byte order."""
+"""The machines that Linux runs on: names, numbers in ELF files (linux/elf-em.h), bits and byte order."""
 
 OUR_KIND = {"x86_64": ("i386", "x86_64"), "aarch64": ("arm", "aarch64")}[OURS]
 
@@ -432,10 +432,10 @@ OUR_KIND = {"x86_64": ("i386", "x86_64"), "aarch64": ("arm", "aarch64")}[OURS]
     [one for one in MACHINES if one[0] not in OUR_KIND or one[3] == ">"],
     ids=lambda value: str(value),
 )
-def test_a_program_for_another_machine_is_told_by_its_name(
+def test_the_machine_of_a_program_for_another_machine_is_named(
     run: Run, folder: Path, name: str, number: int, bits: int, order: str
 ) -> None:
-    """With ours and the way out; it is not run as a script, whatever is in it."""
+    """So are ours and the remedy. The file is not run as a script, whatever it contains."""
     file(elf(number, bits, order, code=b"\necho started\n"))(folder)
     ended = run("--", folder / "program")
     order_name = "little" if order == "<" else "big"
@@ -458,8 +458,8 @@ def test_a_file_that_is_open_for_writing_is_busy(attempt: Attempt, folder: Path)
     assert row.words in PAGE
 
 
-def test_what_another_user_may_not_reach_is_named(run: Run, folder: Path) -> None:
-    """The user, and whose bits stand in the way: of the program, of a folder, of its interpreter's folder."""
+def test_the_user_and_the_obstacle_are_named(run: Run, folder: Path) -> None:
+    """The obstacle may be the mode of the program, of a folder, or of its interpreter's folder."""
     closed = folder / "closed"
     closed.mkdir(0o700)
     for place, mode in ((folder / "mine", 0o750), (closed / "program", 0o755)):
@@ -485,7 +485,7 @@ def test_what_another_user_may_not_reach_is_named(run: Run, folder: Path) -> Non
 
 
 def test_a_folder_in_path_that_is_closed_to_pyinit_itself_is_named(run: Run, folder: Path) -> None:
-    """The program may be there: 126, as execvp(3) has it."""
+    """The program may be in there, so the status is 126, as with execvp(3)."""
     (folder / "closed").mkdir(0o700)
     search = clean_environment(PATH=f"/bin:{folder}/closed:{folder}")
     ended = run("--", "program", before=["setpriv", "--reuid=1010", "--regid=1011", "--clear-groups"], env=search)
@@ -507,7 +507,7 @@ def test_a_folder_in_path_that_is_closed_to_pyinit_itself_is_named(run: Run, fol
 def test_a_file_that_may_be_executed_but_not_read_is_not_guessed_at(
     run: Run, folder: Path, content: str | bytes, status: int, reason: str
 ) -> None:
-    """Only the kernel has read it."""
+    """Only the kernel could read it."""
     file(content, 0o711)(folder)
     ended = run("-u", "1010:1011", "--", folder / "program")
     assert (ended.status, ended.err) == (status, f"pyinit: cannot execute '{folder}/program': {reason}\n")
@@ -520,7 +520,7 @@ def test_a_file_that_may_be_executed_but_not_read_is_not_guessed_at(
 )
 @settings(max_examples=300, derandomize=True, database=None, deadline=None)
 def test_any_file_and_any_error_is_one_line(content: bytes, code: int) -> None:
-    """Whatever stands in the file: nothing is raised, and the line names the program."""
+    """Whatever the file contains, nothing is raised, and the line names the program."""
     with tempfile.NamedTemporaryFile() as program:
         program.write(content)
         program.flush()
@@ -530,7 +530,7 @@ def test_any_file_and_any_error_is_one_line(content: bytes, code: int) -> None:
 
 @pytest.mark.parametrize("library", ["glibc", "musl"])
 def test_a_real_program_without_its_loader_names_its_c_library(run: Run, folder: Path, library: str) -> None:
-    """Built by a compiler, for an image that this one is not."""
+    """Built by a compiler for another image."""
     loader = {"glibc": "/none/ld-linux.so.2", "musl": "/none/ld-musl-x86_64.so.1"}[library]
     source = folder / "program.c"
     source.write_text("int main(void) { return 0; }\n")
@@ -542,7 +542,7 @@ def test_a_real_program_without_its_loader_names_its_c_library(run: Run, folder:
 
 
 def test_only_text_is_handed_to_the_shell(run: Run, folder: Path) -> None:
-    """A script without a #! line, in any encoding that has ASCII in it, and one with an empty #! line."""
+    """A script without a #! line in any encoding that includes ASCII, and one with an empty #! line."""
     for text in (
         "echo $0 started # caf\xe9\n".encode("latin-1"),
         "echo $0 started # \u4f60\n".encode(),
@@ -578,8 +578,8 @@ def test_the_line_goes_to_the_json_log_and_the_termination_log(run: Run, folder:
         ("EPERM", "Operation not permitted"),
     ],
 )
-def test_what_the_kernel_seldom_refuses_is_explained(attempt: Attempt, folder: Path, code: str, pattern: str) -> None:
-    """As if it had: a tracer refuses execve(2) of this program."""
+def test_rare_errors_of_the_kernel_are_explained(attempt: Attempt, folder: Path, code: str, pattern: str) -> None:
+    """A tracer injects the errors into execve(2) of this program."""
     shutil.copy("/bin/true", folder / "program")
     strace = [packages.provide("strace", "strace"), "-D", "-f", "-qq", "-o", "{folder}/trace", "-P", "{folder}/program"]
     row = Row(nothing, IT, "", before=[*strace, "-e", f"inject=execve:error={code}"], variables={"BIG": "x" * 100000})
@@ -590,7 +590,7 @@ def test_what_the_kernel_seldom_refuses_is_explained(attempt: Attempt, folder: P
 
 
 def test_too_many_arguments_are_counted(bare: Start, launcher: str) -> None:
-    """E2BIG, of pyinit.run: the error says how much was too much, and the program goes on."""
+    """E2BIG from pyinit.run: the error gives the sizes, and the program goes on."""
     program = """if True:
         import os, pyinit, resource
         resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, resource.RLIM_INFINITY))
@@ -614,7 +614,7 @@ def test_too_many_arguments_are_counted(bare: Start, launcher: str) -> None:
 
 
 def test_a_start_does_not_load_what_explains_a_failure() -> None:
-    """It costs a start nothing."""
+    """So the explanations cost a start nothing."""
     program = "import sys, pyinit.main, pyinit.init; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
     assert "pyinit.workload.process" in loaded

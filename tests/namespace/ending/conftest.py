@@ -20,11 +20,10 @@ PID_1 = "PID 1"
 SUBREAPER = "subreaper"
 
 NEVER_NEEDED = "--drain-timeout=60"
-"""A drain timeout that does not pass: a test that sees a process asked within seconds knows that it was asked for
-another reason."""
+"""A drain timeout that does not pass: a process that is asked within seconds was asked for another reason."""
 
 SOON = 20.0
-"""Seconds within which something is done at once, on a loaded machine."""
+"""Seconds that count as "at once", on a loaded machine."""
 
 ABOVE = """if True:
     import _signal, posix, sys, time
@@ -60,8 +59,8 @@ ABOVE = """if True:
                 print("survivor:", entry, other["Name"], file=sys.stderr)
     sys.exit(posix.waitstatus_to_exitcode(status) % 256)
 """
-"""PID 1 of a namespace in which pyinit is a subreaper, with pid 3. Pid 2 is a stranger. It reports what survives, and
-whether the stranger got a signal."""
+"""PID 1 of a namespace in which pyinit is a subreaper, with pid 3. Pid 2 is a stranger. PID 1 reports the survivors,
+and whether the stranger got a signal."""
 
 FOLDER = Path(__file__).parent
 
@@ -72,7 +71,7 @@ def command(name: str, role: str, *arguments: object) -> list[str]:
 
 
 def shell_command(name: str, role: str, *arguments: object) -> str:
-    """The same for a shell. (No word needs quotes.)"""
+    """The same as a command for a shell. (No word needs quotes.)"""
     return " ".join(command(name, role, *arguments))
 
 
@@ -92,9 +91,9 @@ class Note:
     name: str
     """The process."""
     event: str
-    """A signal without SIG, or what the process did."""
+    """The name of a signal without SIG, or what the process did."""
     detail: str
-    """The pid of the sender, where it is known."""
+    """The pid of the sender, if it is known."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Outcome:
     out: str
     err: str
     seconds: float
-    """From the beginning of the end to the exit of pyinit."""
+    """From the beginning of the end until pyinit exits."""
 
 
 class Watched(Container):
@@ -118,7 +117,7 @@ class Watched(Container):
         self.began = 0.0
         """When the end began, by the monotonic clock."""
         self.outcome: Outcome | None = None
-        """Once it has ended."""
+        """Set when it has ended."""
 
     @cached_property
     def init(self) -> int:
@@ -126,7 +125,7 @@ class Watched(Container):
 
         def look() -> int:
             if self.process.poll() is not None:
-                raise Failed(f"it has ended at once: {self.end()}")
+                raise Failed(f"it ended at once: {self.end()}")
             try:
                 found = psutil.Process(self.process.pid).children()
                 if found and self._place == SUBREAPER:
@@ -153,12 +152,12 @@ class Watched(Container):
         return found
 
     def events(self, name: str) -> list[str]:
-        """What a process has noted, after it was ready."""
+        """The events that a process has noted since it was ready."""
         seen = [note.event for note in self.notes if note.name == name]
         return seen[seen.index("ready") + 1 :] if "ready" in seen else seen
 
     def asked(self, name: str, event: str = "TERM") -> list[float]:
-        """How long after the beginning of the end pyinit sent this signal to a process that listens."""
+        """The seconds from the beginning of the end until pyinit sent this signal to a process that listens."""
         return [note.time - self.began for note in self.notes_of(name, event) if note.detail == self.sender]
 
     def notes_of(self, name: str, event: str) -> list[Note]:
@@ -166,38 +165,38 @@ class Watched(Container):
         return [note for note in self.notes if (note.name, note.event) == (name, event)]
 
     def time_of(self, name: str, event: str) -> float:
-        """How long after the beginning of the end a process noted this for the first time."""
+        """The seconds from the beginning of the end until a process first noted this event."""
         found = self.notes_of(name, event)
         assert found, f"no {event} of {name}; {self.story}"
         return found[0].time - self.began
 
     def await_event(self, event: str, *names: str) -> None:
-        """Wait until each of these has noted it."""
+        """Wait until each of these processes has noted it."""
 
         def look() -> set[str]:
             if self.process.poll() is not None:
-                raise Failed(f"it has ended too soon: {self.end()}\n{self.story}")
+                raise Failed(f"it ended too soon: {self.end()}\n{self.story}")
             return set(names) - {note.name for note in self.notes if note.event == event}
 
         eventually(look, f"{event} of {names}", holds=lambda missing: not missing)
 
     def await_ready(self, *names: str) -> None:
-        """Wait until each of these is ready."""
+        """Wait until each of these processes is ready."""
         self.await_event("ready", *names)
 
     def leave(self) -> None:
-        """Have the workload exit by itself: it waits for a line."""
+        """Write the line that makes the workload exit by itself."""
         self._begin_the_end()
         self.say()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Send pyinit a stop signal, the first of all."""
-        _ = self.init  # it is looked for first
+        """Send pyinit a stop signal, which begins the end."""
+        _ = self.init  # find it before the end begins
         self._begin_the_end()
         self.signal(number)
 
     def await_file(self, name: str) -> None:
-        """Wait until this file is there."""
+        """Wait until this file exists."""
         eventually((self.folder / name).exists, f"the file {name}")
 
     def await_exit(self, name: str) -> None:
@@ -206,7 +205,7 @@ class Watched(Container):
         eventually(self._pids, f"{name} has exited", holds=lambda pids: pid not in pids)
 
     def _pids(self) -> set[str]:
-        """The pids of the processes that are there, in their own namespaces."""
+        """The pids of all processes, in their own namespaces."""
         found = set()
         for member in psutil.Process(self.process.pid).children(recursive=True):
             with suppress(OSError):
@@ -215,7 +214,7 @@ class Watched(Container):
         return found
 
     def await_stopped(self, count: int = 1) -> None:
-        """Wait until so many processes are in the state T."""
+        """Wait until `count` processes are in the state T."""
 
         def look() -> int:
             try:
@@ -231,12 +230,12 @@ class Watched(Container):
         (self.folder / "over").touch()
 
     def finish(self) -> Outcome:
-        """Wait for the end, with standard input open. No process survives, and no stranger has heard anything."""
+        """Wait for the end, with standard input open; check that no process survives and no stranger got a signal."""
         held, self.process.stdin = self.process.stdin, None  # `communicate` would close it
         try:
             ended = self.end()
         except subprocess.TimeoutExpired:
-            raise Failed(f"it does not end: {self.picture()}\n{self.story}") from None
+            raise Failed(f"it did not end: {self.picture()}\n{self.story}") from None
         finally:
             self.process.stdin = held
         self.outcome = Outcome(ended.status, ended.out, ended.err, time.monotonic() - self.began)
@@ -270,13 +269,13 @@ Begin = Callable[..., Watched]
 
 @pytest.fixture(params=[PID_1, SUBREAPER])
 def place(request: pytest.FixtureRequest) -> str:
-    """Where pyinit is: PID 1 of the namespace, or a subreaper below it."""
+    """Whether pyinit is PID 1 of the namespace, or a subreaper below it."""
     return str(request.param)
 
 
 @pytest.fixture
 def begin(launcher: str, place: str, tmp_path: Path) -> Iterator[Begin]:
-    """Start pyinit with these words, in a folder of its own; whatever is left of it is killed after the test.
+    """Start pyinit with these words, in a folder of its own; the container is killed after the test.
 
     Standard input is a pipe that the test holds.
     """
@@ -293,7 +292,7 @@ def begin(launcher: str, place: str, tmp_path: Path) -> Iterator[Begin]:
 
 
 def lines(count: int) -> str:
-    """What ``write_lines`` writes."""
+    """The output of ``write_lines``."""
     from .workload import line
 
     return b"".join(line(number) for number in range(count)).decode()

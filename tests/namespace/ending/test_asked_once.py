@@ -12,9 +12,9 @@ POOL = "be_master([start('first', {role}, {seconds}), start('second', {role}, {s
 @pytest.mark.parametrize(
     ("timeout", "seconds", "role", "events"),
     [
-        # The last second is for those that nobody has asked. These have done their work before.
+        # In the last second the processes that were not asked are asked. These have finished before.
         (3.0, 1.6, "work", ["done"]),
-        # Nine tenths of the timeout: they hear the signal in that second, and go on.
+        # Nine tenths of the timeout: they get the signal in that second, and go on.
         (3.0, 2.7, "work_on", ["TERM", "done"]),
     ],
     ids=["before the last second", "nine tenths"],
@@ -40,7 +40,7 @@ def test_the_tasks_of_a_master_have_nearly_all_of_the_drain_timeout(
 
 
 def test_a_master_that_hands_the_signal_on_is_the_only_one_that_sends_it_to_its_children(begin: Begin) -> None:
-    """They hear it once, and from the master."""
+    """They get it once, and from the master."""
     text = """
         def master():
             hand_on([start("first", listen, 0.8), start("second", listen, 0.8)])
@@ -57,7 +57,7 @@ def test_a_master_that_hands_the_signal_on_is_the_only_one_that_sends_it_to_its_
 
 
 def test_children_of_a_master_that_leaves_them_are_asked_by_pyinit_once(begin: Begin) -> None:
-    """It hands the signal on and exits: they hear it from both. pyinit cannot know what the master has sent."""
+    """It hands the signal on and exits: they get it from both. pyinit cannot know what the master has sent."""
     text = """
         def master():
             children = [start("first", listen, 1), start("second", listen, 1)]
@@ -90,7 +90,7 @@ FAMILY = """
 
 @pytest.mark.parametrize("option", ["-g", "--forward-to=all"])
 def test_what_was_delivered_with_the_stop_signal_is_not_sent_again(begin: Begin, option: str) -> None:
-    """To the workload's group, or to all. A process that was not among them is asked after the workload has ended."""
+    """It went to the workload's group, or to all. A process that did not get it is asked after the workload's end."""
     watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY))
     watched.await_ready("main", "together", "apart")
     watched.stop()
@@ -103,7 +103,7 @@ def test_what_was_delivered_with_the_stop_signal_is_not_sent_again(begin: Begin,
 
 @pytest.mark.parametrize("option", ["-g", "--forward-to=all"])
 def test_another_signal_that_was_delivered_is_not_sigterm(begin: Begin, option: str) -> None:
-    """The workload ends by SIGINT; then the rest is asked with SIGTERM."""
+    """The workload dies of SIGINT; then the others are asked with SIGTERM."""
     watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY))
     watched.await_ready("main", "together", "apart")
     watched.stop(signal.SIGINT)
@@ -114,7 +114,7 @@ def test_another_signal_that_was_delivered_is_not_sigterm(begin: Begin, option: 
 
 
 def test_an_orphan_that_was_ended_before_is_not_asked_again(begin: Begin) -> None:
-    """`--orphans=terminate` shares the list of those that were asked."""
+    """`--orphans=terminate` shares the list of processes that were asked."""
     text = """
         def parent():
             start("orphan", stay)
@@ -137,7 +137,7 @@ def test_an_orphan_that_was_ended_before_is_not_asked_again(begin: Begin) -> Non
 
 
 def test_the_children_of_a_head_that_has_exited_are_asked_at_once(begin: Begin) -> None:
-    """They have become heads. The kernel does not announce that: pyinit looks for it."""
+    """They have become heads. The kernel does not announce that, so pyinit looks for such children."""
     text = """
         def parent():
             start("listener", listen, 0.2)
@@ -174,8 +174,8 @@ def test_the_children_of_a_head_that_has_exited_are_not_asked_again(begin: Begin
     assert len(watched.asked("listener")) == 1, watched.story
 
 
-def test_a_process_that_is_born_by_one_that_was_asked_is_its_own_business(begin: Begin) -> None:
-    """A helper that saves. It is asked in the last second, if it is still there."""
+def test_a_child_that_is_started_after_its_parent_was_asked_is_left_to_the_parent(begin: Begin) -> None:
+    """It may be a helper that saves. It is asked in the last second, if it is still there."""
     text = """
         def parent():
             catch(_signal.SIGTERM)
@@ -200,7 +200,7 @@ def test_a_process_that_is_born_by_one_that_was_asked_is_its_own_business(begin:
     assert watched.events("long") == ["TERM", "saved"], watched.story
 
 
-def test_a_process_that_is_born_by_one_that_has_exited_since_is_asked_at_once(begin: Begin) -> None:
+def test_a_child_that_is_started_after_its_parent_was_asked_is_asked_when_the_parent_exits(begin: Begin) -> None:
     """It becomes a child of pyinit during the drain."""
     text = """
         def parent():
@@ -274,12 +274,12 @@ BOMB = """
     start("bomb", be_bomb)
     main(3)
 """
-"""A process that starts two of its kind at SIGTERM, and stays or exits. There is a token for each pair."""
+"""A process that starts two copies of itself at SIGTERM, and stays or exits. There is a token for each pair."""
 
 
 @pytest.mark.parametrize("parent", ["stays", "exits"])
 def test_a_fork_bomb_of_handlers_ends_in_time(begin: Begin, parent: str) -> None:
-    """Each process that is asked starts two more. If it exits after that, they are asked at once."""
+    """Each process that is asked starts two more. If it exits after that, those are asked at once."""
     watched = begin("--drain-timeout=5", "--", *program(BOMB, parent))
     watched.await_ready("main", "bomb")
     watched.leave()

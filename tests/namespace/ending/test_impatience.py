@@ -35,17 +35,17 @@ PROCESSES = """
     start("master", be_busy_master)
     main(3)
 """
-"""A head that ends at SIGINT, a master that ends at its second signal, its worker, and a reader. All others can
-write to the reader's pipe; when they have all exited it is asked, and ends."""
+"""A head that ends at SIGINT, a master that ends at its second signal, its worker, and a reader. All the others can
+write to the reader's pipe. When they have exited, the reader is asked, and ends."""
 
 
 def heard(watched: Watched) -> dict[str, list[str]]:
-    """What each has noted."""
+    """The events that each process has noted."""
     return {name: watched.events(name) for name in PROCESSES_STARTED}
 
 
 def begin_with_processes(begin: Begin, *options: str) -> Watched:
-    """Start them, with a workload that exits at a line."""
+    """Start `PROCESSES`, with a workload that exits at a line."""
     watched = begin(*options, "--", *program(PROCESSES))
     watched.await_ready("main", *PROCESSES_STARTED)
     return watched
@@ -62,14 +62,14 @@ IN_THE_END = {
 
 
 def test_the_first_stop_signal_during_a_drain_that_a_crash_began_changes_nothing(begin: Begin) -> None:
-    """Everything that is left has been asked. The second goes to every process, readers excepted."""
+    """All processes that are left have been asked. The second signal goes to every process, readers excepted."""
     watched = begin_with_processes(begin, "-v", NEVER_NEEDED)
     watched.leave()
     watched.await_event("TERM", "head", "master")
     assert heard(watched) == AT_FIRST, watched.story
     watched.signal(signal.SIGINT)
     watched.error_line("SIGINT")
-    time.sleep(0.3)  # it is not sent a moment later, either
+    time.sleep(0.3)  # nor is it sent a moment later
     assert heard(watched) == AT_FIRST, watched.story
     watched.signal(signal.SIGINT)
     outcome = watched.finish()
@@ -98,7 +98,7 @@ def test_the_next_stop_signal_after_the_one_that_ended_the_workload_is_impatienc
 def test_while_staying_the_first_stop_signal_asks_in_the_same_order(
     begin: Begin, options: list[str], number: int, delivered: str
 ) -> None:
-    """With the signal that came, after rewriting: heads, and what is below one that cannot act on it."""
+    """With the signal that came, after rewriting: heads, and the processes below one that cannot act on it."""
     text = """
         def be_deaf():
             for number in STOP_SIGNALS:
@@ -126,7 +126,7 @@ def test_while_staying_the_first_stop_signal_asks_in_the_same_order(
 
 
 def test_while_staying_readers_are_spared_by_the_first_stop_signal(begin: Begin) -> None:
-    """Every byte comes out here, too."""
+    """No byte is lost here, either."""
     application = shell_command("application", "write_lines", 0.5)
     watched = begin("--wait-for=all", "--", "sh", "-c", f"{application} | sed 's/$//' & read line; exit 3")
     watched.await_ready("application")
@@ -153,7 +153,7 @@ def test_while_staying_the_second_stop_signal_goes_to_all_but_readers(begin: Beg
 def test_a_process_that_was_asked_while_staying_is_not_asked_again_when_the_stop_timeout_has_passed(
     begin: Begin,
 ) -> None:
-    """The drain that follows is for those that were not."""
+    """The drain that follows asks only those that were not."""
     text = """
         def master():
             start("worker", listen, 0)

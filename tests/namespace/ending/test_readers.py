@@ -12,7 +12,7 @@ import pytest
 from .conftest import NEVER_NEEDED, SOON, Begin, Watched, lines, program, shell_command
 
 SECONDS = 1.4
-"""How long an application saves, of a drain timeout of 2 s. (It has 0.6 s to spare, on a loaded machine.)"""
+"""Seconds that an application saves, of a drain timeout of 2 s. (A loaded machine has 0.6 s to spare.)"""
 
 APPLICATION = shell_command("application", "write_lines", SECONDS)
 
@@ -26,10 +26,10 @@ def start_script(tmp_path: Path, script: str) -> list[str]:
 def test_an_entrypoint_that_exits_with_an_error_gets_its_last_line_through_its_filter(
     begin: Begin, tmp_path: Path
 ) -> None:
-    """The filter of `exec > >(...)` is behind. The last line, still unread, gives the reason for the exit."""
+    """The filter of `exec > >(...)` lags behind. The last line, still unread, gives the reason for the exit."""
     script = """
         exec > >(touch up; while IFS= read -r line; do sleep 0.03; echo "stamped: $line"; done) 2>&1
-        until [ -e up ]; do sleep 0.01; done  # until then the pipe may not be its standard input yet
+        until [ -e up ]; do sleep 0.01; done  # before that the pipe may not be its standard input
         for number in 1 2 3 4 5 6 7 8 9; do echo "step $number"; done
         echo "FATAL: no database"
         exit 3
@@ -98,7 +98,7 @@ PIPE_OF_ITS_OWN = """
 
 
 def test_every_byte_that_an_application_writes_to_a_pipe_of_its_own_comes_out(begin: Begin) -> None:
-    """It leaves without a wait for its filter, which has not written a byte by then."""
+    """It exits without waiting for its filter, which has not written a byte by then."""
     watched = begin("--drain-timeout=2", "--", *program(PIPE_OF_ITS_OWN, str(SECONDS)))
     watched.await_ready("application", "main")
     watched.leave()
@@ -108,7 +108,7 @@ def test_every_byte_that_an_application_writes_to_a_pipe_of_its_own_comes_out(be
 
 
 def test_a_slow_filter_reads_the_lines_that_are_still_in_its_pipe(begin: Begin) -> None:
-    """Twenty lines, a tenth of a second each: more than the second that a reader has after its input has ended."""
+    """Twenty lines at a tenth of a second take longer than the second that a reader has after its input has ended."""
     application = shell_command("application", "write_lines", 0, 20)
     script = f"{application} | while IFS= read -r line; do sleep 0.1; echo $line; done"
     watched = begin(NEVER_NEEDED, "--", "sh", "-c", script)
@@ -137,7 +137,7 @@ def test_a_reader_that_has_read_everything_has_nearly_a_second_to_write_it(begin
 def test_a_reader_is_asked_a_second_after_its_input_has_ended_or_at_once_if_it_catches_the_signal(
     begin: Begin, role: str, earliest: float, latest: float
 ) -> None:
-    """A process that catches SIGTERM can save what it holds, and one that does not needs the time to write it."""
+    """A process that catches SIGTERM can save what it holds; any other needs the time to write it."""
     application = shell_command("application", "write_lines", 0.5, 5)
     watched = begin(NEVER_NEEDED, "--", "sh", "-c", f"{application} | {shell_command('reader', role)}")
     watched.await_ready("application", "reader")
@@ -186,7 +186,7 @@ def test_the_reader_of_a_fifo_is_spared(begin: Begin, tmp_path: Path) -> None:
 
 
 def test_a_filter_that_is_fed_by_tail_reads_what_tail_has_written(begin: Begin, tmp_path: Path) -> None:
-    """`tail -f` is asked and ends. The filter is behind, and has the rest."""
+    """`tail -f` is asked and ends. The filter lags behind, and reads the rest."""
     (tmp_path / "log").write_text(lines(20))
     script = "tail -n +1 -f log | while IFS= read -r line; do sleep 0.05; echo $line; done & read line; exit 3"
     watched = begin(NEVER_NEEDED, "--", "sh", "-c", script)
@@ -198,7 +198,7 @@ def test_a_filter_that_is_fed_by_tail_reads_what_tail_has_written(begin: Begin, 
 
 
 def test_the_jobs_of_xargs_are_spared_while_it_has_work(begin: Begin, tmp_path: Path) -> None:
-    """xargs is a reader, and its descendants are spared with it. They would end at SIGTERM."""
+    """xargs is a reader, and its descendants are spared with it. SIGTERM would end them."""
     producer = """
         catch(_signal.SIGTERM)
         write(b"1 2\\n")
@@ -220,7 +220,7 @@ def test_the_jobs_of_xargs_are_spared_while_it_has_work(begin: Begin, tmp_path: 
 
 
 def begin_with_writer_outside(begin: Begin, option: str, role: str) -> tuple[Watched, int]:
-    """A container with a reader whose pipe the test writes to, and the end of the pipe for that."""
+    """A container with a reader, and the end of the reader's pipe that the test can write to."""
     reader, writer = os.pipe()
     words = ["bash", "-c", f"{shell_command('reader', role)} <&{reader} {reader}<&- & {reader}<&- read line; exit 3"]
     try:
@@ -232,7 +232,7 @@ def begin_with_writer_outside(begin: Begin, option: str, role: str) -> tuple[Wat
 
 
 def test_a_reader_whose_writer_is_outside_of_the_container_reads_on(begin: Begin) -> None:
-    """No process inside can write to it, and its input has not ended."""
+    """No process inside can write to the pipe, but the input has not ended."""
     watched, writer = begin_with_writer_outside(begin, NEVER_NEEDED, "gulp")
     with open(writer, "w") as pipe:
         pipe.write("before\n")
@@ -257,7 +257,7 @@ def test_a_reader_whose_writer_is_outside_of_the_container_is_killed_after_the_d
 
 
 def test_readers_are_killed_half_a_second_after_everything_else(begin: Begin) -> None:
-    """One reads the end of its input then, and writes what it holds. Those that do not read are killed."""
+    """One of them then reads the end of its input, and writes what it holds. Those that do not read are killed."""
     script = f"""
         {{ echo held; {shell_command("stubborn", "ignore")}; }} | {shell_command("filter", "gulp")} &
         {shell_command("mute", "ignore")} | {shell_command("deaf", "listen")} &
@@ -277,7 +277,7 @@ def test_readers_are_killed_half_a_second_after_everything_else(begin: Begin) ->
 
 
 def test_a_process_on_the_pipe_that_pid_1_was_given_is_not_a_reader(begin: Begin) -> None:
-    """`docker run -i`: each process has that pipe as its input, and the engine does not close it."""
+    """With `docker run -i` each process has that pipe as its input, and the engine does not close it."""
     text = """
         start("default", sleep)
         start("listener", listen, 0.1)
@@ -296,7 +296,7 @@ def test_a_process_on_the_pipe_that_pid_1_was_given_is_not_a_reader(begin: Begin
 
 
 def test_a_shell_that_reads_its_script_from_a_pipe_is_asked_beside_a_stubborn_head(begin: Begin) -> None:
-    """Its writer has exited. It need not wait until all other processes have exited, too."""
+    """Its writer has exited. It is asked without a wait for the other processes."""
     script = "trap 'sleep 0.5; echo saved > saved; exit' TERM; echo ready; while :; do sleep 0.05; done"
     text = f"""
         start("stubborn", ignore)

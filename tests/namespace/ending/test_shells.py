@@ -1,4 +1,4 @@
-"""Shells with a trap: the trap runs only after the foreground child has ended, and all else is left to the shell."""
+"""Shells with a trap: it runs only after the foreground child has ended; other children are left to the shell."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from .conftest import NEVER_NEEDED, PID_1, SOON, SUBREAPER, Begin, program, shel
 KINDS = ["dash", "bash", "busybox"]
 
 WAYS = ["command", "script"]
-"""How a shell is started: with ``-c``, or by the first line of a script, whose name the process has then."""
+"""How a shell is started: with ``-c``, or by the first line of a script, which gives the process its name."""
 
 on_all_shells = pytest.mark.parametrize(
     ("kind", "way", "place"),
@@ -42,7 +42,7 @@ BESIDE = program("execute(*sys.argv[1:]); main(3)")
 def test_the_foreground_child_of_a_shell_is_asked_a_moment_after_the_shell(
     begin: Begin, tmp_path: Path, kind: str, way: str
 ) -> None:
-    """The trap needs time, and most of the drain timeout is left for it."""
+    """The trap has most of the drain timeout."""
     script = f"""trap 'sleep 0.6; echo saved >> saved; exit' TERM
         {shell_command("child", "listen", 0)}
         echo "not reached" >> saved"""
@@ -75,7 +75,7 @@ def test_the_background_children_of_a_shell_are_left_to_it(begin: Begin, tmp_pat
 def test_a_background_child_with_a_handler_for_sigint_is_left_to_its_shell(
     begin: Begin, tmp_path: Path, kind: str
 ) -> None:
-    """A shell starts its background children with SIGINT ignored, but many applications catch it all the same."""
+    """A shell starts its background children with SIGINT ignored, but many applications catch it anyway."""
     script = f"""trap 'wait; exit' TERM
         {shell_command("child", "work_with_interrupts", 0.6)} &
         wait"""
@@ -88,7 +88,7 @@ def test_a_background_child_with_a_handler_for_sigint_is_left_to_its_shell(
 
 @on_all_shells
 def test_what_a_trap_starts_is_left_alone(begin: Begin, tmp_path: Path, kind: str, way: str) -> None:
-    """Helpers that save are born after the shell was asked. The foreground child was there, and ends soon by itself."""
+    """Helpers that save are started after the shell was asked. The foreground child was there before, and ends soon."""
     script = f"""trap '{shell_command("helper", "work", 0.7)}; echo saved >> saved; exit' TERM
         echo ready > ready
         while :; do sleep 0.05; done"""
@@ -121,7 +121,7 @@ def test_what_a_trap_starts_after_the_foreground_child_was_asked_is_left_alone(
 def test_a_program_that_is_not_a_shell_keeps_its_children_however_long_it_takes(
     begin: Begin, tmp_path: Path, kind: str
 ) -> None:
-    """Only the foreground child of a shell is asked a moment later. A master below the shell is still a master."""
+    """Only the foreground child of a shell is asked a moment later. A master below the shell remains a master."""
     text = "be_master([start('worker', work, 0.7)])"
     script = """trap 'echo saved >> saved; exit' TERM
         "$@"

@@ -1,4 +1,4 @@
-"""Stopped processes: one that is stopped when a stop signal was delivered to it is continued, and no other."""
+"""Stopped processes: those that a stop signal was delivered to are continued, and no others."""
 
 import signal
 import time
@@ -23,12 +23,12 @@ WAYS = [
 
 
 def short(number: int) -> str:
-    """The name of a signal as notes have it."""
+    """The name of a signal as it is noted."""
     return signal.Signals(number).name.removeprefix("SIG")
 
 
 def signals_sent(watched: Watched, name: str) -> set[tuple[str, str]]:
-    """The signals that a process has noted, and their senders; in no order, which pending signals do not keep."""
+    """The signals that a process has noted, and their senders. Pending signals keep no order."""
     names = {short(number) for number in (*STOP_SIGNALS, signal.SIGCONT, signal.SIGHUP, signal.SIGUSR1)}
     noted = [(note.event, note.detail) for note in watched.notes if note.name == name and note.event in names]
     assert len(set(noted)) == len(noted), noted
@@ -36,7 +36,7 @@ def signals_sent(watched: Watched, name: str) -> set[tuple[str, str]]:
 
 
 def test_a_stopped_workload_runs_its_trap(begin: Begin, tmp_path: Path) -> None:
-    """A debugger has let go of it, say. The stop timeout need not pass."""
+    """A debugger may have left it stopped. The stop timeout need not pass."""
     script = "trap 'echo saved > saved; exit 5' TERM; kill -STOP $$; while :; do sleep 0.05; done"
     watched = begin("--stop-timeout=20", "--", "sh", "-c", script)
     watched.await_stopped()
@@ -47,8 +47,8 @@ def test_a_stopped_workload_runs_its_trap(begin: Begin, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("option", "number"), WAYS)
-def test_a_stopped_workload_hears_each_stop_signal_and_is_continued(begin: Begin, option: str, number: int) -> None:
-    """And so is a stopped process that has got it with the workload's group, or with all."""
+def test_a_stopped_workload_gets_each_stop_signal_and_is_continued(begin: Begin, option: str, number: int) -> None:
+    """So is a stopped process that gets it with the workload's group, or with all."""
     text = "start('child', be_stopped_and_listen, 0.2); be_stopped_and_listen(0.2)"
     watched = begin(option, NEVER_NEEDED, "--", *program(text))
     watched.await_stopped(2)
@@ -62,8 +62,8 @@ def test_a_stopped_workload_hears_each_stop_signal_and_is_continued(begin: Begin
 
 
 def test_a_workload_that_has_stopped_just_before_the_stop_signal_is_continued(begin: Begin) -> None:
-    """pyinit finds both at once, and takes the signal first: its number is lower than that of SIGCHLD."""
-    watched = begin("-r", "CONT:0", "--", *program("listen(0.2)"))  # that which continues pyinit is not passed on
+    """pyinit finds the stop signal and SIGCHLD at once, and takes the lower number, the stop signal, first."""
+    watched = begin("-r", "CONT:0", "--", *program("listen(0.2)"))  # the signal that continues pyinit is not passed on
     watched.await_ready("main")
     pyinit = psutil.Process(watched.init)
     (workload,) = pyinit.children()
@@ -81,7 +81,7 @@ def test_a_workload_that_has_stopped_just_before_the_stop_signal_is_continued(be
     ("rewrite", "number"), [("HUP:TERM", signal.SIGHUP), ("TERM:INT", signal.SIGTERM)], ids=["HUP:TERM", "TERM:INT"]
 )
 def test_what_counts_is_the_signal_that_is_delivered(begin: Begin, rewrite: str, number: int) -> None:
-    """A signal that is rewritten to a stop signal is one."""
+    """A signal that is rewritten to a stop signal counts as one."""
     watched = begin("-r", rewrite, "--", *STOPPED)
     watched.await_stopped()
     watched.stop(number)
@@ -92,12 +92,12 @@ def test_what_counts_is_the_signal_that_is_delivered(begin: Begin, rewrite: str,
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=short)
 def test_any_other_signal_leaves_a_stopped_workload_stopped(begin: Begin, number: int) -> None:
-    """It waits until somebody else continues the workload."""
+    """The signal stays pending until the workload is continued otherwise."""
     watched = begin("-v", "--", *STOPPED)
     watched.await_stopped()
     watched.signal(number)
     watched.error_line(f"SIG{short(number)} ")
-    time.sleep(0.2)  # it is not continued a moment later, either
+    time.sleep(0.2)  # nor is it continued a moment later
     watched.await_stopped()
     assert watched.notes_of("main", "ready") == []
     watched.stop()
@@ -108,7 +108,7 @@ def test_any_other_signal_leaves_a_stopped_workload_stopped(begin: Begin, number
 
 
 def test_a_stopped_head_is_continued_after_it_was_asked(begin: Begin) -> None:
-    """One that listens hears both, one that does not dies of SIGTERM."""
+    """One that listens gets both signals; one that does not dies of SIGTERM."""
     text = """
         def be_stopped():
             posix.kill(posix.getpid(), _signal.SIGSTOP)
@@ -127,7 +127,7 @@ def test_a_stopped_head_is_continued_after_it_was_asked(begin: Begin) -> None:
 
 
 def test_a_stopped_child_of_a_master_is_left_to_it(begin: Begin) -> None:
-    """It has not been asked: it is continued in the last second, when it is."""
+    """It has not been asked. In the last second it is asked and continued."""
     text = """
         def master():
             be_master([start("worker", be_stopped_and_listen, 0.2)])
@@ -145,7 +145,7 @@ def test_a_stopped_child_of_a_master_is_left_to_it(begin: Begin) -> None:
 
 
 @pytest.mark.parametrize(("option", "number"), WAYS)
-def test_processes_that_are_not_stopped_hear_no_continue(begin: Begin, option: str, number: int) -> None:
+def test_processes_that_are_not_stopped_get_no_sigcont(begin: Begin, option: str, number: int) -> None:
     """Neither the workload, nor a head during the drain."""
     watched = begin(option, NEVER_NEEDED, "--", *program("start('head', listen, 0.4); listen(0.2)"))
     watched.await_ready("main", "head")

@@ -1,4 +1,4 @@
-"""Heads are asked, and with a process that cannot act on the signal its children."""
+"""Heads are asked, and the children of a process that cannot act on the signal are asked with it."""
 
 import signal
 from pathlib import Path
@@ -22,7 +22,7 @@ def pool(*masters: str) -> list[str]:
 
 
 def test_two_prefork_masters_of_a_script_let_their_pools_finish(begin: Begin, tmp_path: Path) -> None:
-    """The script has no `exec` and no trap: it ends first, alone, and leaves two heads."""
+    """The script has neither `exec` nor a trap: it ends first, alone, and leaves two heads."""
     one_master = f"{MASTER}\n    become(sys.argv[1])\n    be_prefork_master(sys.argv[1])"
     (tmp_path / "start.sh").write_text('"$@" first &\n"$@" second\nwait\n')
     watched = begin("--", "sh", "start.sh", *program(one_master))
@@ -39,7 +39,7 @@ def test_two_prefork_masters_of_a_script_let_their_pools_finish(begin: Begin, tm
 @pytest.mark.parametrize("options", [[NEVER_NEEDED], ["--wait-for=all"]], ids=["drained", "waited for"])
 @pytest.mark.parametrize("is_crash", [True, False], ids=["crash", "stop"])
 def test_a_detached_master_lets_its_pool_finish(begin: Begin, options: list[str], is_crash: bool) -> None:
-    """A session of its own, and no parent but pyinit: Celery's `--detach`, beside the main process."""
+    """Like Celery's `--detach`, beside the main process: it has its own session and no parent but pyinit."""
     watched = begin(*options, "--", *program(f"{MASTER}\n    detach('daemon', be_prefork_master, 'daemon'); main(3)"))
     watched.await_ready("main", *pool("daemon"))
     if is_crash:
@@ -85,7 +85,7 @@ def test_a_master_of_masters_passes_the_signal_down_by_itself(begin: Begin) -> N
     ids=["ignores", "blocks", "blocks, with a handler"],
 )
 def test_the_children_of_a_master_that_cannot_act_on_the_signal_are_asked_with_it(begin: Begin, obstacle: str) -> None:
-    """It cannot ask them. Here are two such levels."""
+    """Such a master cannot ask them. This tree has two such levels."""
     text = f"""
         def be_deaf(children):
             {obstacle}
@@ -145,7 +145,7 @@ WRAPPERS = {
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_an_application_below_a_wrapper_saves_its_work(begin: Begin, launcher: str, wrapper: str) -> None:
-    """Some wrappers do not act on SIGTERM, and some exit at once."""
+    """Some wrappers do not act on SIGTERM, others exit at once."""
     words = WRAPPERS[wrapper].replace("PYINIT", launcher)
     if wrapper == "strace":
         words = words.replace("STRACE", packages.provide("strace", "strace"))

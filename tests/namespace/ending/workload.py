@@ -1,7 +1,7 @@
-"""The processes of the workloads here. Each notes in a journal what happens to it, and when.
+"""The processes of the workloads here. Each notes in a journal what happens to it and when.
 
 A test starts one as a command (``command``), or as a program that forks others (``program``). This module runs in an
-isolated interpreter and in the tests: it imports nothing but what is compiled into the interpreter.
+isolated interpreter and in the tests: it imports only modules that are compiled into the interpreter.
 """
 
 import posix
@@ -48,7 +48,7 @@ def note(event: str, detail: object = "") -> None:
 
 
 def ready() -> None:
-    """Note that this process is prepared for the end, with its pid."""
+    """Note that this process is ready for the end, with its pid."""
     note("ready", posix.getpid())
 
 
@@ -77,7 +77,7 @@ def start(name: str, role: "Callable[..., object]", *arguments: object) -> int:
 
 
 def detach(name: str, role: "Callable[..., object]", *arguments: object) -> None:
-    """Start a daemon: in a session of its own, and a grandchild whose parent has exited."""
+    """Start a daemon: a grandchild in a session of its own, whose parent has exited."""
     middle = posix.fork()
     if middle == 0:
         posix.setsid()
@@ -114,7 +114,7 @@ def await_end() -> None:
 
 
 def catch(*numbers: int) -> None:
-    """Have handlers for these signals. Each signal is noted, and added to `heard`."""
+    """Install handlers for these signals. Each signal is noted, and added to `heard`."""
 
     def handle(number: int, _: "FrameType | None") -> None:
         note(NAMES[number])
@@ -128,13 +128,13 @@ def catch(*numbers: int) -> None:
 
 
 def await_signal(count: int = 1) -> None:
-    """Return when so many signals were caught."""
+    """Return when `count` signals have been caught."""
     while len(heard) < count:
         posix.read(_bell, 1)
 
 
 def wait_for(children: "Sequence[int]") -> None:
-    """Return when these have exited."""
+    """Return when these children have exited."""
     for pid in children:
         posix.waitpid(pid, 0)
 
@@ -145,7 +145,7 @@ def write(text: bytes) -> None:
         text = text[posix.write(1, text) :]
 
 
-# Roles. Arguments may be text, from a command line.
+# Roles. Arguments may be text, since they may come from a command line.
 
 
 def main(status: int = 0) -> None:
@@ -156,7 +156,7 @@ def main(status: int = 0) -> None:
 
 
 def main_of_signals(status: int = 0) -> None:
-    """Exit with this status at a SIGUSR1. SIGTERM has its default action."""
+    """Exit with this status after SIGUSR1. SIGTERM has its default action."""
     catch(_signal.SIGUSR1)
     ready()
     await_signal()
@@ -184,7 +184,7 @@ def catch_and_stay() -> None:
 
 
 def work(seconds: "float | str") -> None:
-    """Work until so long after the end has begun. SIGTERM has its default action: the work is lost."""
+    """Work until `seconds` after the end has begun. SIGTERM has its default action: the work is lost."""
     ready()
     await_end()
     time.sleep(float(seconds))
@@ -192,19 +192,19 @@ def work(seconds: "float | str") -> None:
 
 
 def work_on(seconds: "float | str") -> None:
-    """The same, and SIGTERM does not end the work."""
+    """The same, but SIGTERM does not end the work."""
     catch(_signal.SIGTERM)
     work(seconds)
 
 
 def work_with_interrupts(seconds: "float | str") -> None:
-    """The same as `work`, with a handler for SIGINT, which a shell has its background children ignore."""
+    """The same as `work`, with a handler for SIGINT, which a shell makes its background children ignore."""
     catch(_signal.SIGINT)
     work(seconds)
 
 
 def save(seconds: "float | str") -> None:
-    """Catch SIGTERM, save for so long, and exit."""
+    """Catch SIGTERM, save for `seconds`, and exit."""
     catch(_signal.SIGTERM)
     ready()
     await_signal()
@@ -213,7 +213,7 @@ def save(seconds: "float | str") -> None:
 
 
 def listen(seconds: "float | str" = FOREVER) -> None:
-    """Block all signals that are noted, and note each with the pid of the sender; exit so long after a stop signal."""
+    """Block all signals that are noted; note each with the sender's pid; exit `seconds` after a stop signal."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, NAMES)
     ready()
     end = FOREVER
@@ -227,7 +227,7 @@ def listen(seconds: "float | str" = FOREVER) -> None:
 
 
 def be_stopped_and_listen(seconds: "float | str" = FOREVER) -> None:
-    """Stop (SIGSTOP), and note each signal after that."""
+    """Stop (SIGSTOP), and note each signal from then on."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, NAMES)
     note("stops")
     posix.kill(posix.getpid(), _signal.SIGSTOP)
@@ -235,7 +235,7 @@ def be_stopped_and_listen(seconds: "float | str" = FOREVER) -> None:
 
 
 def be_master(children: "Sequence[int]", *numbers: int) -> None:
-    """Catch these signals (SIGTERM), and wait for the children then."""
+    """Catch these signals (default: SIGTERM), then wait for the children."""
     catch(*numbers or (_signal.SIGTERM,))
     ready()
     await_signal()
@@ -255,7 +255,7 @@ def hand_on(children: "Sequence[int]") -> None:
 
 
 def write_lines(seconds: "float | str", count: "int | str" = 40) -> None:
-    """Catch SIGTERM, and write so many lines within so many seconds then."""
+    """Catch SIGTERM, then write `count` lines within `seconds`."""
     catch(_signal.SIGTERM)
     ready()
     await_signal()
@@ -267,12 +267,12 @@ def write_lines(seconds: "float | str", count: "int | str" = 40) -> None:
 
 
 def line(number: int) -> bytes:
-    """A line of those that `write_lines` writes."""
+    """A line of the output of `write_lines`."""
     return f"line {number} {'.' * 60}\n".encode()
 
 
 def gulp(seconds: "float | str" = 0) -> None:
-    """Read standard input to its end, and write all of it so much later. SIGTERM has its default action."""
+    """Read standard input to its end, and write all of it `seconds` later. SIGTERM has its default action."""
     ready()
     text = b""
     while more := posix.read(0, 65536):
@@ -291,7 +291,7 @@ def gulp_and_listen() -> None:
 
 
 def gulp_and_save() -> None:
-    """Read standard input to its end, catching the stop signals, and exit after one of them."""
+    """Catch the stop signals, read standard input to its end, and exit after one of the signals."""
     catch(*STOP_SIGNALS)
     gulp()
     await_signal()

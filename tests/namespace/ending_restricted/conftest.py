@@ -1,4 +1,4 @@
-"""A family that shows in which order it was asked to end, and what pyinit is deprived of."""
+"""A family that shows in which order it was asked to end, with a pyinit that lacks something."""
 
 import subprocess
 import time
@@ -22,13 +22,13 @@ IN_ORDER = [
     *("child TERM", "child saved", "shrug saved"),
     *("writer TERM", "writer saved", *lines("filter", 10), "filter saved"),
 ]
-"""What they say if they are asked in the right order: nothing is lost."""
+"""Their output if they are asked in the right order: nothing is lost."""
 
 AT_ONCE = [*("master TERM", "master saved"), *("child TERM", "child saved", "shrug saved"), "writer TERM"]
-"""What they say if all are asked at once: pool and filter die, and then the writer, of SIGPIPE."""
+"""Their output if all are asked at once: pool and filter die, and then the writer, of SIGPIPE."""
 
 DOCKER = "chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,sys_chroot,mknod"
-"""The capabilities that Docker gives, but for two that no test needs. SYS_PTRACE is not among them."""
+"""Docker's default capabilities, except for two that no test needs. SYS_PTRACE is not among them."""
 
 WITH_CAPABILITIES_OF_DOCKER = [
     "setpriv",
@@ -39,11 +39,11 @@ WITH_CAPABILITIES_OF_DOCKER = [
 WITHOUT_KILL = ["setpriv", "--inh-caps=-kill", "--bounding-set=-kill"]
 
 SUBREAPER = ["sh", "-c", '"$@"; echo "over $?"; read line', "sh"]
-"""A shell is PID 1, starts pyinit as pid 2, and stays when that has ended until a line comes in."""
+"""A shell is PID 1 and starts pyinit as pid 2. When pyinit has ended, the shell stays until it reads a line."""
 
 
 def end_in_order(container: Container, said: Sequence[str] = IN_ORDER) -> Ended:
-    """Have `main` exit; the others say this, and long before a drain timeout of 60 s makes pyinit ask them."""
+    """Have `main` exit; check that the others say this, long before a drain timeout of 60 s makes pyinit ask them."""
     begin = time.monotonic()
     container.say()
     ended = container.end()

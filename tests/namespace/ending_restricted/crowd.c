@@ -1,6 +1,6 @@
-/* A workload of so many processes, all but the first one children of it, or of a second one that has the default action
- * for SIGTERM. `crowd NUMBER FILE (own|nested)`: the children catch SIGTERM, count themselves in FILE, and exit. It says
- * "ready" when all do that, and exits with 7 when there is a line on its standard input. */
+/* A workload with NUMBER children, or grandchildren below a process that has the default action for SIGTERM.
+ * `crowd NUMBER FILE (own|nested)`: they catch SIGTERM, count themselves in FILE, and exit. The workload says "ready"
+ * when all catch it, and exits with 7 after a line on its standard input. */
 
 #include <fcntl.h>
 #include <signal.h>

@@ -13,7 +13,7 @@ from testing.waiting import PATIENCE
 from ..conftest import Start
 from .conftest import SUBREAPER
 
-# One at a time: pids are limited, and each keeps the machine busy.
+# One at a time: pids are limited, and each test keeps the machine busy.
 pytestmark = [pytest.mark.xdist_group("crowds"), pytest.mark.slow]
 
 NUMBER = 10_000
@@ -31,7 +31,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_ten_thousand_stragglers_are_all_asked_and_the_end_comes_at_once(
     start: Start, crowd: str, tmp_path: Path, place: str, whose: str
 ) -> None:
-    """Orphans at the end of the workload, or children of an orphan that dies of SIGTERM: none has to be killed."""
+    """Orphans, or children of an orphan that dies of SIGTERM: none has to be killed."""
     words = [crowd, str(NUMBER), str(tmp_path / "counts"), whose]
     before = SUBREAPER if place == "subreaper" else []
     options = ["--drain-timeout=300", "--exit-report=always", "--log-format=json"]

@@ -1,4 +1,4 @@
-"""Processes that ``docker exec`` brought in: asked to end, not waited for, and never readers."""
+"""Processes from ``docker exec``: asked to end, not waited for, and never readers."""
 
 import subprocess
 import time
@@ -12,13 +12,13 @@ from ..family import Family, assert_said, await_ready
 
 
 class Visitor(Container):
-    """A program that was started from outside in a container, with its input from a pipe if `is_fed`."""
+    """A program started in a container from outside; if `is_fed`, its input is a pipe."""
 
     def __init__(self, container: Container, words: list[str], is_fed: bool) -> None:
         super().__init__([*container.enter, *words], stdin=subprocess.PIPE if is_fed else subprocess.DEVNULL)
 
     def kill(self) -> None:
-        """What it runs in the container is ended with that."""
+        """Kill the command that entered. The program inside ends with the container."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
@@ -33,7 +33,7 @@ OF_ALL_KINDS = [
     ("deaf", -9, []),
 ]
 READS: tuple[str, int, list[str]] = ("filter 0.1", -15, [])
-"""With ``-i`` it reads a pipe that has a writer: the command line tool of the engine."""
+"""With ``-i`` it reads a pipe whose writer is the engine's command line tool."""
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ READS: tuple[str, int, list[str]] = ("filter 0.1", -15, [])
 def test_a_process_from_outside_is_asked_at_once_and_not_waited_for(
     start: Start, family: Family, is_fed: bool, behaviour: str, status: int, said: list[str]
 ) -> None:
-    """The end comes with that of the last straggler, which takes long enough for others to end by themselves."""
+    """pyinit exits with the last straggler, which takes long enough for the visitor to end by itself."""
     container = start("--drain-timeout=60", "--", *family.words("main line 7 { worker save 2 }"), stdin=-1)
     await_ready(container, "main", "worker")
     with Visitor(container, family.words(f"visitor {behaviour}"), is_fed) as visitor:
@@ -58,7 +58,7 @@ def test_a_process_from_outside_is_asked_at_once_and_not_waited_for(
 
 @pytest.mark.parametrize("option", ["--wait-for=main", "--wait-for=all"])
 @pytest.mark.parametrize("behaviour", ["deaf", "save 60", "filter 0.1"])
-def test_nobody_waits_where_only_a_process_from_outside_is_left(
+def test_there_is_no_wait_if_only_a_process_from_outside_is_left(
     start: Start, family: Family, behaviour: str, option: str
 ) -> None:
     """It ends with the container."""

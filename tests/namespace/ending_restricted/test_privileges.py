@@ -1,4 +1,4 @@
-"""The end where pyinit lacks capabilities (capabilities(7)), or descriptors."""
+"""The end if pyinit lacks capabilities (capabilities(7)) or descriptors."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ def test_readers_of_another_user_are_spared(ready: Ready) -> None:
 def test_without_cap_kill_the_others_are_asked_and_the_end_comes_in_time(
     start: Start, family: Family, place: str
 ) -> None:
-    """A process of another user cannot be signalled: a warning names it, and the end comes after the drain timeout."""
+    """A process of another user cannot be signalled: a warning names it, and pyinit exits after the drain timeout."""
     foreign_one = shlex.join(family.words("foreign save 0.1"))
     others = shlex.join(family.words("main line 7 { mine save 0.3 }"))
     words = ["sh", "-c", f"setpriv --reuid=1002 --regid=1002 --clear-groups {foreign_one} & exec {others}"]
@@ -52,7 +52,7 @@ LIMITED = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"
 
 @pytest.mark.parametrize(("limit", "said"), [(4, IN_ORDER), (3, IN_ORDER), (0, AT_ONCE)])
 def test_a_workload_that_takes_descriptors_away_changes_no_order(ready: Ready, limit: int, said: list[str]) -> None:
-    """With standard input to give up pyinit can read /proc; where it can open nothing at all, as without /proc."""
+    """By giving up standard input pyinit can read /proc. If it can open nothing at all, it acts as without /proc."""
     take = f'prlimit --pid=$PPID --nofile={limit}:{limit} && exec "$@"'
     ended = end_in_order(ready(around=["sh", "-c", take, "sh"], before=LIMITED), said)
     assert not re.search("Traceback|carrying on", ended.err), ended

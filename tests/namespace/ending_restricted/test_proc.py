@@ -1,4 +1,4 @@
-"""The end where /proc is not there, shows another namespace, or hides other users' processes."""
+"""The end if /proc is missing, shows another namespace, or hides other users' processes."""
 
 import time
 
@@ -12,29 +12,29 @@ from .conftest import AT_ONCE, IN_ORDER, SUBREAPER, WITH_CAPABILITIES_OF_DOCKER,
 WITHOUT_PROC = {
     "none": "umount -l /proc && umount -l /proc",
     "empty": "mount -t tmpfs none /proc",
-    "of another namespace": "umount -l /proc",  # that of the machine comes to light
+    "of another namespace": "umount -l /proc",  # uncovers that of the machine
 }
 
 
 def after(preparation: str) -> list[str]:
-    """Words that prepare, and execute what stands after them."""
+    """Words that run the preparation, and then execute the words after them."""
     return ["sh", "-c", f'{preparation} && exec "$@"', "sh"]
 
 
 @pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
 def test_without_proc_all_are_asked_at_once(ready: Ready, preparation: str) -> None:
-    """No order can be found. Still none is killed that was not asked, and the end comes when the last has ended."""
+    """No order can be found. Still no process is killed without being asked, and pyinit exits with the last."""
     end_in_order(ready(before=after(preparation)), AT_ONCE)
 
 
 def test_a_workload_may_take_proc_away(ready: Ready) -> None:
-    """With a mount over it. All are asked nevertheless."""
+    """It mounts something over it. All are asked anyway."""
     end_in_order(ready(around=after("mount -t tmpfs none /proc")), AT_ONCE)
 
 
 @pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
 def test_a_subreaper_without_proc_leaves_all_alone(start: Start, family: Family, preparation: str) -> None:
-    """It cannot see which processes are its own: it says so, and ends at once; they live on."""
+    """It cannot see which processes are its own: it says so and exits at once, and they live on."""
     before = [*after(preparation), *SUBREAPER]
     members = family.words("main line 7 { worker save 0.1 plain die }")
     container = start("--drain-timeout=60", "--", *members, before=before, stdin=-1)
@@ -61,7 +61,7 @@ def test_a_subreaper_without_proc_leaves_all_alone(start: Start, family: Family,
 def test_with_hidepid_they_are_asked_in_order(
     ready: Ready, user: list[str], capabilities: list[str], hiding: str
 ) -> None:
-    """Without CAP_SYS_PTRACE pyinit cannot see another user's processes at all: these are asked at once."""
+    """Without CAP_SYS_PTRACE pyinit cannot see another user's processes at all, and these are asked at once."""
     container = ready(*user, before=[*after(f"mount -o remount,{hiding} /proc"), *capabilities])
     is_hidden = user and capabilities and "gid" in hiding
     end_in_order(container, AT_ONCE if is_hidden else IN_ORDER)

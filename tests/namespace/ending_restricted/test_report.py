@@ -1,4 +1,4 @@
-"""What the report says about each straggler: whether it ended by itself, was asked, or was killed, and when."""
+"""The stragglers in the report: whether each ended by itself, was asked, or was killed, and when."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def report(ended: Ended) -> dict[str, Any]:
 
 
 def test_each_straggler_has_its_outcome(start: Start, family: Family) -> None:
-    """Under its name and pid, with the seconds since it was asked, or since the drain began if it was not."""
+    """With its name and pid, and the seconds since it was asked, or else since the drain began."""
     container = start(*REPORTED, "--drain-timeout=2.5", "--", *family.words(ALL_KINDS), stdin=subprocess.PIPE)
     pids = await_ready(container, "main", *OUTCOMES)
     begin = time.monotonic()
@@ -68,7 +68,7 @@ def test_each_straggler_has_its_outcome(start: Start, family: Family) -> None:
 
 
 def test_the_line_says_the_same_in_words(start: Start, family: Family) -> None:
-    """Grouped by what became of them, and those of one name together."""
+    """Grouped by outcome, and then by name."""
     members = ALL_KINDS.replace("slow save 0.6", "slow save 0.6 slow save 0.1")
     container = start("--drain-timeout=2.5", "--", *family.words(members), stdin=subprocess.PIPE)
     await_ready(container, "main", "slow", *OUTCOMES)
@@ -84,12 +84,12 @@ def test_the_line_says_the_same_in_words(start: Start, family: Family) -> None:
 
 
 def test_without_stragglers_the_list_is_empty(run: Run) -> None:
-    """The field is always there."""
+    """The field is always present."""
     assert report(run(*REPORTED, "--", "sh", "-c", "exit 7"))["stragglers"] == []
 
 
-def test_of_hundreds_of_stragglers_some_are_listed_the_worst_first(start: Start, family: Family) -> None:
-    """A line has to fit into a pipe. The counters have them all."""
+def test_of_hundreds_of_stragglers_the_worst_are_listed(start: Start, family: Family) -> None:
+    """A line has to fit into a pipe. The counters include all of them."""
     members = " ".join(["same save 0.1"] * 300)
     words = family.words(f"main line 7 {{ {members} stubborn deaf }}")
     container = start(*REPORTED, "--drain-timeout=2.5", "--", *words, stdin=subprocess.PIPE)
@@ -102,7 +102,7 @@ def test_of_hundreds_of_stragglers_some_are_listed_the_worst_first(start: Start,
     assert (record["stragglers_killed"], record["stragglers_killed_names"]) == (1, ["stubborn"]), record
 
 
-def test_one_that_a_subreaper_leaves_behind_is_said_to_be_left(start: Start) -> None:
+def test_a_straggler_that_a_subreaper_leaves_behind_is_reported_as_left(start: Start) -> None:
     """It could not be signalled, and lives on."""
     script = "setpriv --reuid=1002 --regid=1002 --clear-groups sleep 60 & "
     script += 'until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.02; done; echo ready; read line; exit 3'
@@ -122,7 +122,7 @@ def test_one_that_a_subreaper_leaves_behind_is_said_to_be_left(start: Start) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
 def test_a_last_process_that_crashed_makes_an_abnormal_end(run: Run, number: signal.Signals) -> None:
-    """The successor is what matters by then: the report names it and how it ended. The status is the workload's."""
+    """The report names the last process and how it ended. The status is the workload's."""
     script = f'sh -c "sleep 0.5; kill -{number.value} \\$\\$" & echo $!; exit 3'
     for form in ("text", "json"):
         ended = run("--wait-for=all", f"--log-format={form}", "--", "sh", "-c", script, preexec_fn=_no_core)
@@ -148,7 +148,7 @@ def _no_core() -> None:
     ids=["it failed", "another one crashed", "it was asked to stop"],
 )
 def test_a_last_process_that_did_not_crash_makes_an_ordinary_end(run: Run, script: str) -> None:
-    """There is no line for any other end."""
+    """No other end has a line."""
     ended = run("--wait-for=all", "--", "sh", "-c", script)
     assert (ended.status, ended.err) == (3, ""), ended
 
@@ -160,7 +160,7 @@ CRASH = "ulimit -c {}; exec sh -c 'kill -SEGV $$'"
 
 
 def dumps_core(folder: Path, limit: str) -> bool:
-    """Whether the kernel writes a core for a process that crashes in this folder (core(5): a pipe knows no limit)."""
+    """Does the kernel write a core for a process that crashes in this folder? (core(5): a pipe has no limit.)"""
     crash = ["sh", "-c", CRASH.format(limit)]
     child = os.fork()
     if child == 0:
@@ -171,7 +171,7 @@ def dumps_core(folder: Path, limit: str) -> bool:
 
 
 @pytest.mark.parametrize("wait_for", ["main", "all"])
-def test_a_core_is_told_where_there_is_one(run: Run, tmp_path: Path, wait_for: str) -> None:
+def test_a_core_dump_is_reported_if_there_is_one(run: Run, tmp_path: Path, wait_for: str) -> None:
     """Of the workload, or of the last process."""
     for limit in ("0", "unlimited"):
         has_core = dumps_core(tmp_path, limit)

@@ -1,5 +1,5 @@
-/* A workload that takes away what its parent, pyinit, could depend on. It does what its arguments say, one after the
- * other; the first of them is its first act, for it is static and nothing comes before main. */
+/* A workload that takes away things that its parent, pyinit, could depend on. Its arguments are acts, in this order.
+ * It is static, so nothing happens before main and the first act. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -20,7 +20,7 @@
 
 #define OTHER_VERSION "raise SystemExit(99)  # of another version\n"
 
-static pid_t *known; /* children and grandchildren, in memory that they share */
+static pid_t *known; /* children and grandchildren, in shared memory */
 static volatile int *count;
 
 static void fail(const char *what)
@@ -49,7 +49,7 @@ static void delay(long milliseconds)
     nanosleep(&time, NULL);
 }
 
-/* What is taken away. */
+/* Taking things away. */
 
 static void limit(int resource, rlim_t to)
 {
@@ -74,7 +74,7 @@ static rlim_t used(const char *name)
 static int delete_one(const char *path, const struct stat *about, int kind, struct FTW *where)
 {
     (void)about, (void)kind;
-    return where->level ? remove(path) : 0; /* not what is mounted there itself */
+    return where->level ? remove(path) : 0; /* but not the mount point itself */
 }
 
 static int write_other(const char *path, int flags)
@@ -98,7 +98,7 @@ static int overwrite_one(const char *path, const struct stat *about, int kind, s
     return kind == FTW_F && write_other(path, O_TRUNC);
 }
 
-/* Who lives and dies. */
+/* Processes. */
 
 static void asked(int number)
 {
@@ -117,7 +117,7 @@ static void behave(int is_stubborn)
 
 static void start(long number, int is_stubborn)
 {
-    /* Children that wait for a signal, and say when they are asked to end; each is ready when this returns. */
+    /* Start children that wait for a signal, and say so when they get SIGTERM; all are ready when this returns. */
     for (long i = 0; i < number; i++) {
         int ready[2];
         char byte;
@@ -139,7 +139,7 @@ static void start(long number, int is_stubborn)
 
 static void abandon(long number, int is_alive)
 {
-    /* Orphans: those of a child that ends. They end at once, or wait to be asked. */
+    /* Start children of a child that ends: orphans. They end at once, or wait to be asked. */
     pid_t parent = fork();
     if (parent < 0) fail("fork");
     if (!parent) {
@@ -158,7 +158,7 @@ static void abandon(long number, int is_alive)
 
 static void await_gone(void)
 {
-    /* All whom we know have ended, and their parents have waited for them. */
+    /* Wait until all known processes have ended and were reaped. */
     for (int i = 0; i < *count; i++)
         for (int turn = 0; !kill(known[i], 0); turn++) {
             if (turn > 2000) {
@@ -179,7 +179,7 @@ static void hear(long number)
     while (number-- > 0) say_number(sigwaitinfo(&all, NULL));
 }
 
-/* What there is to be seen. */
+/* Looking. */
 
 static void show_parents_folder(void)
 {

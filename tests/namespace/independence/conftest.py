@@ -1,4 +1,4 @@
-"""Installations that can be taken away, the workload that does it, and pyinit started from them."""
+"""Installations of pyinit that can be taken away, and the workload that takes them away."""
 
 import compileall
 import contextlib
@@ -22,7 +22,7 @@ from testing.namespaces import INTERPRETER, UNSHARE, Container, Ended
 from testing.waiting import PATIENCE, eventually
 
 KINDS = ("installed", "sources", "site-packages")
-"""How pyinit can be there: as ``pyinitctl install`` has it, as a folder of sources, in a virtual environment."""
+"""Kinds of installation: by ``pyinitctl install``, as a folder of sources, in a virtual environment."""
 
 LIMITED = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"]
 """As in a container: root may not raise its own limits again."""
@@ -30,25 +30,25 @@ LIMITED = ["setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource"
 NO_INIT_ABOVE = (
     'pyinit_status() { "$@"; status=$?; grep -l actor /proc/[0-9]*/comm; exit $status; }; pyinit_status "$@"'
 )
-"""A shell as PID 1, with pyinit below it: it lists who is left of the actors, and passes the status on."""
+"""A shell as PID 1, with pyinit below it: it lists the actors that are left, and passes the status on."""
 
 TOLD = ["--log-format=json", "-vv", "--exit-report=always"]
-"""All that happens, for programs to read."""
+"""Log everything, as JSON."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """pyinit as it can be there."""
+    """An installation of pyinit."""
 
     home: Path
-    """The folder that has all of it."""
+    """The folder with all of its files."""
     original: Path
     """A copy of that folder."""
     command: Sequence[str]
     """The words that start it."""
 
     def own_copy(self) -> list[str]:
-        """Words to put before the command, in a mount namespace of its own: what is done to `home` stays there."""
+        """Words to put before the command, in a mount namespace of its own: `home` is changed in there only."""
         script = f'mount -t tmpfs none {self.home} && cp -a {self.original}/. {self.home} && exec "$@"'
         return ["sh", "-c", script, "sh"]
 
@@ -68,7 +68,7 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Install
             package = home / "pyinit"
             command = ["env", f"PYTHONPATH={home}", INTERPRETER, "-Bm", "pyinit"]
         copy_package(package, None)
-        if kind == "site-packages":  # pip does that
+        if kind == "site-packages":  # as pip does
             compileall.compile_dir(package, quiet=2)
         if kind == "installed":
             (home / "bin").mkdir()
@@ -83,18 +83,18 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Install
 
 @pytest.fixture(scope="session")
 def actor(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The workload: a static program, whose first argument is its first act (``actor.c``)."""
+    """The workload (``actor.c``): a static program that begins with the act that its first argument names."""
     source = Path(__file__).with_name("actor.c").read_text()
     return str(compile_c(source, tmp_path_factory.mktemp("actor") / "actor"))
 
 
 class Started(Container):
-    """A container whose pyinit may end before its time: then a test need not wait for it."""
+    """A container whose pyinit may end too soon: then a test fails at once."""
 
     def __init__(self, command: Sequence[str], depth: int, **popen: object) -> None:
         super().__init__(command, **popen)
         self._depth = depth
-        """How far pyinit is below what was started."""
+        """How many generations pyinit is below the process that was started."""
 
     @property
     def init(self) -> int:
@@ -102,7 +102,7 @@ class Started(Container):
         found: list[psutil.Process] = []
 
         def look() -> bool:
-            assert self.process.poll() is None, f"ended too soon: {self.end()}"
+            assert self.process.poll() is None, f"it ended too soon: {self.end()}"
             found[:] = [psutil.Process(self.process.pid)]
             with contextlib.suppress(psutil.NoSuchProcess):
                 for _ in range(self._depth):
@@ -119,7 +119,7 @@ class Started(Container):
         try:
             super().signal(number)
         except ProcessLookupError:
-            raise AssertionError(f"ended too soon: {self.end()}") from None
+            raise AssertionError(f"it ended too soon: {self.end()}") from None
 
 
 Begin = Callable[..., Container]
@@ -127,9 +127,9 @@ Begin = Callable[..., Container]
 
 @pytest.fixture
 def begin() -> Iterator[Begin]:
-    """Start an installation with these words; whatever is left of it is killed after the test.
+    """Start an installation with these words; the container is killed after the test.
 
-    ``before`` are words put in front of it, in its namespace. ``is_pid_1``: whether it is that, or a subreaper.
+    ``before`` are words put in front of it, in its namespace. Unless ``is_pid_1``, pyinit is a subreaper.
     """
     containers: list[Container] = []
 
@@ -153,10 +153,10 @@ def begin() -> Iterator[Begin]:
 
 
 class Log:
-    """What pyinit has told of itself, at ``--log-format=json``."""
+    """pyinit's log, of ``--log-format=json``."""
 
     def __init__(self, text: str) -> None:
-        """Any line that is not one of the log's (a traceback, say) is a failure."""
+        """Fail if a line is not JSON, such as a traceback."""
         self.events: list[dict[str, Any]] = []
         for line in text.splitlines():
             try:
@@ -165,19 +165,19 @@ class Log:
                 raise AssertionError(f"not a line of the log: {line!r}, in:\n{text}") from None
 
     def of(self, event: str) -> list[dict[str, Any]]:
-        """The events that are called so."""
+        """The events of this name."""
         return [one for one in self.events if one["event"] == event]
 
     @property
     def report(self) -> dict[str, Any]:
-        """The exit report, of which there is one."""
+        """The only exit report."""
         found = self.of("ended")
         assert len(found) == 1, self
         return found[0]
 
     @property
     def complaints(self) -> Counter[str]:
-        """The warnings and errors but for the report, and how often each was told."""
+        """The warnings and errors except for the report, and how often each was logged."""
         told = [
             one["message"] for one in self.events if one["level"] in ("error", "warning") and one["event"] != "ended"
         ]
@@ -188,12 +188,12 @@ class Log:
 
 
 def log_of(ended: Ended) -> Log:
-    """What was told until the end, to a pipe."""
+    """The log of a container that has ended."""
     return Log(ended.err)
 
 
 def read_until(container: Container, event: str, count: int = 1) -> str:
-    """Read lines from the log until so many tell this event; return them."""
+    """Read lines from the log until `count` of them are about this event; return all that were read."""
     stderr = container.process.stderr
     assert stderr
     watchdog = threading.Timer(PATIENCE, container.process.kill)
@@ -202,7 +202,7 @@ def read_until(container: Container, event: str, count: int = 1) -> str:
     try:
         while sum(f'"event": "{event}"' in line for line in lines) < count:
             line = stderr.readline().decode()
-            assert line, f"{event} was not told {count} times within {PATIENCE} s or before the end, but:\n" + "".join(
+            assert line, f"{event} was not logged {count} times in {PATIENCE} s or before the end, but:\n" + "".join(
                 lines
             )
             lines.append(line)

@@ -1,4 +1,4 @@
-"""A workload that takes PID 1's descriptors away with prlimit(2), as its first act."""
+"""A workload that begins by taking PID 1's descriptors away with prlimit(2)."""
 
 import errno
 import functools
@@ -35,11 +35,11 @@ OTHERS = [
     ("site-packages", 3, "subreaper"),
     ("site-packages", 0, "PID 1"),
 ]
-"""How pyinit is there, how many descriptors it is left, and what it is."""
+"""The kind of installation, how many descriptors pyinit is left, and whether it is PID 1."""
 
 
 class World:
-    """Starts pyinit in one of these ways, with a workload whose first act is to take the descriptors away."""
+    """Starts pyinit in one of these ways, with a workload that first takes the descriptors away."""
 
     def __init__(self, begin: Begin, installation: Installation, actor: str, limit: int, is_pid_1: bool) -> None:
         self._begin = functools.partial(begin, installation, before=LIMITED, is_pid_1=is_pid_1)
@@ -70,7 +70,7 @@ with_standard_input_to_give = pytest.mark.parametrize(
 
 
 def test_the_workload_has_its_status(world: World) -> None:
-    """In each of many runs: what pyinit does meanwhile is not always the same."""
+    """In each of many runs, since the timing differs."""
     seen = []
     for _ in range(RUNS // AT_ONCE):
         together = [world.start(acts="delay 15 exit 7") for _ in range(AT_ONCE)]
@@ -81,8 +81,8 @@ def test_the_workload_has_its_status(world: World) -> None:
 
 
 @in_the_two_extremes
-def test_nothing_is_told_again_each_second(world: World) -> None:
-    """What pyinit cannot do it says once. (It tried again after a second: that is what to wait for.)"""
+def test_nothing_is_logged_again_each_second(world: World) -> None:
+    """pyinit says once what it cannot do. (It used to try again after a second, so the test waits longer.)"""
     ended = world.start(*TOLD, "--zombie-watch=0.1", acts="delay 2200 exit 7").end()
     log = log_of(ended)
     assert ended.status == 7, ended
@@ -90,7 +90,7 @@ def test_nothing_is_told_again_each_second(world: World) -> None:
 
 
 def test_the_stop_timeout_is_kept(world: World) -> None:
-    """A workload that ignores TERM is killed a second after it, and the report says so."""
+    """A workload that ignores TERM is killed one second later, and the report says so."""
     container = world.start(*TOLD, "--stop-timeout=1", acts="ignore 15 say ready pause")
     container.expect("ready")
     since = time.monotonic()
@@ -106,8 +106,8 @@ def test_the_stop_timeout_is_kept(world: World) -> None:
 
 
 @with_standard_input_to_give
-def test_who_is_left_is_asked_to_end(world: World) -> None:
-    """Each says that it was; and the end comes at once."""
+def test_stragglers_are_asked_to_end(world: World) -> None:
+    """Each says that it was asked, and pyinit exits at once."""
     since = time.monotonic()
     ended = world.start(*TOLD, "--drain-timeout=60", acts="start 3 exit 7").end()
     took = time.monotonic() - since
@@ -116,8 +116,8 @@ def test_who_is_left_is_asked_to_end(world: World) -> None:
 
 
 @with_standard_input_to_give
-def test_who_does_not_heed_is_killed_at_the_drain_timeout(world: World) -> None:
-    """And not sooner; nobody is left behind."""
+def test_stragglers_that_ignore_the_signal_are_killed_at_the_drain_timeout(world: World) -> None:
+    """And not sooner. No process is left behind."""
     since = time.monotonic()
     ended = world.start(*TOLD, "--drain-timeout=1", acts="start 1 start-stubborn 2 exit 7").end()
     took = time.monotonic() - since
@@ -126,7 +126,7 @@ def test_who_does_not_heed_is_killed_at_the_drain_timeout(world: World) -> None:
 
 
 def test_signals_arrive_and_orphans_are_reaped(world: World) -> None:
-    """A standard one, a real-time one with each instance, and 50 orphans."""
+    """A standard signal, each instance of a real-time signal, and 50 orphans."""
     container = world.start(*TOLD, acts="block say ready hear 4 orphans 50 await-gone exit 7")
     container.expect("ready")
     real_time = signal.SIGRTMIN + 3
@@ -140,7 +140,7 @@ def test_signals_arrive_and_orphans_are_reaped(world: World) -> None:
     assert log_of(ended).report["orphans_reaped"] == 50, ended
 
 
-# What is told.
+# Output.
 
 
 class Reader:
@@ -167,13 +167,13 @@ class Reader:
         try:
             while some := os.read(fd, 1 << 16):
                 self._text += some
-        except OSError as error:  # the other side of a terminal, or of a socket, has gone
+        except OSError as error:  # the other end of the terminal or socket was closed
             assert error.errno in (errno.EIO, errno.ECONNRESET), error
         finally:
             os.close(fd)
 
     def close(self) -> None:
-        """Let go of the writer's end: the container alone has it."""
+        """Close our copy of the writer's end: only the container has one then."""
         os.close(self.end)
 
     def text(self) -> str:
@@ -193,7 +193,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
 
 @with_standard_input_to_give
 def test_all_lines_are_written(world: World, reader: Reader) -> None:
-    """Of the start, a signal and the end; whatever standard error is."""
+    """About the start, a signal and the end, whatever kind of file standard error is."""
     acts = "block say ready hear 1 orphans 1 await-gone exit 7"
     container = world.start(*TOLD, "--warn-on-reap", acts=acts, stderr=reader.end)
     reader.close()
@@ -211,7 +211,7 @@ def test_all_lines_are_written(world: World, reader: Reader) -> None:
 
 @with_standard_input_to_give
 def test_the_termination_log_is_written(world: World, tmp_path: Path) -> None:
-    """The line of an abnormal end, there as on standard error."""
+    """The line about an abnormal end is written there and to standard error."""
     ended = world.start("--log-format=json", f"--termination-log={tmp_path}/log", acts="delay 15 die 9").end()
     assert ended.status == 137, ended
     assert log_of(ended).report["killed_by"] == "SIGKILL", ended
@@ -220,7 +220,7 @@ def test_the_termination_log_is_written(world: World, tmp_path: Path) -> None:
 
 
 def test_the_counters_can_be_read(world: World, bin_folder: Path) -> None:
-    """By pyinitctl, from outside; and they go on."""
+    """By pyinitctl, from outside, and they are updated."""
     acts = "block say ready hear 1 orphans 5 await-gone await-line exit 7"
     container = world.start(acts=acts, stdin=subprocess.PIPE)
     container.expect("ready")
@@ -238,7 +238,7 @@ def test_the_counters_can_be_read(world: World, bin_folder: Path) -> None:
 
 
 def _told(container: Container, bin_folder: Path, seen: list[object]) -> tuple[object, object]:
-    """What ``pyinitctl status`` tells: orphans, and names of signals."""
+    """The number of orphans and the names of signals that ``pyinitctl status`` shows."""
     enter = ["nsenter", f"--target={container.init}", "--mount", "--pid", "--"]
     done = subprocess.run(
         [*enter, bin_folder / "pyinitctl", "status", "--json"], capture_output=True, text=True, timeout=PATIENCE
@@ -250,11 +250,11 @@ def _told(container: Container, bin_folder: Path, seen: list[object]) -> tuple[o
 
 @in_the_two_extremes
 def test_it_sleeps_while_the_workload_does(world: World) -> None:
-    """No turn of the loop comes without a cause: nothing is tried again and again."""
+    """The loop does not turn without a cause: nothing is tried again and again."""
     container = world.start(acts="say ready await-line exit 7", stdin=subprocess.PIPE)
     container.expect("ready")
     before = container.await_settled()
-    time.sleep(1.5)  # nothing shall happen, so there is nothing to wait for
+    time.sleep(1.5)  # nothing should happen, so there is no condition to wait for
     assert container.context_switches() == before
     container.say()
     assert container.end().status == 7
@@ -263,7 +263,7 @@ def test_it_sleeps_while_the_workload_does(world: World) -> None:
 def test_a_subreaper_that_can_open_nothing_says_so_once(
     begin: Begin, installations: dict[str, Installation], actor: str
 ) -> None:
-    """It cannot see what is left, and leaves it alone: the status is right, and nothing waits."""
+    """It cannot see which processes are left, and leaves them alone: the status is right, and there is no wait."""
     world = World(begin, installations["installed"], actor, 0, is_pid_1=False)
     ended = world.start(acts="start 1 delay 15 exit 7").end()
     assert ended.status == 7, ended

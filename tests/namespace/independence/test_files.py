@@ -1,7 +1,7 @@
 """pyinit's files are taken away after the workload has started: nothing changes.
 
-They are deleted, covered, or become those of another version; at once, or while pyinit settles down, or later. Each
-test starts one container for each of these times, side by side.
+They are deleted, covered, or replaced by another version: at once, while pyinit is still loading, or later. Each test
+starts one container for each of these times, side by side.
 """
 
 import re
@@ -33,10 +33,10 @@ WORLDS = [
     ("sources", "overwrite"),
     ("site-packages", "delete"),
 ]
-"""How pyinit is there, and what becomes of it: an act of the workload.
+"""The kind of installation, and the act of the workload that damages it.
 
-Replaced, there are other files of the same names; overwritten, the same files have other contents. (The compiled file
-is read until the loop is loaded, some milliseconds after the start: what installs files does not overwrite them.)
+"Replace" makes other files of the same names; "overwrite" changes the contents of the same files. (The compiled file is
+not overwritten: it is read until the loop is loaded, some milliseconds after the start, and installers replace files.)
 """
 
 LIBRARY = sysconfig.get_path("stdlib")
@@ -58,12 +58,12 @@ def installation(world: tuple[str, str], installations: dict[str, Installation])
 
 @pytest.fixture
 def damage(world: tuple[str, str]) -> str:
-    """What is done to it."""
+    """The act that damages it."""
     return world[1]
 
 
 def damaging(installation: Installation, damage: str, delay: int) -> list[str]:
-    """The acts: wait so long, and do it."""
+    """The acts that wait `delay` milliseconds and do the damage."""
     acts = ["delay", str(delay)] if delay else []
     acts += [damage.split()[0], str(installation.home)]
     return [*acts, "cover", LIBRARY] if damage == "cover with the library" else acts
@@ -90,7 +90,7 @@ def damaged(begin: Begin, installation: Installation, actor: str, damage: str) -
 
 
 def ends(containers: list[Container]) -> list[Ended]:
-    """How they end, each told with its delay if that is not with status 7 and without a complaint."""
+    """How they ended; fail with the delay of each that did not end with status 7 and without a complaint."""
     ended = [container.end() for container in containers]
     for delay, end in zip(DELAYS, ended, strict=True):
         assert end.status == 7, f"after {delay} ms: {end}"
@@ -100,7 +100,7 @@ def ends(containers: list[Container]) -> list[Ended]:
 
 @pytest.mark.parametrize("to", ["child", "all"])
 def test_signals_are_forwarded(damaged: Several, to: str) -> None:
-    """Standard ones and a real-time one, with each instance."""
+    """Standard signals, and each instance of a real-time signal."""
     containers = damaged(*TOLD, f"--forward-to={to}", acts="block say ready hear 4 exit 7")
     real_time = signal.SIGRTMIN + 3
     sent = (signal.SIGHUP, signal.SIGUSR1, real_time, real_time)
@@ -115,7 +115,7 @@ def test_signals_are_forwarded(damaged: Several, to: str) -> None:
         assert {one["signal"] for one in log_of(ended).of("signal")} == forwarded, log_of(ended)
 
 
-def test_orphans_are_reaped_and_told(damaged: Several) -> None:
+def test_orphans_are_reaped_and_logged(damaged: Several) -> None:
     """Each of them, with ``--warn-on-reap``."""
     containers = damaged("--log-format=json", "--exit-report=always", "-w", acts="orphans 50 await-gone exit 7")
     for delay, container in zip(DELAYS, containers, strict=True):
@@ -127,7 +127,7 @@ def test_orphans_are_reaped_and_told(damaged: Several) -> None:
 
 
 def test_the_stop_timeout_is_kept(damaged: Several) -> None:
-    """And reported, as what it was."""
+    """And the report says so."""
     acts = "ignore 15 say ready pause"
     containers = damaged("--stop-timeout=0.3", "--log-format=json", acts=acts)
     for container in containers:
@@ -145,8 +145,8 @@ def test_the_stop_timeout_is_kept(damaged: Several) -> None:
 
 
 @pytest.mark.parametrize("is_pid_1", [True, False], ids=["PID 1", "subreaper"])
-def test_who_is_left_is_asked_and_then_killed(damaged: Several, is_pid_1: bool) -> None:
-    """And told: two who heed, and one who does not."""
+def test_stragglers_are_asked_and_then_killed(damaged: Several, is_pid_1: bool) -> None:
+    """And reported. Two end at SIGTERM, one does not."""
     containers = damaged(
         *TOLD, "--drain-timeout=0.5", acts="start 2 start-stubborn 1 exit 7", is_pid_1=is_pid_1
     )  # fmt: skip
@@ -159,7 +159,7 @@ def test_who_is_left_is_asked_and_then_killed(damaged: Several, is_pid_1: bool) 
 
 
 def test_the_report_is_made_and_goes_to_the_termination_log(damaged: Several, tmp_path: Path) -> None:
-    """One line on why it ended, in both."""
+    """Both standard error and the termination log get one line on why it ended."""
     log = tmp_path / "log"
     containers = damaged(f"--termination-log={log}", acts="die 9")
     for delay, container in zip(DELAYS, containers, strict=True):
@@ -171,7 +171,7 @@ def test_the_report_is_made_and_goes_to_the_termination_log(damaged: Several, tm
 
 
 def test_zombies_are_watched_for(damaged: Several) -> None:
-    """Those of the workload, which does not reap."""
+    """The workload does not reap."""
     acts = "zombies 2 await-line exit 7"
     words = ["--log-format=json", "--zombie-watch=0.1"]
     containers = damaged(*words, acts=acts, stdin=subprocess.PIPE)
@@ -229,7 +229,7 @@ def shell(installation: Installation) -> Iterator[Shell]:
 def test_a_job_stops_and_goes_on(
     shell: Shell, installation: Installation, actor: str, damage: str, session: list[str]
 ) -> None:
-    """In a shell; and Ctrl-C ends it."""
+    """In a shell. Ctrl-C ends it."""
     acts = [*damaging(installation, damage, 5), "execute", "cat"]
     shell.sendline(" ".join([*installation.command, *session, "--", actor, *acts]))
     for line in ("first", "second"):
@@ -250,7 +250,7 @@ def test_a_job_stops_and_goes_on(
 def test_the_terminal_is_given_back(
     shell: Shell, installation: Installation, actor: str, damage: str, session: list[str]
 ) -> None:
-    """What comes after it in a script can read what is typed."""
+    """The next command in the script can read from it."""
     acts = [*damaging(installation, damage, 0), "exit", "7"]
     pyinit = " ".join([*installation.command, *session, "--", actor, *acts])
     shell.sendline(f"sh -c '{pyinit}; read line; echo got $line'")
@@ -260,11 +260,11 @@ def test_the_terminal_is_given_back(
 
 
 def test_a_stop_that_was_sent_to_pid_1_lasts(damaged: Several) -> None:
-    """Until the continuation; with a terminal or without."""
+    """Until SIGCONT, with a terminal or without."""
     for container in damaged(acts="say ready await-line exit 7", stdin=subprocess.PIPE):
         container.expect("ready")
         children = psutil.Process(container.init).children()
-        assert len(children) == 1, f"ended too soon: {container.end()}"
+        assert len(children) == 1, f"it ended too soon: {container.end()}"
         workload = children[0]
         container.signal(signal.SIGTSTP)
         eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")  # noqa: B023
@@ -275,8 +275,8 @@ def test_a_stop_that_was_sent_to_pid_1_lasts(damaged: Several) -> None:
         assert (ended.status, ended.err) == (7, ""), ended
 
 
-def test_the_damage_is_what_it_seems(installation: Installation, actor: str, damage: str) -> None:
-    """It cannot start again. (Else the tests above show nothing.)"""
+def test_a_damaged_installation_cannot_start(installation: Installation, actor: str, damage: str) -> None:
+    """Otherwise the tests above would show nothing."""
     start = [*installation.command, "--", "/bin/true"]
     script = '"$@" && exec ' + " ".join(start)
     acts = damaging(installation, damage, 0)

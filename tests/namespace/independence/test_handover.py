@@ -1,4 +1,4 @@
-"""What PID 1 lets go of from the workload's first moment, and what of its own the workload does not get."""
+"""From the workload's first moment PID 1 holds nothing of the workload's, and the workload gets nothing of PID 1's."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ O_CLOEXEC = 0o2000000
 def test_the_working_directory_is_the_root_from_the_first_moment(
     begin: Begin, installations: dict[str, Installation], actor: str, tmp_path: Path, is_pid_1: bool
 ) -> None:
-    """It is the first thing that the workload looks at, and was another for pyinit's parent; in each of many runs."""
+    """The workload looks at it first, in each of many runs. pyinit's parent has another one."""
     seen = []
     for number in range(RUNS // AT_ONCE):
         kind = "sources" if number % 5 == 4 else "installed"
@@ -34,18 +34,18 @@ def test_the_working_directory_is_the_root_from_the_first_moment(
 
 
 INHERITING = ["bash", "-c", 'exec 7</dev/null 77>/dev/null 3<>/dev/null && exec "$0" "$@"']
-"""With descriptors that pyinit inherits, and is to hand over."""
+"""Opens descriptors that pyinit inherits and must hand over."""
 
 
 def inheriting(begin: Begin, installation: Installation, actor: str, is_pid_1: bool) -> tuple[Container, list[int]]:
-    """A container whose pyinit has inherited descriptors; and those of its workload, from 3 on, as that sees them."""
+    """A container whose pyinit has inherited descriptors, and the workload's descriptors from 3 on."""
     acts = ["show-descriptors", "say", "ready", "await-line"]
     container = begin(
         installation, "-vv", "--", actor, *acts, before=INHERITING, is_pid_1=is_pid_1, stdin=subprocess.PIPE
     )
     seen: list[int] = []
     while (line := container.line()) != "ready":
-        assert line, f"the workload did not get there: {seen}, {container.end()}"
+        assert line, f"the workload did not list its descriptors: {seen}, {container.end()}"
         seen.append(int(line))
     return container, seen
 
@@ -55,7 +55,7 @@ def inheriting(begin: Begin, installation: Installation, actor: str, is_pid_1: b
 def test_the_workload_gets_what_was_inherited_and_nothing_of_pyinits(
     begin: Begin, installations: dict[str, Installation], actor: str, kind: str, is_pid_1: bool
 ) -> None:
-    """Not the file that pyinit lives from, nor any other that it keeps."""
+    """Neither its compiled file nor any other file that it keeps open."""
     container, seen = inheriting(begin, installations[kind], actor, is_pid_1)
     assert seen == [3, 7, 77]
     container.say()
@@ -77,8 +77,8 @@ def test_what_was_inherited_is_closed_and_what_is_kept_is_not_handed_on(
     for number, target in descriptors(init).items():
         try:
             flags = int(Path(f"/proc/{init}/fdinfo/{number}").read_text().split("flags:")[1].split()[0], 8)
-        except FileNotFoundError:  # a file that it reads now and then
+        except FileNotFoundError:  # a file that was closed again
             continue
-        assert flags & O_CLOEXEC, f"{number}, {target}, is handed on"
+        assert flags & O_CLOEXEC, f"{number}, {target}, would be inherited"
     container.say()
     assert container.end().status == 0

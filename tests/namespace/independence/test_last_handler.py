@@ -1,4 +1,4 @@
-"""The last handler of all: something goes wrong beyond repair, and there is nothing left to say it with."""
+"""The last exception handler: pyinit cannot go on, and has neither files nor descriptors left."""
 
 import re
 import signal
@@ -14,14 +14,14 @@ from .conftest import KINDS, LIMITED, Begin, Installation
 WATCHED = "trace=rt_sigtimedwait,open,openat,openat2,pread64,read,write,writev,mmap,exit_group"
 
 REFUSED = "inject=rt_sigtimedwait:error=EINVAL:when=5+"
-"""From the fifth on, waits for a signal are refused: without them pyinit cannot go on."""
+"""From the fifth on, waits for a signal fail. Without them pyinit cannot go on."""
 
 
 @pytest.fixture(params=KINDS)
 def given_up(
     request: pytest.FixtureRequest, begin: Begin, installations: dict[str, Installation], actor: str, tmp_path: Path
 ) -> tuple[Ended, list[str]]:
-    """How a pyinit ends that has neither files nor descriptors, and cannot wait; and its system calls from there on."""
+    """The end of a pyinit without files and descriptors that cannot wait, and its system calls from then on."""
     installation = installations[request.param]
     strace = packages.provide("strace", "strace")
     # Traced by a grandchild of its own (-D), it stays PID 1.
@@ -33,12 +33,12 @@ def given_up(
     ended = begin(installation, "--", actor, *acts, "pause", before=before).end()
     calls = (tmp_path / "trace").read_text().splitlines()
     first = [number for number, call in enumerate(calls) if "(INJECTED)" in call]
-    assert first, f"no wait was refused: {ended}, {calls[-20:]}"
+    assert first, f"no wait failed: {ended}, {calls[-20:]}"
     return ended, calls[first[0] :]
 
 
 def test_it_says_one_line_and_ends_with_125(given_up: tuple[Ended, list[str]]) -> None:
-    """Which is its own status. (The loop may have said before that it carries on.)"""
+    """125 is pyinit's own status. (Before that, the loop may have said that it carries on.)"""
     ended, _ = given_up
     lines = [line for line in ended.err.splitlines() if not line.startswith("pyinit: carrying on after ")]
     assert ended.status == 125, ended
@@ -46,7 +46,7 @@ def test_it_says_one_line_and_ends_with_125(given_up: tuple[Ended, list[str]]) -
 
 
 def test_nothing_is_imported_for_it(given_up: tuple[Ended, list[str]]) -> None:
-    """No file is opened, none read: there are lines to be written, and the end."""
+    """No file is opened or read. It only writes lines and exits."""
     _, calls = given_up
     calls = [call for call in calls if not call.startswith(("rt_sigtimedwait(", "mmap(NULL"))]
     names = [call.partition("(")[0] for call in calls]

@@ -1,4 +1,4 @@
-"""A workload that limits PID 1's memory to what it uses now, as its first act."""
+"""A workload that begins by limiting PID 1's memory to what PID 1 uses."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ World = Callable[..., Container]
 
 @pytest.fixture(params=[(kind, limit) for kind in KINDS for limit in ("AS", "DATA")], ids=" ".join)
 def world(request: pytest.FixtureRequest, begin: Begin, installations: dict[str, Installation], actor: str) -> World:
-    """Starts pyinit, with a workload whose first act is to limit it so, and that goes on with these acts."""
+    """Starts pyinit, with a workload that first limits its memory, and goes on with these acts."""
     kind, limit = request.param
 
     def start(*options: str, acts: str, **popen: object) -> Container:
@@ -27,7 +27,7 @@ def world(request: pytest.FixtureRequest, begin: Begin, installations: dict[str,
 
 
 def test_signals_arrive(world: World) -> None:
-    """Standard ones, and each instance of a real-time one; each is told."""
+    """Standard signals, and each instance of a real-time signal; each is logged."""
     container = world(*TOLD, acts="block say ready hear 22 exit 7")
     container.expect("ready")
     real_time = signal.SIGRTMIN + 3
@@ -48,8 +48,8 @@ def test_500_orphans_are_reaped(world: World) -> None:
     assert not log_of(ended).complaints, ended
 
 
-def test_who_is_left_is_asked_and_then_killed(world: World) -> None:
-    """Two who heed, and one who does not."""
+def test_stragglers_are_asked_and_then_killed(world: World) -> None:
+    """Two end at SIGTERM, one does not."""
     since = time.monotonic()
     ended = world(*TOLD, "--drain-timeout=0.5", acts="start 2 start-stubborn 1 exit 7").end()
     took = time.monotonic() - since
@@ -73,7 +73,7 @@ def test_the_stop_timeout_is_kept(world: World) -> None:
 
 
 def test_it_does_not_spin(world: World) -> None:
-    """After signals and orphans it sleeps again, without a turn in which memory is asked for again and again."""
+    """After signals and orphans it sleeps again, and does not try again and again to get memory."""
     acts = "block say ready hear 1 orphans 100 await-gone await-line exit 7"
     container = world("--zombie-watch=0.2", acts=acts, stdin=subprocess.PIPE)
     container.expect("ready")
@@ -81,7 +81,7 @@ def test_it_does_not_spin(world: World) -> None:
     container.expect(str(int(signal.SIGUSR1)))
     container.expect("gone")
     before = cpu_seconds(container.init)
-    time.sleep(1)  # nothing shall happen, so there is nothing to wait for
+    time.sleep(1)  # nothing should happen, so there is no condition to wait for
     taken = cpu_seconds(container.init) - before
     assert taken < 0.1, f"{taken} s of processor time in a second"
     container.say()
