@@ -1,4 +1,4 @@
-"""``pyinitctl clear``: the two cures for zombies whose parents do not wait."""
+"""``pyinitctl clear``: the two cures for zombies whose parents do not wait for them."""
 
 import os
 import signal
@@ -30,10 +30,10 @@ LATE = """if True:
     print('ready', flush=True)
     while True: signal.pause()
 """
-"""Its children have ended before it handles SIGCHLD."""
+"""Its children end before it handles SIGCHLD."""
 
 CATCHES = LATE.replace("while os.waitpid(-1, os.WNOHANG)[0]: pass", "pass")
-"""It handles SIGCHLD, and does not wait in there."""
+"""It handles SIGCHLD, but does not wait in the handler."""
 
 NEVER_WAITS = """
 #include <sys/wait.h>
@@ -72,12 +72,12 @@ int main(int count, char **words) {
 """Traces the process that it is given, and never waits for it."""
 
 LEAVES_A_ZOMBIE = "(sleep 0.01 & exec sleep 1000)"
-"""Of sleep(1), which knows of no child."""
+"""The zombie is a child of sleep(1), which knows nothing of it."""
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory, bin_folder: Path) -> Callable[[str, str], str]:
-    """Compile a program in C under a name, in a folder that anybody may read."""
+    """Compile a program in C under a name, in a folder that all users may read."""
     folder = tmp_path_factory.mktemp("compiled")
     folder.chmod(0o755)
     return lambda name, source: str(compile_c(source, folder / name, "-Wno-unused-parameter"))
@@ -90,7 +90,7 @@ def clear(ctl: Ctl) -> Ctl:
 
 
 def pid_of(container: Container, name: str) -> int:
-    """The pid, inside, of the only process of this name that lives."""
+    """The pid in the container of the only live process of this name."""
 
     def look() -> list[int]:
         everybody = psutil.Process(container.init).children(recursive=True)
@@ -102,7 +102,7 @@ def pid_of(container: Container, name: str) -> int:
 
 
 def beside(words: list[str]) -> list[str]:
-    """A workload that starts this command and waits for it; its own pid is 2, as in every container here."""
+    """A workload that starts this command and waits for it. The workload has pid 2, as in every container here."""
     return ["sh", "-c", '"$@" & while :; do wait $!; sleep 0.05; done', "workload", *words]
 
 
@@ -115,7 +115,7 @@ def test_without_zombies_there_is_nothing_to_do(start: Start, clear: Ctl) -> Non
 
 
 def test_a_parent_that_missed_sigchld_waits_when_it_is_asked_again(start: Start, clear: Ctl) -> None:
-    """The first cure: the handler was installed after the children had ended."""
+    """The first cure: its handler was installed after the children had ended."""
     container = start("--", *python(LATE))
     container.expect("ready")
     container.await_zombies(3)
@@ -127,10 +127,10 @@ def test_a_parent_that_missed_sigchld_waits_when_it_is_asked_again(start: Start,
     assert len(container.zombies()) == 0
 
 
-def test_a_parent_that_cannot_be_asked_is_told_with_the_reason(
+def test_the_reason_why_a_parent_cannot_be_asked_is_shown(
     start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
-    """And with what to do next; nobody is ended for it."""
+    """And what to do next. No process is ended."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
     container.expect("ready")
     pid = pid_of(container, "leaks")
@@ -144,8 +144,8 @@ def test_a_parent_that_cannot_be_asked_is_told_with_the_reason(
     assert pid_of(container, "leaks") == pid and len(container.zombies()) == 15
 
 
-def test_a_handler_that_does_not_wait_is_told_from_none(start: Start, clear: Ctl) -> None:
-    """SigCgt of /proc/PID/status."""
+def test_a_handler_that_does_not_wait_is_distinguished_from_no_handler(start: Start, clear: Ctl) -> None:
+    """By SigCgt in /proc/PID/status."""
     container = start("--", *beside(python(CATCHES)))
     container.expect("ready")
     done = clear(container)
@@ -173,7 +173,7 @@ def test_a_parent_in_c_is_ended_and_its_zombies_are_reaped(
 
 
 def test_a_parent_in_sh_is_ended_and_its_zombie_is_reaped(start: Start, clear: Ctl) -> None:
-    """A program that has children from before it was executed, and knows of none."""
+    """A program with a child from before it was executed, of which it knows nothing."""
     container = start("--", *beside(["sh", "-c", LEAVES_A_ZOMBIE]))
     container.await_zombies(1)
     done = clear(container, "--terminate-parent")
@@ -185,7 +185,7 @@ def test_a_parent_in_sh_is_ended_and_its_zombie_is_reaped(start: Start, clear: C
 def test_a_stopped_parent_is_continued_so_that_it_can_end(
     start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
-    """SIGTERM alone would wait for that; without it one is told how to continue it."""
+    """SIGTERM alone would stay pending. Without --terminate-parent the line says how to continue it."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS.replace("for (;;)", "raise(SIGSTOP); for (;;)"))]))
     container.expect("ready")
     pid = pid_of(container, "leaks")
@@ -199,7 +199,7 @@ def test_a_stopped_parent_is_continued_so_that_it_can_end(
 
 
 def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start, clear: Ctl) -> None:
-    """It has only not had the time; a dry run says so, and continues nobody."""
+    """It only had no time to reap. A dry run says so, and continues nothing."""
     container = start("--", *beside(python(LATE)))
     container.expect("ready")
     (parent,) = psutil.Process(container.init).children()[0].children()
@@ -225,7 +225,7 @@ def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start,
 
 
 def test_a_stopped_workload_is_not_continued_unless_it_is_named(start: Start, clear: Ctl) -> None:
-    """It is spared, and who has stopped it may have meant that."""
+    """It is spared, and may have been stopped on purpose."""
     container = start("--", *python(LATE))
     container.expect("ready")
     container.await_rest()
@@ -242,10 +242,10 @@ def test_a_stopped_workload_is_not_continued_unless_it_is_named(start: Start, cl
     assert container.process.poll() is None
 
 
-def test_a_parent_that_ignores_sigterm_is_left_and_told_of(
+def test_a_parent_that_ignores_sigterm_is_left_and_reported(
     start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
-    """After some seconds; it is for people to kill it."""
+    """After some seconds. To kill it is up to the user."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS), str(int(signal.SIGTERM))]))
     container.expect("ready")
     pid = pid_of(container, "leaks")
@@ -260,8 +260,8 @@ def test_a_parent_that_ignores_sigterm_is_left_and_told_of(
 
 
 @pytest.mark.parametrize("words", [[], ["-p2"]])
-def test_a_parent_that_nobody_waits_for_is_a_zombie_left(start: Start, clear: Ctl, words: list[str]) -> None:
-    """It has ended, and its own parent is the next one to be told of."""
+def test_a_parent_that_is_not_waited_for_remains_as_a_zombie(start: Start, clear: Ctl, words: list[str]) -> None:
+    """Its own parent is reported next."""
     program = f"if True:\n import os, signal\n if not os.fork(): os.execlp('sh', 'sh', '-c', '{LEAVES_A_ZOMBIE}')\n"
     container = start("--", *python(f"{program} while True: signal.pause()"))
     container.await_zombies(1)
@@ -293,7 +293,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(
 
 
 def test_the_workload_may_be_named_from_within_itself(start: Start, bin_folder: Path) -> None:
-    """It has started pyinitctl, and is ended all the same."""
+    """It has started pyinitctl, and is ended anyway."""
     program = (
         f"import os, subprocess\nif not os.fork(): os._exit(0)\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
     )
@@ -302,8 +302,8 @@ def test_the_workload_may_be_named_from_within_itself(start: Start, bin_folder: 
     assert ended.status == 128 + signal.SIGTERM and "ending python3" in ended.out, ended
 
 
-def test_who_has_started_pyinitctl_is_not_ended(start: Start, bin_folder: Path) -> None:
-    """Neither a shell that is not the workload."""
+def test_the_process_that_started_pyinitctl_is_not_ended(start: Start, bin_folder: Path) -> None:
+    """For example a shell that is not the workload."""
     program = (
         f"import os, subprocess\nif not os.fork(): os._exit(0)\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
     )
@@ -318,7 +318,7 @@ def test_who_has_started_pyinitctl_is_not_ended(start: Start, bin_folder: Path) 
 def test_a_tracer_that_does_not_wait_is_ended(
     start: Start, clear: Ctl, compiled: Callable[[str, str], str], is_traced_by: str
 ) -> None:
-    """No parent can wait before it has; the parent's wait is then done by itself."""
+    """No parent can wait for a zombie before its tracer has; then this parent does."""
     tracer = compiled("tracer", TRACER)
     script = f"mkfifo $TMP/go; head -c1 $TMP/go >$TMP/null & {tracer} $! & cat >$TMP/go; wait"
     if is_traced_by == "its own child":
@@ -336,8 +336,8 @@ def test_a_tracer_that_does_not_wait_is_ended(
     assert len(container.zombies()) == 0
 
 
-def test_a_parent_of_somebody_else_is_told_of(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
-    """EPERM is a line, and no end."""
+def test_a_parent_of_another_user_is_reported(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
+    """EPERM makes one line, and pyinitctl goes on."""
     container = start("--", *beside([compiled("leaks", NEVER_WAITS)]))
     container.expect("ready")
     pid = pid_of(container, "leaks")
@@ -347,8 +347,8 @@ def test_a_parent_of_somebody_else_is_told_of(start: Start, clear: Ctl, compiled
     assert done.returncode == 1
 
 
-def test_what_may_be_the_workload_is_spared_too(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
-    """Where the counters may not be read, every child of pyinit could be it."""
+def test_a_possible_workload_is_spared_too(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
+    """If the counters may not be read, every child of pyinit could be the workload."""
     container = start("-u", "12345:12345", "--", compiled("leaks", NEVER_WAITS))
     container.expect("ready")
     before = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
@@ -361,10 +361,10 @@ def test_what_may_be_the_workload_is_spared_too(start: Start, clear: Ctl, compil
 
 
 @pytest.mark.parametrize("name", ["tini", "dumb-init", "catatonit"])
-def test_what_may_be_the_workload_of_another_init_is_spared(
+def test_a_possible_workload_of_another_init_is_spared(
     bare: Start, clear: Ctl, compiled: Callable[[str, str], str], name: str
 ) -> None:
-    """That init does not say which child it is. A process that is named is ended, and the container with it."""
+    """That init does not say which child is its workload. A named process is ended, and the container with it."""
     container = bare(packages.provide(name, name), "--", compiled("leaks", NEVER_WAITS))
     container.expect("ready")
     pid = pid_of(container, "leaks")
@@ -382,7 +382,7 @@ def test_what_may_be_the_workload_of_another_init_is_spared(
     assert container.end().status == 128 + signal.SIGTERM
 
 
-def test_who_is_no_child_of_another_init_is_ended(bare: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
+def test_a_grandchild_of_another_init_is_ended(bare: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
     """It cannot be the workload."""
     container = bare(packages.provide("tini", "tini"), "--", *beside([compiled("leaks", NEVER_WAITS)]))
     container.expect("ready")
@@ -394,7 +394,7 @@ def test_who_is_no_child_of_another_init_is_ended(bare: Start, clear: Ctl, compi
 def test_a_daemon_that_pyinit_stays_for_is_spared(
     start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
-    """With ``--wait-for=all`` the workload has left its work to somebody, who is no child of its own any more."""
+    """With ``--wait-for=all`` the workload has left its work to a process that is no longer its child."""
     container = start("--wait-for=all", "--", "sh", "-c", '"$1" &', "sh", compiled("leaks", NEVER_WAITS))
     container.expect("ready")
     pid = pid_of(container, "leaks")
@@ -411,7 +411,7 @@ def test_a_daemon_that_pyinit_stays_for_is_spared(
 
 
 def test_a_dry_run_sends_nothing(start: Start, clear: Ctl, compiled: Callable[[str, str], str]) -> None:
-    """Neither SIGCHLD, which would help here, nor SIGTERM."""
+    """Neither SIGCHLD, which would cure these zombies, nor SIGTERM."""
     container = start("--", *beside(python(LATE)))
     container.expect("ready")
     done = clear(container, "--terminate-parent", "--dry-run")
@@ -428,7 +428,7 @@ def test_a_dry_run_sends_nothing(start: Start, clear: Ctl, compiled: Callable[[s
 
 
 def test_only_the_zombies_below_a_process_are_looked_at(start: Start, clear: Ctl) -> None:
-    """``-p PID``; and who has that pid may be ended, though it was looked at alone."""
+    """With ``-p PID``. That process itself may be ended, too."""
     container = start("--", "sh", "-c", f"{LEAVES_A_ZOMBIE} & {LEAVES_A_ZOMBIE.replace('1000', '2000')} & wait; wait")
     container.await_zombies(2)
     done = clear(container, "--dry-run")
@@ -442,7 +442,7 @@ def test_only_the_zombies_below_a_process_are_looked_at(start: Start, clear: Ctl
 def test_without_an_init_that_reaps_the_zombies_are_left_to_pid_1(
     bin_folder: Path, compiled: Callable[[str, str], str]
 ) -> None:
-    """The parent is ended, and PID 1 is told of: it is the one that does not wait now."""
+    """The parent is ended. Then PID 1 is reported: now it is the one that does not wait."""
     program = """if True:
         import os, subprocess, sys
         leaks, pyinitctl = sys.argv[1:]
@@ -473,7 +473,7 @@ def test_a_pid_1_that_does_not_reap_is_never_ended(bin_folder: Path) -> None:
 def test_the_workload_of_a_pyinit_that_is_not_pid_1_is_spared_too(
     launcher: str, bin_folder: Path, compiled: Callable[[str, str], str]
 ) -> None:
-    """By the counters of the pyinit above it, in the same PID namespace."""
+    """It is known from the counters of the pyinit above it, in the same PID namespace."""
     leaks = compiled("leaks", NEVER_WAITS)
     program = f"""if True:
         import os, subprocess, sys
@@ -493,7 +493,7 @@ def test_the_workload_of_a_pyinit_that_is_not_pid_1_is_spared_too(
 
 
 def test_the_workload_is_known_from_outside_of_its_namespace(start: Start, bin_folder: Path) -> None:
-    """The counters have pids of the container's namespace, and those here are the host's."""
+    """The counters have pids of the container's namespace; pyinitctl sees the host's."""
     container = start("--", "sh", "-c", LEAVES_A_ZOMBIE.strip("()"))
     container.await_zombies(1)
     workload = psutil.Process(container.init).children()[0].pid
@@ -507,7 +507,7 @@ def test_the_workload_is_known_from_outside_of_its_namespace(start: Start, bin_f
     assert container.end().status == 128 + signal.SIGTERM
 
 
-def test_what_a_process_is_called_cannot_forge_a_line(start: Start, clear: Ctl) -> None:
+def test_the_name_of_a_process_cannot_forge_a_line(start: Start, clear: Ctl) -> None:
     """A command line with a line feed and an escape sequence."""
     container = start(
         "--", "sh", "-c", '(sleep 0.01 & exec "$@")', "sh", *python("import time; time.sleep(1000)", "\n\033[31m")
@@ -517,7 +517,7 @@ def test_what_a_process_is_called_cannot_forge_a_line(start: Start, clear: Ctl) 
     assert len(done.stdout.splitlines()) == 3 and "\\x0a\\x1b[31m" in done.stdout, done
 
 
-def test_where_nothing_can_be_seen_the_status_is_3(start: Start, clear: Ctl) -> None:
+def test_if_nothing_can_be_seen_the_status_is_3(start: Start, clear: Ctl) -> None:
     """As with the other commands."""
     container = start("--", "sleep", "1000")
     pid_of(container, "sleep")
@@ -529,7 +529,7 @@ def test_where_nothing_can_be_seen_the_status_is_3(start: Start, clear: Ctl) -> 
 def test_what_hidepid_hides_may_be_the_init_of_a_workload(
     start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
-    """PID 1 cannot be seen then, and who is its child could be the workload."""
+    """PID 1 cannot be seen then, and a child of it could be the workload."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
     container = start("-u", "12345:12345", "--", compiled("leaks", NEVER_WAITS), before=remount)
     container.expect("ready")
@@ -541,10 +541,10 @@ def test_what_hidepid_hides_may_be_the_init_of_a_workload(
     assert done.stderr == f"pyinitctl: {HIDDEN}\n"
 
 
-def test_zombies_that_were_seen_in_spite_of_hidepid_can_be_gone(
+def test_zombies_that_were_seen_despite_hidepid_can_be_cleared(
     start: Start, clear: Ctl, compiled: Callable[[str, str], str]
 ) -> None:
-    """That nobody else can be seen then is no reason for another status."""
+    """The status is 0, though no other process can be seen then."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
     container = start("-u", "12345:12345", "--", *beside([compiled("leaks", NEVER_WAITS)]), before=remount)
     container.expect("ready")
@@ -555,8 +555,8 @@ def test_zombies_that_were_seen_in_spite_of_hidepid_can_be_gone(
 
 
 @pytest.mark.parametrize("words", [[], ["--terminate-parent"], ["--dry-run"], ["-p1"]])
-def test_where_hidepid_hides_everybody_the_status_is_3(start: Start, clear: Ctl, words: list[str]) -> None:
-    """Not to see a zombie is not that there is none: one line, which tells why."""
+def test_if_hidepid_hides_all_processes_the_status_is_3(start: Start, clear: Ctl, words: list[str]) -> None:
+    """To see no zombies does not mean that there are none. One line says why."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
     container = start("--", *python(LATE), before=remount)
     container.expect("ready")
@@ -570,7 +570,7 @@ def test_where_hidepid_hides_everybody_the_status_is_3(start: Start, clear: Ctl,
 def test_pid_1_of_a_container_is_left_alone_from_outside_too(
     bin_folder: Path, compiled: Callable[[str, str], str]
 ) -> None:
-    """It has another pid here, and still all of its namespace would end with it."""
+    """It has another pid outside, but all of its namespace would end with it."""
     with subprocess.Popen([*UNSHARE, compiled("leaks", NEVER_WAITS)], stdout=subprocess.PIPE) as container:
         try:
             assert container.stdout and container.stdout.readline() == b"ready\n"

@@ -1,4 +1,4 @@
-"""pyinitctl health: 0 or 1, with one line, whatever there is to be seen."""
+"""pyinitctl health: 0 or 1 and one line in every case."""
 
 import os
 import re
@@ -36,7 +36,7 @@ LEAK = """if True:
 
 @pytest.fixture
 def health(bin_folder: Path) -> Ask:
-    """Run ``pyinitctl health`` in a container, as Docker does; exit status and the line."""
+    """Run ``pyinitctl health`` in a container, as Docker does; return exit status and line."""
 
     def health(container: Container, *words: str, before: list[str] | None = None) -> tuple[int, str]:
         return told([*container.enter, *(before or []), str(bin_folder / "pyinitctl"), "health", *words])
@@ -45,19 +45,19 @@ def health(bin_folder: Path) -> Ask:
 
 
 def told(command: list[str]) -> tuple[int, str]:
-    """Exit status, and what should be exactly one line."""
+    """The exit status and the line of a command; fail if it wrote anything else."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.stderr == "" and done.stdout.endswith("\n") and done.stdout.count("\n") == 1, done
     return done.returncode, done.stdout.rstrip("\n")
 
 
 def becomes(look: Callable[[], tuple[int, str]], status: int, pattern: str) -> None:
-    """Wait until what is told is this."""
+    """Wait for this status and a line like this."""
     eventually(look, pattern, holds=lambda seen: seen[0] == status and re.fullmatch(pattern, seen[1]))
 
 
 def test_a_workload_that_runs_is_healthy(start: Start, health: Ask) -> None:
-    """With its name, and since when."""
+    """The line has its name and how long it has been running."""
     container = start("--", "sleep", "60")
     container.await_rest()
     becomes(lambda: health(container), 0, r"healthy: sleep \(pid 2\) has been running for [0-9.]+m?s")
@@ -80,16 +80,16 @@ def test_a_pause_is_healthy(start: Start, health: Ask) -> None:
         ),
     ],
 )
-def test_a_container_that_is_shut_down_is_unhealthy(
+def test_a_container_that_is_shutting_down_is_unhealthy(
     start: Start, health: Ask, options: list[str], status: int, line: str
 ) -> None:
-    """One that stays for the others is not."""
+    """One whose workload has ended and that stays for the others is healthy."""
     program = "(trap '' TERM; echo trapped; exec sleep 60) & read line"
     container = start(*options, "--", "sh", "-c", program, stdin=subprocess.PIPE)
     container.expect("trapped")
     container.await_rest()
     container.say()
-    # Not sooner: whatever is in the container when the drain begins is asked to end.
+    # Not sooner: a pyinitctl that is in the container when the drain begins would be asked to end.
     eventually(
         lambda: published.read(container.init).stage, "the workload has ended", holds=lambda stage: stage != "running"
     )
@@ -97,7 +97,7 @@ def test_a_container_that_is_shut_down_is_unhealthy(
 
 
 def test_a_stopped_workload_is_unhealthy(start: Start, health: Ask) -> None:
-    """And healthy again when it has been continued."""
+    """It is healthy again after SIGCONT."""
     container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 60")
     container.line()
     becomes(lambda: health(container), 1, r"unhealthy: sh \(pid 2\) is stopped")
@@ -115,8 +115,8 @@ def test_a_stopped_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
     becomes(lambda: health(container), 0, "healthy: .*")
 
 
-def test_zombies_are_told_of_and_unhealthy_if_that_is_asked_for(start: Start, health: Ask) -> None:
-    """More than so many, with the verdict on the worst parent, whose command line is not read."""
+def test_zombies_are_reported_and_unhealthy_if_asked_for(start: Start, health: Ask) -> None:
+    """Above N zombies, with the verdict on the worst parent, whose command line is not read."""
     container = start("--", *python(LEAK), stdin=subprocess.PIPE)
     container.line()
     parent = r"python\S* \(pid 2\) has 3 children that it has not waited for, the oldest for [0-9.]+m?s: .*"
@@ -125,7 +125,7 @@ def test_zombies_are_told_of_and_unhealthy_if_that_is_asked_for(start: Start, he
     becomes(lambda: health(container, "--max-zombies=2"), 1, rf"unhealthy: 3 zombies: {parent}")
 
 
-def test_old_zombies_are_unhealthy_if_that_is_asked_for(start: Start, health: Ask) -> None:
+def test_old_zombies_are_unhealthy_if_asked_for(start: Start, health: Ask) -> None:
     """One of them is enough."""
     container = start("--", *python(LEAK), stdin=subprocess.PIPE)
     container.line()
@@ -138,10 +138,10 @@ def test_old_zombies_are_unhealthy_if_that_is_asked_for(start: Start, health: As
 
 
 @pytest.mark.parametrize("words", [[], ["--max-zombies=0"], ["--max-age=0"]])
-def test_the_verdict_is_on_who_does_not_wait_and_not_on_an_init(
+def test_the_verdict_is_on_the_parent_that_does_not_wait_and_not_on_an_init(
     start: Start, health: Ask, bin_folder: Path, words: list[str]
 ) -> None:
-    """An init that is about to reap more than another has left is in order."""
+    """An init that is about to reap is not at fault, even if it has more zombies."""
     program = bin_folder.parent / "catatonit"
     shutil.copy("/bin/sleep", program)
     fresh = f"(for one in 1 2 3; do head -c1 <&3 & done; exec 3<&-; exec {program} 1000)"
@@ -163,8 +163,8 @@ def test_the_verdict_is_on_who_does_not_wait_and_not_on_an_init(
     assert status == bool(words) and re.fullmatch(pattern, line), (words, line)
 
 
-def test_names_forge_no_second_line(start: Start, health: Ask) -> None:
-    """Neither that of the parent of a zombie nor that of the workload."""
+def test_names_cannot_forge_a_second_line(start: Start, health: Ask) -> None:
+    """Neither the name of a zombie's parent nor that of the workload."""
     name = "\x1b[1m\nhealthy"
     program = f"open('/proc/self/comm', 'w').write({name!r})\n{LEAK}"
     container = start("--", *python(program), stdin=subprocess.PIPE)
@@ -176,8 +176,8 @@ def test_names_forge_no_second_line(start: Start, health: Ask) -> None:
     )
 
 
-def test_a_pid_1_that_is_no_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
-    """Unless there is a pyinit of the same container, which is looked at, and what is below it."""
+def test_a_pid_1_that_is_not_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
+    """Unless there is a pyinit in the same container: then that one counts, with the processes below it."""
     neglects = "import subprocess, time; kept = subprocess.Popen(['true']); time.sleep(60)"
     before = ["sh", "-c", f'{INTERPRETER} -c "{neglects}" & "$@" & echo $!; wait', "sh"]
     container = start("--", "sleep", "60", before=before)
@@ -193,7 +193,7 @@ def test_a_pid_1_that_is_no_pyinit_is_unhealthy(start: Start, health: Ask) -> No
 
 
 def test_a_pause_container_is_not_taken_for_ours(start: Start, bin_folder: Path) -> None:
-    """In a pod that shares its process namespace PID 1 may be a pyinit, too: ours sees the same files."""
+    """In a pod that shares its process namespace PID 1 may also be a pyinit. Ours has the same root folder."""
     pause = start("--pause")
     pause.await_rest()
     enter = pause.enter
@@ -206,8 +206,8 @@ def test_a_pause_container_is_not_taken_for_ours(start: Start, bin_folder: Path)
         init.kill()
 
 
-def test_another_user_is_told_whom_to_be(start: Start, health: Ask) -> None:
-    """As unhealthy: a HEALTHCHECK that cannot look is set up wrong."""
+def test_another_user_is_told_which_user_to_be(start: Start, health: Ask) -> None:
+    """The container counts as unhealthy: a HEALTHCHECK that cannot look is set up wrong."""
     container = start("--", "sleep", "60")
     becomes(lambda: health(container), 0, "healthy: .*")
     who = "pid 1 belongs to user 0:0 and pyinitctl runs as 12345:12345"
@@ -216,7 +216,7 @@ def test_another_user_is_told_whom_to_be(start: Start, health: Ask) -> None:
 
 
 def test_the_workload_is_found_from_the_host(start: Start, bin_folder: Path) -> None:
-    """It has another number there; and only those below that pyinit are looked at."""
+    """Its pid differs there. Only processes below that pyinit are looked at."""
     zombie = subprocess.Popen(["true"])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 60")
@@ -229,7 +229,7 @@ def test_the_workload_is_found_from_the_host(start: Start, bin_folder: Path) -> 
 
 
 def test_a_line_that_cannot_be_written_is_unhealthy(start: Start, health: Ask, bin_folder: Path) -> None:
-    """1, and no other status."""
+    """The status is 1."""
     container = start("--", "sleep", "60")
     becomes(lambda: health(container), 0, "healthy: .*")
     with open("/dev/full", "wb") as full:

@@ -1,4 +1,4 @@
-"""pyinitctl status: what a running pyinit tells of itself, and why not where it may not be asked."""
+"""pyinitctl status: what a running pyinit publishes, and the errors if it cannot be read."""
 
 import json
 import os
@@ -27,7 +27,7 @@ OTHER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
 """As another user."""
 
 WITHOUT_PTRACE = ["setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace"]
-"""As docker exec has it: root may look into its own kind only."""
+"""As with docker exec: root can look only into processes that have no more capabilities."""
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def ask(ctl: Ctl) -> Ctl:
 
 @pytest.fixture
 def told(ask: Ctl) -> Told:
-    """What ``status --json`` tells."""
+    """The output of ``status --json``."""
 
     def told(container: Container, *words: str, before: list[str] | None = None) -> dict[str, Any]:
         done = ask(container, "--json", *words, before=before or ())
@@ -48,7 +48,7 @@ def told(ask: Ctl) -> Told:
 
 
 def becomes(look: Callable[[], object], wanted: object) -> None:
-    """Wait until what is looked at is as wanted."""
+    """Wait until `look` returns `wanted`."""
     eventually(look, f"{wanted}", holds=lambda seen: seen == wanted)
 
 
@@ -57,8 +57,8 @@ def is_published(container: Container, ask: Ctl) -> None:
     becomes(lambda: ask(container).returncode, 0)
 
 
-def test_it_shows_the_workload_and_what_was_reaped(start: Start, ask: Ctl, told: Told) -> None:
-    """Both for people and for programs."""
+def test_it_shows_the_workload_and_the_orphans_reaped(start: Start, ask: Ctl, told: Told) -> None:
+    """As text and as JSON."""
     container = start("--", "sh", "-c", "for i in 1 2 3; do (true &); done; read line", stdin=subprocess.PIPE)
     container.await_rest()
     becomes(lambda: told(container).get("orphans_reaped"), 3)
@@ -85,14 +85,14 @@ for old in $(awk '/ - cgroup .*memory/ {print $5}' /proc/self/mountinfo); do umo
 mount -t cgroup2 none "$0" && mount -t tmpfs none "$0" && folder=$0$(sed -n s/^0:://p /proc/self/cgroup) &&
 mkdir -p "$folder" && echo "$1" >"$folder/memory.oom.group" && shift && exec "$@"
 """
-"""Has a file of our own where the cgroup is mounted."""
+"""Puts a file of our own where the cgroup is mounted."""
 
 
 @pytest.mark.parametrize(("setting", "is_set"), [("1", True), ("0", False)])
 def test_it_shows_whether_the_kernel_kills_all_processes_at_once(
     start: Start, ask: Ctl, told: Told, tmp_path: Path, setting: str, is_set: bool
 ) -> None:
-    """With memory.oom.group, as on Kubernetes, PID 1 cannot report that memory ran out."""
+    """With memory.oom.group, as on Kubernetes, PID 1 cannot report that it ran out of memory."""
     before = ["sh", "-c", FAKE_CGROUP, str(tmp_path), setting]
     container = start("--", "sh", "-c", "read line", before=before, stdin=subprocess.PIPE)
     is_published(container, ask)
@@ -102,8 +102,8 @@ def test_it_shows_whether_the_kernel_kills_all_processes_at_once(
         assert len(lines) == is_set and all("memory.oom.group is set" in line for line in lines)
 
 
-def test_it_tells_who_sent_a_signal(start: Start, ask: Ctl, told: Told) -> None:
-    """From inside and from outside of the PID namespace; looked up while the sender is there, or by its number."""
+def test_it_shows_who_sent_a_signal(start: Start, ask: Ctl, told: Told) -> None:
+    """From inside or outside of the PID namespace. A sender that still runs has its name, any other its pid."""
     program = "trap : HUP USR1 TERM; kill -HUP 1; kill -HUP 1; echo sent; while :; do sleep 0.05; done"
     container = start("--", "sh", "-c", program)
     container.expect("sent")
@@ -129,8 +129,8 @@ def test_it_tells_who_sent_a_signal(start: Start, ask: Ctl, told: Told) -> None:
     assert any("SIGTERM 1 time, from outside the container, " in line and line.endswith(" ago") for line in lines)
 
 
-def test_a_number_that_was_given_again_is_not_taken_for_the_sender(start: Start, told: Told) -> None:
-    """The sender has gone, and who has its number now was started later."""
+def test_a_process_with_the_pid_of_an_exited_sender_is_not_taken_for_the_sender(start: Start, told: Told) -> None:
+    """The sender has exited, and the process that has its pid now was started later."""
     program = """
         trap : HUP
         sh -c 'echo $$; kill -HUP 1'
@@ -165,7 +165,7 @@ def test_it_shows_the_stages_of_the_end(
     container.expect("trapped")
     container.await_rest()
     container.say()
-    # From outside: whatever is in the container when the drain begins is asked to end.
+    # From outside: a pyinitctl that is in the container when the drain begins would be asked to end.
     becomes(lambda: published.read(container.init).stage, stage)
     assert told(container)["stage"] == stage
     workload = told(container)["workload"]
@@ -176,8 +176,8 @@ def test_it_shows_the_stages_of_the_end(
     assert lines[2] == f"stage     {words}"
 
 
-def test_it_shows_what_signal_ended_the_workload(start: Start, told: Told) -> None:
-    """Its status is that of a shell."""
+def test_it_shows_which_signal_ended_the_workload(start: Start, told: Told) -> None:
+    """The status is 128 and the signal, as in a shell."""
     container = start("--wait-for=all", "--", "sh", "-c", "sleep 60 & kill -KILL $$", stdout=subprocess.DEVNULL)
     becomes(lambda: told(container)["stage"], "staying")
     workload = told(container)["workload"]
@@ -185,7 +185,7 @@ def test_it_shows_what_signal_ended_the_workload(start: Start, told: Told) -> No
 
 
 def test_a_pause_has_no_workload(start: Start, ask: Ctl, told: Told) -> None:
-    """And its end is none of a workload."""
+    """Nor the end of one."""
     container = start("--pause")
     is_published(container, ask)
     seen = told(container)
@@ -195,7 +195,7 @@ def test_a_pause_has_no_workload(start: Start, ask: Ctl, told: Told) -> None:
 
 
 def test_prometheus_reads_the_metrics(start: Start, ask: Ctl, told: Told) -> None:
-    """Its parser finds all of them with their types, zombies included."""
+    """Its parser finds all metrics with their types, zombies included."""
     program = """if True:
         import os, signal, time
         signal.signal(signal.SIGHUP, lambda *_: None)
@@ -235,7 +235,7 @@ def test_prometheus_reads_the_metrics(start: Start, ask: Ctl, told: Told) -> Non
 
 @pytest.mark.parametrize("words", [[], ["-p"]], ids=["found", "named"])
 def test_a_pyinit_that_is_not_pid_1_is_found(start: Start, told: Told, words: list[str]) -> None:
-    """Where PID 1 is none, as in a pod that shares its process namespace."""
+    """If PID 1 is not pyinit, as in a pod that shares its process namespace."""
     container = start("--", "sleep", "60", before=["sh", "-c", '"$@" & echo $!; wait', "sh"])
     pid = container.line()
     words = [*words, pid] if words else []
@@ -244,7 +244,7 @@ def test_a_pyinit_that_is_not_pid_1_is_found(start: Start, told: Told, words: li
 
 
 def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: Ctl) -> None:
-    """Nor one that sees other files; and a PID 1 that is none is said to be none."""
+    """Nor one with another root folder. The error says that PID 1 is not pyinit."""
     before = ["sh", "-c", 'unshare --mount "$@" & wait', "sh"]
     container = start("--", "sh", "-c", "echo started; sleep 60", before=before)
     container.expect("started")
@@ -255,7 +255,7 @@ def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: 
 
 
 def test_a_pyinit_is_looked_at_from_the_host(start: Start, bin_folder: Path) -> None:
-    """By its pid there; the pids that it tells of are those of its own PID namespace."""
+    """By its pid there. The pids that it shows are those of its own PID namespace."""
     container = start("--", "sleep", "60")
     container.await_rest()
     command = [str(bin_folder / "pyinitctl"), "status", "--json", "-p", str(container.init)]
@@ -264,7 +264,7 @@ def test_a_pyinit_is_looked_at_from_the_host(start: Start, bin_folder: Path) -> 
     assert (seen["pid"], seen["workload"]["pid"]) == (1, 2)
 
 
-def test_another_user_is_told_whom_to_be(start: Start, ask: Ctl) -> None:
+def test_another_user_is_told_which_user_to_be(start: Start, ask: Ctl) -> None:
     """One line, and 3."""
     container = start("--", "sleep", "60")
     is_published(container, ask)
@@ -275,7 +275,7 @@ def test_another_user_is_told_whom_to_be(start: Start, ask: Ctl) -> None:
 
 
 def test_the_same_user_may_look_and_root_without_capabilities_may_not(start: Start, ask: Ctl) -> None:
-    """In a container that runs as a user, as most should."""
+    """In a container that does not run as root, as most should not."""
     container = start("--", "sleep", "60", before=OTHER)
     becomes(lambda: ask(container, before=OTHER).returncode, 0)
     done = ask(container, before=WITHOUT_PTRACE)
@@ -284,11 +284,11 @@ def test_the_same_user_may_look_and_root_without_capabilities_may_not(start: Sta
         3,
         f"pyinitctl: {who}: run it as that user (docker exec -u 12345:12345)\n",
     )
-    container.signal(signal.SIGKILL)  # the end of unshare does not end it: the other user has not inherited that
+    container.signal(signal.SIGKILL)  # the other user has not inherited that it is killed with unshare
 
 
 def test_a_user_with_fewer_capabilities_is_told_so(start: Start, ask: Ctl) -> None:
-    """The user is the right one."""
+    """Though it is the right user."""
     container = start("--", "sleep", "60")
     is_published(container, ask)
     done = ask(container, before=WITHOUT_PTRACE)
@@ -296,8 +296,8 @@ def test_a_user_with_fewer_capabilities_is_told_so(start: Start, ask: Ctl) -> No
     assert (done.returncode, done.stderr) == (3, f"pyinitctl: cannot inspect pid 1: {reason}\n")
 
 
-def test_a_proc_that_hides_processes_is_told_of(start: Start, ask: Ctl) -> None:
-    """Mounted with hidepid=2, it shows others nothing."""
+def test_a_proc_that_hides_processes_is_reported(start: Start, ask: Ctl) -> None:
+    """Mounted with hidepid=2, it shows no processes of other users."""
     hide = ["sh", "-c", 'mount -o remount,hidepid=2 /proc && exec "$@"', "sh"]
     container = start("--", "sleep", "60", before=hide)
     is_published(container, ask)
@@ -310,7 +310,7 @@ def test_a_proc_that_hides_processes_is_told_of(start: Start, ask: Ctl) -> None:
 
 
 def test_the_proc_of_another_namespace_is_not_looked_at(start: Start, ask: Ctl, bin_folder: Path) -> None:
-    """Its PID 1 is somebody else."""
+    """Its PID 1 is another process."""
     container = start("--", "sleep", "60")
     is_published(container, ask)
     command = ["nsenter", f"--target={container.init}", "--pid", "--", str(bin_folder / "pyinitctl"), "status"]
@@ -319,8 +319,8 @@ def test_the_proc_of_another_namespace_is_not_looked_at(start: Start, ask: Ctl, 
     assert (done.returncode, done.stderr) == (3, f"pyinitctl: {complaint}\n")
 
 
-def test_a_file_size_limit_of_nothing_disturbs_nobody(start: Start, ask: Ctl) -> None:
-    """The counters cannot be written then, and that is all."""
+def test_a_file_size_limit_of_0_costs_only_the_counters(start: Start, ask: Ctl) -> None:
+    """They cannot be written then. Everything else works."""
     program = "trap 'exit 5' TERM; (true &); echo ready; while :; do sleep 0.05; done"
     limited = ["prlimit", "--fsize=0"]
     container = start("-v", "--", "sh", "-c", program, before=limited)
@@ -335,8 +335,8 @@ def test_a_file_size_limit_of_nothing_disturbs_nobody(start: Start, ask: Ctl) ->
     assert "SIGXFSZ" not in ended.err and "carrying on" not in ended.err
 
 
-def test_a_small_file_size_limit_is_no_more_than_that(start: Start, ask: Ctl) -> None:
-    """The counters fit until there is more to tell: one line in the log, and no numbers that were never true."""
+def test_a_small_file_size_limit_costs_only_the_counters(start: Start, ask: Ctl) -> None:
+    """They fit until they grow. Then there is one line in the log, and no wrong numbers are shown."""
     program = "trap 'exit 5' TERM; trap : HUP USR1 USR2 WINCH; echo ready; while :; do sleep 0.05; done"
     container = start("-v", "--", "sh", "-c", program, before=["prlimit", "--fsize=300"])
     container.expect("ready")
@@ -356,8 +356,8 @@ def test_a_small_file_size_limit_is_no_more_than_that(start: Start, ask: Ctl) ->
 
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.02"]])
-def test_the_counters_are_never_long_behind(start: Start, ask: Ctl, options: list[str]) -> None:
-    """Also while one signal comes after the other."""
+def test_the_counters_are_never_far_out_of_date(start: Start, ask: Ctl, options: list[str]) -> None:
+    """Also while signals come without a pause."""
     program = (
         "import _signal; _signal.signal(34, _signal.SIG_IGN); print('ready', flush=True)\nwhile 1: _signal.pause()"
     )
@@ -382,7 +382,7 @@ def test_the_counters_are_never_long_behind(start: Start, ask: Ctl, options: lis
 
 @pytest.mark.parametrize("limit", [10, 11, 12])
 def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: Ctl, limit: int) -> None:
-    """Who is left has its time, and the report is written."""
+    """Stragglers have their time, and the report is written."""
     straggler = "import _signal; print('ready', flush=True); _signal.sigwait([_signal.SIGTERM]); print('heard')"
     straggler = f"import _signal; _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM]); {straggler}"
     program = '"$0" -ISc "$1" & read line; exit 3'
@@ -401,18 +401,18 @@ def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: C
 
 @pytest.mark.parametrize("limit", [5, 6, 7, 8, 9])
 def test_too_few_descriptors_for_a_start_are_one_line(run: Run, limit: int) -> None:
-    """There is no workload without an init that has all it needs."""
+    """No workload is started unless the init has all that it needs."""
     ended = run("--", "echo", "started", before=["prlimit", f"--nofile={limit}"])
     assert (ended.status, ended.out) == (125, "")
     assert ended.err == "pyinit: cannot go on: cannot start a process: Too many open files\n"
 
 
 @pytest.mark.parametrize(("closed", "options"), [("<&-", ["-vvv"]), (">&-", ["-vvv"]), ("2>&-", ["-vvv"])])
-def test_what_pyinit_opens_may_get_the_number_of_a_closed_descriptor(
+def test_a_file_of_pyinits_may_get_the_number_of_a_closed_standard_descriptor(
     start: Start, told: Told, closed: str, options: list[str]
 ) -> None:
-    """The log has it; that of standard error the counters, and then there is no log. No line of the log is written over
-    them, and nothing of them gets elsewhere."""
+    """The log may. If the counters get that of standard error, there is no log: no line is written over the counters,
+    and they are written nowhere else."""
     before = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     container = start(*options, "--", "sh", "-c", "trap : HUP; while :; do sleep 0.1; done", before=before)
     becomes(lambda: told(container).get("version"), pyinit.__version__)

@@ -1,4 +1,4 @@
-"""``pyinitctl tree``: everybody is there, what is the matter with them stands out, and many stay readable."""
+"""``pyinitctl tree``: all processes are shown, problems stand out, and large trees stay readable."""
 
 import re
 import resource
@@ -21,7 +21,7 @@ Tree = Callable[..., "Seen"]
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 UID = 54321
-"""Somebody who is not root."""
+"""The words that run a program as another user than root."""
 
 AS_SOMEBODY = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
 
@@ -35,20 +35,20 @@ class Seen:
         self.err = ended.stderr.decode()
 
     def line(self, text: str) -> str:
-        """The one line with this text, without the columns before the tree, which are right."""
+        """The only line with this text, without the columns before the tree, which are checked."""
         found = [line for line in self.lines[1:] if text in line]
         assert len(found) == 1, (text, self.lines)
         return in_tree(found[0])
 
     def row(self, pid: int) -> str:
-        """The line of this pid, likewise."""
+        """The line of this pid, in the same form."""
         found = [line for line in self.lines[1:] if line.split()[0] == str(pid)]
         assert len(found) == 1, (pid, self.lines)
         return in_tree(found[0])
 
 
 def in_tree(line: str) -> str:
-    """What stands behind pid, state and age."""
+    """The part of a line after pid, state and age."""
     found = re.fullmatch(r" *\d+ [RSDZTtI] +(?:at most )?[\dhms.d-]+  (.*)", line)
     assert found, line
     return found[1]
@@ -69,7 +69,7 @@ def tree(bin_folder: Path) -> Tree:
 
 @pytest.fixture
 def on_terminal(bin_folder: Path) -> Callable[..., list[str]]:
-    """Run ``pyinitctl tree`` in a container on a terminal of so many columns, with these variables."""
+    """Run ``pyinitctl tree`` in a container on a terminal with `columns` columns and these variables."""
 
     def on_terminal(container: Container, columns: int = 200, **variables: str) -> list[str]:
         command, *words = [*container.enter, str(bin_folder / "pyinitctl"), "tree"]
@@ -133,7 +133,7 @@ def told(container: Container) -> list[int]:
 
 @pytest.fixture
 def workload(start: Start) -> Callable[..., Container]:
-    """A container with a workload in Python, which may use what is in `SUPPORT`."""
+    """A container with a workload in Python that can use the functions of `SUPPORT`."""
 
     def workload(program: str, *arguments: str, **settings: object) -> Container:
         return start("--", *python(f"{SUPPORT}\n{program}", *arguments), **settings)
@@ -159,8 +159,8 @@ ready(*found)
 """
 
 
-def test_everybody_is_in_the_tree_and_what_is_the_matter_stands_out(workload: Workload, tree: Tree) -> None:
-    """Zombies with their ages, orphans, those who are stopped, and main threads that have ended."""
+def test_all_processes_are_in_the_tree_and_problems_stand_out(workload: Workload, tree: Tree) -> None:
+    """Zombies with their ages, orphans, stopped processes, and main threads that have ended."""
     container = workload(MIXED)
     child, zombie, orphan, stopped, threads = told(container)
     container.await_rest()
@@ -178,7 +178,7 @@ def test_everybody_is_in_the_tree_and_what_is_the_matter_stands_out(workload: Wo
 
 
 def test_pid_1_is_called_pyinit_however_it_was_started(start: Start, tree: Tree, bin_folder: Path) -> None:
-    """Neither its interpreter nor what keeps that in isolation matters: the launcher, and ``python3 -m pyinit``."""
+    """The interpreter and its options are not shown, whether it was the launcher or ``python3 -m pyinit``."""
     program = ["--", "sleep", "1019"]
     container = start(*program)
     container.await_rest()
@@ -194,8 +194,8 @@ def test_pid_1_is_called_pyinit_however_it_was_started(start: Start, tree: Tree,
         module.process.communicate()
 
 
-def test_who_was_started_from_outside_has_no_parent(workload: Workload, tree: Tree) -> None:
-    """As with docker exec: it stands beside PID 1, with what it starts below it."""
+def test_a_process_from_outside_has_no_parent(workload: Workload, tree: Tree) -> None:
+    """One from docker exec stands beside PID 1, with its children below it."""
     container = workload("ready()")
     container.line()
     words = ["sh", "-c", "sleep 1004 & echo $!; wait"]
@@ -208,8 +208,8 @@ def test_who_was_started_from_outside_has_no_parent(workload: Workload, tree: Tr
         assert seen.row(sleeper) == "└─ sleep 1004"
 
 
-def test_from_a_host_it_knows_the_workload(workload: Workload, bin_folder: Path) -> None:
-    """The counters name it by the pid that it has in its own PID namespace."""
+def test_the_workload_is_known_from_a_host(workload: Workload, bin_folder: Path) -> None:
+    """The counters have the pid in its own PID namespace."""
     container = workload('orphan("sleep", "1005"); ready()')
     container.line()
     container.await_rest()
@@ -222,7 +222,7 @@ def test_from_a_host_it_knows_the_workload(workload: Workload, bin_folder: Path)
 
 
 def test_a_pause_has_no_orphans(start: Start, tree: Tree) -> None:
-    """Its children are those of the containers that share its PID namespace."""
+    """Its children belong to the containers that share its PID namespace."""
     container = start("--pause")
     container.await_rest()
     program = python(f"{SUPPORT}\nprint(run('sleep', '1006'), flush=True)")
@@ -234,8 +234,8 @@ def test_a_pause_has_no_orphans(start: Start, tree: Tree) -> None:
     )
 
 
-def test_without_pyinit_nobody_is_called_an_orphan(tree: Tree) -> None:
-    """The children of another PID 1 can be its own."""
+def test_without_pyinit_no_process_is_called_an_orphan(tree: Tree) -> None:
+    """The children of another PID 1 may be its own."""
     program = f"{SUPPORT}\nprint(orphan('sleep', '1007'), flush=True); ready()"
     with Container([*UNSHARE, *python(program)]) as container:
         orphan = int(container.line())
@@ -243,8 +243,8 @@ def test_without_pyinit_nobody_is_called_an_orphan(tree: Tree) -> None:
         assert (seen.row(orphan), seen.err) == ("└─ sleep 1007", "")
 
 
-def test_who_may_not_know_the_orphans_is_told(workload: Workload, tree: Tree) -> None:
-    """No mark would else mean that there are none."""
+def test_a_user_who_cannot_see_which_processes_are_orphans_is_told(workload: Workload, tree: Tree) -> None:
+    """Otherwise the missing marks would mean that there are none."""
     container = workload('print(orphan("sleep", "1008"), flush=True); ready()')
     orphan = int(container.line())
     container.await_rest()
@@ -253,8 +253,8 @@ def test_who_may_not_know_the_orphans_is_told(workload: Workload, tree: Tree) ->
     assert re.fullmatch(r"pyinitctl: orphans are not marked: pid 1 belongs to .*\n", seen.err)
 
 
-def test_with_hidepid_those_who_can_be_seen_are_there(workload: Workload, tree: Tree) -> None:
-    """They have no parent then; and a PID 1 that was asked for cannot be shown."""
+def test_with_hidepid_the_visible_processes_are_shown(workload: Workload, tree: Tree) -> None:
+    """Their parents may not be visible. A PID 1 that was asked for cannot be shown."""
     own = [*AS_SOMEBODY, "sh", "-c", "sleep 1009 & echo $!; wait"]
     mount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc && exec "$@"', "sh"]
     container = workload(f"os.posix_spawnp('setpriv', {own!r}, os.environ); signal.pause()", before=mount)
@@ -285,7 +285,7 @@ ready(*found)
 
 
 def check_hostile(lines: Sequence[str], pids: Sequence[int]) -> None:
-    """One line each, and nothing that drives a terminal."""
+    """Check that there is one line for each pid, and nothing that controls a terminal."""
     assert sorted(int(line.split()[0]) for line in lines[1:] if "from outside" not in line) == sorted([1, 2, *pids])
     assert all(line.isprintable() for line in lines), lines
 
@@ -293,7 +293,7 @@ def check_hostile(lines: Sequence[str], pids: Sequence[int]) -> None:
 def test_no_name_can_forge_a_line(
     workload: Workload, tree: Tree, on_terminal: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    """Newlines, escape sequences, parentheses and what is no UTF-8 are written as escapes, in colour, too."""
+    """Newlines, escape sequences, parentheses and invalid UTF-8 are written as escapes, also in colour."""
     container = workload(HOSTILE, str(tmp_path))
     pids = told(container)
     check_hostile(tree(container).lines, pids)
@@ -309,7 +309,7 @@ def test_no_name_can_forge_a_line(
 def test_a_terminal_has_colours(
     workload: Workload, on_terminal: Callable[..., list[str]], variables: Mapping[str, str], is_coloured: bool
 ) -> None:
-    """Unless NO_COLOR (https://no-color.org) says anything, or the terminal has none."""
+    """Unless NO_COLOR (https://no-color.org) is set, or the terminal has none."""
     container = workload('zombie(b"worker"); ready()')
     container.line()
     (line,) = [line for line in on_terminal(container, **variables) if "worker" in line]
@@ -317,8 +317,8 @@ def test_a_terminal_has_colours(
     assert ("\x1b" in line) == is_coloured
 
 
-def test_on_a_terminal_no_line_is_longer_than_it(workload: Workload, on_terminal: Callable[..., list[str]]) -> None:
-    """The command gives way to what stands out; characters may be two columns wide."""
+def test_no_line_is_wider_than_the_terminal(workload: Workload, on_terminal: Callable[..., list[str]]) -> None:
+    """The command is cut before the marks are. Characters may be two columns wide."""
     container = workload(
         """
 for _ in range(6):
@@ -343,7 +343,7 @@ ready()
 
 
 def test_depth_cuts_and_counts(workload: Workload, tree: Tree) -> None:
-    """How many are below is said, and how many of them are zombies."""
+    """The line says how many processes are below, and how many of them are zombies."""
     container = workload("child(lambda: (zombie(), run('sleep', '1013'), ready())); signal.pause()")
     container.line()
     assert tree(container, "--depth", "0").row(1).endswith("  … 4 more below, 1 zombie")
@@ -354,7 +354,7 @@ def test_depth_cuts_and_counts(workload: Workload, tree: Tree) -> None:
 
 
 def test_siblings_that_are_alike_share_a_line(workload: Workload, tree: Tree) -> None:
-    """With their number, ages and some pids; and so do those below them, if they are alike, too."""
+    """With their number, ages and some pids. So do the processes below them, if they are alike, too."""
     container = workload(
         """
 same = [run("sleep", "1014") for _ in range(5)]
@@ -381,7 +381,7 @@ ready(*same)
 @pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_thousands_are_readable_at_once(workload: Workload, tree: Tree) -> None:
-    """3,000 that sleep are a line, and not much work."""
+    """3,000 sleeping processes are one line, and take little time."""
     container = workload("for _ in range(3000): child()\nready()")
     container.line()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -392,8 +392,8 @@ def test_thousands_are_readable_at_once(workload: Workload, tree: Tree) -> None:
     assert re.match(r"   └─ 3000 × python.*  \(pids 3, 4, 5, …\)$", seen.line("3000"))  # noqa: RUF001
 
 
-def test_generations_without_end_are_readable(start: Start, tree: Tree) -> None:
-    """They are not indented for ever, and everybody is there."""
+def test_very_deep_trees_are_readable(start: Start, tree: Tree) -> None:
+    """The indentation is limited, and all processes are shown."""
     program = 'if [ $1 -gt 0 ]; then sh -c "$0" "$0" $(($1-1)); else echo; sleep 1018; fi; :'
     container = start("--", "sh", "-c", program, program, "1200")
     container.line()
@@ -406,8 +406,8 @@ def test_generations_without_end_are_readable(start: Start, tree: Tree) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
-def test_in_a_storm_it_shows_what_it_can(workload: Workload, bin_folder: Path) -> None:
-    """2,000 that come and go, and orphans among them: never an error."""
+def test_processes_that_come_and_go_are_no_error(workload: Workload, bin_folder: Path) -> None:
+    """2,000 short-lived processes, with orphans among them."""
     container = workload(
         """
 sys.stdin.readline()
@@ -438,8 +438,8 @@ signal.pause()
     assert told == ["done"] and runs > 1
 
 
-def test_without_these_characters_it_is_drawn_in_ascii(bin_folder: Path) -> None:
-    """Where the encoding of standard output lacks them."""
+def test_it_is_drawn_in_ascii_if_the_encoding_lacks_the_characters(bin_folder: Path) -> None:
+    """The encoding of standard output."""
     ctl = [INTERPRETER, "-ISBX", "utf8=0", str(bin_folder / "pyinitctl"), "tree"]
     workload = f"import os\nos.posix_spawn('/bin/sleep', ['\\u00e9', '1017'], {{}})\nos.execv({ctl[0]!r}, {ctl!r})"
     ended = subprocess.run([*UNSHARE, *python(workload)], capture_output=True, env=clean_environment(LC_ALL="C"))

@@ -1,4 +1,4 @@
-"""``pyinitctl zombies``: whose zombies these are."""
+"""``pyinitctl zombies``: which process should wait for each zombie."""
 
 import json
 import os
@@ -58,7 +58,7 @@ static void *trace(void *unused) {
 int main(int count, char **words) {
     pthread_t thread;
     const char *what = words[1];
-    if (!strcmp(what, "leak")) {  /* LIVE DEAD: so many children each, the live ones first */
+    if (!strcmp(what, "leak")) {  /* LIVE DEAD: the numbers of live children and of zombies, the live ones first */
         for (int live = atoi(words[2]); live > 0; live--)
             if (!fork())
                 wait_for_ever(NULL);
@@ -67,7 +67,7 @@ int main(int count, char **words) {
                 _exit(0);
         wait_for_ever(NULL);
     }
-    if (!strcmp(what, "storm"))  /* short lives, all of them reaped: by their parent, and by the init */
+    if (!strcmp(what, "storm"))  /* short-lived processes, reaped by their parent or by the init */
         for (ready();;) {
             for (int one = 0; one < 20; one++)
                 if (!fork()) {
@@ -82,7 +82,7 @@ int main(int count, char **words) {
         pthread_create(&thread, NULL, wait_for_ever, NULL);
         pthread_exit(NULL);
     }
-    if (!strcmp(what, "trace")) {  /* somebody else's child; "by-thread": by one that is not the main thread */
+    if (!strcmp(what, "trace")) {  /* another process's child; "by-thread": not by the main thread */
         int ends[2];
         if (pipe(ends))
             _exit(7);
@@ -104,7 +104,7 @@ int main(int count, char **words) {
         for (;;)
             pause();
     }
-    if (!strcmp(what, "named")) {  /* PARENT CHILD: both get such a name */
+    if (!strcmp(what, "named")) {  /* PARENT CHILD: the names of both */
         prctl(PR_SET_NAME, words[2]);
         if (!fork()) {
             prctl(PR_SET_NAME, words[3]);
@@ -144,23 +144,23 @@ needs_sched = pytest.mark.skipif(not Path("/proc/self/sched").exists(), reason="
 
 @pytest.fixture(scope="session")
 def zoo(bin_folder: Path) -> str:
-    """The program in C; what it does is its first argument."""
+    """The program in C; its first argument says what it does."""
     return str(compile_c(C, bin_folder.parent / "zoo", "-pthread"))
 
 
 @pytest.fixture
 def look(ctl: Ctl) -> Ctl:
-    """Run ``pyinitctl zombies`` in a container, from outside as ``docker exec`` does it."""
+    """Run ``pyinitctl zombies`` in a container, as ``docker exec`` does."""
     return lambda container, *words, **options: ctl(container, "zombies", *words, **options)
 
 
 def outside(container: Container, pid: int) -> int:
-    """The pid, as it is seen from outside, of who is `pid` in the container."""
+    """The outside pid of the process that is `pid` in the container."""
     for process in psutil.Process(container.init).children(recursive=True):
         status = Path(f"/proc/{process.pid}/status").read_text()
         if re.search(rf"^NSpid:.*\t{pid}$", status, re.MULTILINE):
             return process.pid
-    raise AssertionError(f"there is no pid {pid} in the container")
+    raise AssertionError(f"pid {pid} does not exist in the container")
 
 
 def told(done: "subprocess.CompletedProcess[str]", status: int = 1) -> dict[str, list[dict[str, object]]]:
@@ -178,7 +178,7 @@ def number(value: object) -> float:
 
 
 def test_no_zombies_is_status_0(start: Start, look: Ctl) -> None:
-    """In words, and as JSON."""
+    """As text and as JSON."""
     container = start("--", "sleep", "1000")
     container.await_rest()
     done = look(container)
@@ -191,11 +191,11 @@ ADVICE = "it should call wait() or join(), or handle SIGCHLD"
 
 @pytest.mark.parametrize("way", [*LEAKS, "sh", "C"])
 def test_the_parent_that_does_not_wait_is_named(start: Start, look: Ctl, zoo: str, tmp_path: Path, way: str) -> None:
-    """Its command, its pid, how many children, for how long, and what it should do."""
+    """With its command and pid, how many zombies it has and for how long, and what it should do."""
     count, children = 3, "3 children"
     since = "the oldest for"
     if way == "sh":
-        # The one who executes sleep stays the parent of what its shell has started.
+        # The shell executes sleep, which is still the parent of the shell's children.
         count, children, since = 1, "1 child", "for"
         command, words = r"sleep 1000", ["sh", "-c", "(true & exec sleep 1000)"]
     elif way == "C":
@@ -230,7 +230,7 @@ def test_the_parent_that_does_not_wait_is_named(start: Start, look: Ctl, zoo: st
 
 
 def test_the_help_has_an_example(start: Start, look: Ctl) -> None:
-    """And the exit statuses."""
+    """And lists the exit statuses."""
     container = start("--", "sleep", "1000")
     container.await_rest()
     done = look(container, "--help")
@@ -239,7 +239,7 @@ def test_the_help_has_an_example(start: Start, look: Ctl) -> None:
 
 
 def test_with_a_pid_only_those_below_it_count(start: Start, look: Ctl, zoo: str) -> None:
-    """A pid that is not there is status 3, one that is none a usage error."""
+    """A pid that does not exist is status 3, a malformed one a usage error."""
     container = start("--", "sh", "-c", f"{zoo} leak 0 2 & {zoo} leak 0 5 & wait")
     container.await_zombies(7)
     verdicts = told(look(container, "--json"))["verdicts"]
@@ -267,7 +267,7 @@ DYING = """if True:
     children = [wait_on(processor) for _ in range(2) for processor in sorted(os.sched_getaffinity(0))]
     for turn, pid in enumerate(children):
         if turn == len(children) // 2:
-            time.sleep(1.2)  # which the ages of those before have to show, and those of the others must not
+            time.sleep(1.2)  # the ages of the zombies before must include this, and those of the others must not
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         print(pid, time.monotonic(), flush=True)
@@ -278,7 +278,7 @@ DYING = """if True:
 
 @needs_sched
 def test_the_age_is_that_of_the_zombie_and_not_of_the_process(start: Start, look: Ctl) -> None:
-    """To 0.3 s, on whichever processor it ended, and however long it had lived."""
+    """Within 0.3 s, on whichever processor it ended, and however long it lived."""
     container = start("--", *python(DYING))
     died: dict[int, float] = {}
     while (line := container.line()) != "ready":
@@ -295,8 +295,8 @@ def test_the_age_is_that_of_the_zombie_and_not_of_the_process(start: Start, look
 
 
 @needs_sched
-def test_where_the_kernel_does_not_tell_the_age_is_the_most_it_can_be(start: Start, look: Ctl) -> None:
-    """No /proc/PID/sched: it cannot have been a zombie for longer than since its start."""
+def test_if_the_kernel_does_not_say_the_age_is_an_upper_bound(start: Start, look: Ctl) -> None:
+    """Without /proc/PID/sched: it cannot have been a zombie for longer than since its start."""
     container = start("--", *python("import os, time; os.fork() or os._exit(0); time.sleep(1000)"))
     container.await_zombies(1)
     [zombie] = told(look(container, "--json"))["zombies"]
@@ -311,8 +311,8 @@ def test_where_the_kernel_does_not_tell_the_age_is_the_most_it_can_be(start: Sta
     assert re.search(r"has not waited for, for at most \S+: it should", done.stdout), done.stdout
 
 
-def test_a_process_whose_main_thread_has_ended_is_no_zombie(start: Start, look: Ctl, zoo: str) -> None:
-    """/proc shows it as one; the others of its threads live on."""
+def test_a_process_whose_main_thread_has_ended_is_not_a_zombie(start: Start, look: Ctl, zoo: str) -> None:
+    """/proc shows it as one, but its other threads are running."""
     container = start("--", zoo, "threads", stdout=subprocess.PIPE)
     container.expect("ready")
     container.await_zombies(1)
@@ -329,7 +329,7 @@ def test_a_process_whose_main_thread_has_ended_is_no_zombie(start: Start, look: 
 def test_a_tracer_that_does_not_wait_is_named_and_not_the_parent(
     start: Start, look: Ctl, zoo: str, by_thread: list[str]
 ) -> None:
-    """The parent waits, and cannot be told before the tracer has been; which may be a thread of some process."""
+    """The parent cannot reap it before the tracer has. The tracer may be any thread."""
     container = start("--", zoo, "trace", *by_thread, stdout=subprocess.PIPE)
     container.expect("ready")
     container.await_zombies(1)
@@ -349,8 +349,8 @@ def test_a_tracer_that_does_not_wait_is_named_and_not_the_parent(
     assert " waits for its tracer\n" in look(container).stdout
 
 
-def test_who_is_reaped_while_we_look_was_about_to_be(start: Start, look: Ctl) -> None:
-    """A parent that reaps each child some time after it ended is in order."""
+def test_a_zombie_that_is_reaped_between_two_looks_was_about_to_be(start: Start, look: Ctl) -> None:
+    """A parent that reaps each child a little later is not at fault."""
     program = """if True:
         import os, time
         while True:
@@ -368,7 +368,7 @@ def test_who_is_reaped_while_we_look_was_about_to_be(start: Start, look: Ctl) ->
 
 
 def test_a_stopped_parent_cannot_wait(start: Start, look: Ctl, zoo: str) -> None:
-    """That is what it is told, and not to mend its program."""
+    """The verdict says so, and does not blame the program."""
     container = start("--", "sh", "-c", f"{zoo} leak 0 2 & wait")
     container.await_zombies(2)
     [verdict] = told(look(container, "--json"))["verdicts"]
@@ -393,8 +393,8 @@ ORPHAN = """if True:
 
 
 @pytest.mark.parametrize("program", [OWN_CHILD, ORPHAN], ids=["its own", "an orphan"])
-def test_pid_1_that_is_no_init_is_told_of_its_children_and_of_orphans(bare: Start, look: Ctl, program: str) -> None:
-    """Which of them these are cannot be seen; an init helps with the second kind alone."""
+def test_the_verdict_on_a_pid_1_without_an_init_names_both_cures(bare: Start, look: Ctl, program: str) -> None:
+    """Which of them these are cannot be seen. An init helps only with orphans."""
     container = bare(*python(program))
     container.await_zombies(1)
     done = look(container)
@@ -407,8 +407,8 @@ def test_pid_1_that_is_no_init_is_told_of_its_children_and_of_orphans(bare: Star
     assert "(pid 1) has 1 child that it has not waited for" in verdict
 
 
-def test_zombies_of_pyinit_are_there_only_while_it_cannot_run(start: Start, look: Ctl) -> None:
-    """Stopped from outside; it reaps as soon as it goes on."""
+def test_pyinit_has_zombies_only_while_it_is_stopped(start: Start, look: Ctl) -> None:
+    """It is stopped from outside, and reaps as soon as it is continued."""
     orphan = "exec 3<&0; (sh -c 'read line' <&3 &); exec sleep 1000"
     container = start("--", "sh", "-c", orphan, stdin=subprocess.PIPE)
     container.await_rest()
@@ -424,8 +424,8 @@ def test_zombies_of_pyinit_are_there_only_while_it_cannot_run(start: Start, look
     eventually(lambda: look(container).stdout == "no zombies\n", "pyinit has reaped it")
 
 
-def test_who_came_from_outside_is_the_engines_to_wait_for(start: Start, look: Ctl) -> None:
-    """``docker exec`` starts a process whose parent is outside: nobody in the container can reap it."""
+def test_the_engine_has_to_wait_for_a_process_from_outside(start: Start, look: Ctl) -> None:
+    """The parent of a process from ``docker exec`` is outside, so no process in the container can reap it."""
     container = start("--", "sleep", "1000")
     container.await_rest()
     engine = subprocess.Popen(
@@ -463,8 +463,8 @@ NOBODY = [
 
 
 @pytest.mark.parametrize("option", ["hidepid=1", "hidepid=2"])
-def test_where_proc_hides_processes_that_is_said(start: Start, look: Ctl, zoo: str, option: str) -> None:
-    """What can be seen is told, and what cannot is no error; root sees all."""
+def test_a_proc_that_hides_processes_is_reported(start: Start, look: Ctl, zoo: str, option: str) -> None:
+    """The visible zombies are shown, and that others may be hidden is no error. Root sees all."""
     user = " ".join(NOBODY[:4])
     lone = f"({user} true & exec sleep 1000)"
     container = start("--", "sh", "-c", f"{zoo} leak 0 2 & {user} {zoo} leak 0 3 & {lone} & wait")
@@ -495,10 +495,10 @@ def test_where_proc_hides_processes_that_is_said(start: Start, look: Ctl, zoo: s
         (["-p1"], "no process with pid 1 is visible:"),
     ],
 )
-def test_where_hidepid_hides_everybody_the_status_is_3(
+def test_if_hidepid_hides_all_processes_the_status_is_3(
     start: Start, look: Ctl, zoo: str, words: list[str], what: str
 ) -> None:
-    """Not to see a zombie is not that there is none: one line, which tells why."""
+    """To see no zombies does not mean that there are none. One line says why."""
     remount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc; exec "$@"', "sh"]
     container = start("--", zoo, "leak", "0", "3", before=remount)
     container.await_zombies(3)
@@ -510,7 +510,7 @@ def test_where_hidepid_hides_everybody_the_status_is_3(
 
 @pytest.fixture
 def init_named(start: Start, bin_folder: Path) -> Container:
-    """A container with a sleep(1) that is called ``tini-static``, whose child waits to be told to end."""
+    """A container with a sleep(1) that is named ``tini-static``, whose child ends on demand."""
     program = bin_folder.parent / "tini-static"
     shutil.copy("/bin/sleep", program)
     child = '(head -c1 <&3 & exec 3<&- && exec "$1" 1000)'
@@ -525,8 +525,8 @@ def init_named(start: Start, bin_folder: Path) -> Container:
     return container
 
 
-def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, look: Ctl) -> None:
-    """For some seconds; then it is one that this init does not reap."""
+def test_a_zombie_of_an_init_is_about_to_be_reaped(init_named: Container, look: Ctl) -> None:
+    """For some seconds. After that the verdict is that this init does not reap it."""
     init_named.say()
     init_named.await_zombies(1)
     seen = told(look(init_named, "--json"), status=0)
@@ -534,7 +534,7 @@ def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, l
     [verdict] = seen["verdicts"]
     assert (verdict["kind"], verdict["zombies"]) == ("reaping", 1)
     assert verdict["verdict"] == f"tini-static 1000 (pid {verdict['pid']}) is an init and about to reap 1 child"
-    eventually(lambda: look(init_named).returncode == 1, "it is no more taken to be about to reap")
+    eventually(lambda: look(init_named).returncode == 1, "it no longer counts as about to be reaped")
     seen = told(look(init_named, "--json"))
     assert [one["kind"] for one in seen["zombies"]] == ["unreaped"]
     assert number(seen["zombies"][0]["age_seconds"]) >= 5
@@ -554,10 +554,10 @@ def test_what_an_init_has_not_reaped_yet_is_about_to_be(init_named: Container, l
         ("clear", "no zombies\n"),
     ],
 )
-def test_what_an_init_is_about_to_reap_is_counted_by_no_command(
+def test_no_command_counts_a_zombie_that_an_init_is_about_to_reap(
     init_named: Container, ctl: Ctl, words: str, pattern: str
 ) -> None:
-    """It is a zombie to them some seconds later."""
+    """Some seconds later they do."""
     init_named.say()
     init_named.await_zombies(1)
     done = ctl(init_named, *words.split())
@@ -566,8 +566,8 @@ def test_what_an_init_is_about_to_reap_is_counted_by_no_command(
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_in_a_namespace_of_its_own_no_host_is_seen(start: Start, look: Ctl, words: list[str]) -> None:
-    """A line on standard error says so; the status is that of what is seen."""
+def test_in_a_pid_namespace_the_host_is_not_visible(start: Start, look: Ctl, words: list[str]) -> None:
+    """A line on standard error says so. The status is about the visible processes."""
     container = start("--", "sleep", "1000")
     container.await_rest()
     done = look(container, "--host", *words)
@@ -577,7 +577,7 @@ def test_in_a_namespace_of_its_own_no_host_is_seen(start: Start, look: Ctl, word
     assert look(container, *words).stderr == ""
 
 
-def test_a_host_has_no_pid_that_all_is_below(start: Start, look: Ctl) -> None:
+def test_host_and_pid_exclude_each_other(start: Start, look: Ctl) -> None:
     """``--host`` and ``-p`` are a usage error together."""
     container = start("--", "sleep", "1000")
     container.await_rest()
@@ -594,7 +594,7 @@ COMMANDS = ["status", "zombies", "clear", "tree", "health", "install"]
     "command", [*COMMANDS, "zombies --json", "status --json", "status --prometheus", "--help", "-V"]
 )
 def test_standard_output_may_be_closed(start: Start, bin_folder: Path, tmp_path: Path, command: str) -> None:
-    """The status is what it would be, and nothing is said of it."""
+    """The status is the same, and there is no complaint."""
     container = start("--", "sleep", "1000")
     container.await_rest()
     words = [*command.split(), *[str(tmp_path / "launcher")] * (command == "install")]
@@ -608,8 +608,8 @@ def test_standard_output_may_be_closed(start: Start, bin_folder: Path, tmp_path:
 @pytest.mark.parametrize(
     "words", [["-V"], ["--help"], *([command, "--help"] for command in COMMANDS), ["zombies"], ["tree"]]
 )
-def test_what_cannot_be_written_is_one_line(bin_folder: Path, words: list[str]) -> None:
-    """Status 3; and the interpreter does not try again on its way out."""
+def test_output_that_cannot_be_written_is_one_line(bin_folder: Path, words: list[str]) -> None:
+    """The status is 3, and the interpreter does not try again at its exit."""
     command = [*UNSHARE, str(bin_folder / "pyinitctl"), *words]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
@@ -618,21 +618,21 @@ def test_what_cannot_be_written_is_one_line(bin_folder: Path, words: list[str]) 
 
 @pytest.mark.parametrize("script", ['"$@" 2>&-', '"$@" 2>/dev/full'])
 def test_standard_error_may_be_lost(bin_folder: Path, script: str) -> None:
-    """The status is 3 all the same."""
+    """The status is still 3."""
     command = [*UNSHARE, "sh", "-c", script, "sh", str(bin_folder / "pyinitctl"), "zombies", "-p999"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
 
 
-def test_what_is_for_standard_error_is_no_output(bin_folder: Path) -> None:
-    """Where that is closed."""
+def test_error_messages_are_never_written_to_standard_output(bin_folder: Path) -> None:
+    """Even if standard error is closed."""
     command = [*UNSHARE, "sh", "-c", '"$@" 2>&-; exit 0', "sh", str(bin_folder / "pyinitctl"), "zombies", "--host"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "no zombies\n", "")
 
 
 def test_without_a_proc_of_this_namespace_nothing_can_be_seen(bin_folder: Path) -> None:
-    """Not mounted, or that of another PID namespace: status 3 and one line."""
+    """/proc is not mounted, or is that of another PID namespace: status 3 and one line."""
     program = str(bin_folder / "pyinitctl")
     missing = [*UNSHARE, "sh", "-c", 'umount -l /proc && "$@"', "sh", program, "zombies"]
     other = ["unshare", "--pid", "--fork", "--kill-child", program, "zombies", "--json"]
@@ -663,7 +663,7 @@ HOSTILE = [
 
 
 def test_no_name_can_forge_a_line_or_drive_a_terminal(start: Start, look: Ctl, zoo: str) -> None:
-    """Names and command lines of zombie and parent hold any byte, and may be very long."""
+    """Names and command lines of zombies and parents may hold any byte, and be very long."""
     program = """if True:
         import ast, os, sys, time
         for words in ast.literal_eval(sys.argv[2]):
@@ -700,8 +700,8 @@ def test_no_name_can_forge_a_line_or_drive_a_terminal(start: Start, look: Ctl, z
     names=st.lists(st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name), min_size=5, max_size=5)
 )
 @settings(max_examples=5, deadline=None)
-def test_any_name_at_all(bin_folder: Path, names: list[bytes]) -> None:
-    """Five zombies with names of any bytes are five zombies, in text and as JSON."""
+def test_any_name_is_shown(bin_folder: Path, names: list[bytes]) -> None:
+    """Five zombies with names of any bytes are five zombies, as text and as JSON."""
     program = """if True:
         import ast, os, subprocess, sys
         for name in ast.literal_eval(sys.argv[2]):
@@ -725,7 +725,7 @@ def test_any_name_at_all(bin_folder: Path, names: list[bytes]) -> None:
 @pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_five_thousand_zombies_are_counted(start: Start, look: Ctl, zoo: str) -> None:
-    """And the one whose they are is named."""
+    """And their parent is named."""
     container = start("--", zoo, "leak", "0", "5000", stdout=subprocess.PIPE)
     container.expect("ready")
     container.await_zombies(5000)
@@ -741,7 +741,7 @@ def test_five_thousand_zombies_are_counted(start: Start, look: Ctl, zoo: str) ->
 
 
 def test_processes_that_come_and_go_meanwhile_change_nothing(start: Start, look: Ctl, zoo: str) -> None:
-    """A storm of short lives: seven stay zombies, and only these are told of."""
+    """Of many short-lived processes seven stay zombies, and only these are reported."""
     container = start("--", "sh", "-c", f"{zoo} leak 0 7 & {zoo} storm & {zoo} storm & wait", stdout=subprocess.PIPE)
     for _ in range(3):
         container.expect("ready")
@@ -756,7 +756,7 @@ def test_processes_that_come_and_go_meanwhile_change_nothing(start: Start, look:
 
 @pytest.fixture
 def crowd(start: Start, zoo: str) -> Container:
-    """10,000 processes that live, and three zombies that come last."""
+    """10,000 live processes, and three zombies after them."""
     container = start("--", zoo, "leak", "10000", "3", stdout=subprocess.PIPE)
     for _ in range(10_001):
         container.expect("ready")
@@ -767,12 +767,12 @@ def crowd(start: Start, zoo: str) -> Container:
 @pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_ten_thousand_processes_take_less_than_half_a_second(crowd: Container, look: Ctl) -> None:
-    """Two looks, with a moment between them; the start of an interpreter is among it."""
+    """This includes the start of an interpreter, and two looks with a moment between them."""
     times = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert look(crowd).returncode == 1
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Not the time on the wall, which depends on what else the machine does.
+        # Not the elapsed time, which depends on what else the machine does.
         times.append(picture.MOMENT + after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     assert min(times) < 0.5, times
