@@ -1,4 +1,4 @@
-"""Programs that run other programs, at the end: whether the application finishes its work, and how long that takes.
+"""Programs that run an application, at the end: whether it finishes its work, and how long that takes.
 
 docs/wrappers.md has the table. ``PYINIT_WRITE_WRAPPERS=1`` writes it anew.
 """
@@ -23,22 +23,22 @@ from testing.waiting import eventually
 
 from .family import Family
 
-# What there is to see is made and seen once.
+# The measurements are made once.
 pytestmark = [pytest.mark.xdist_group("ending_wrappers"), pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "wrappers.md"
 BEGIN, END = "<!-- The table begins. -->\n", "<!-- The table ends. -->\n"
 
 SAVES, SAVES_IN_VAIN = 1.0, 3.0
-"""Seconds that the application takes from SIGTERM to its end; and where the wrapper kills it, perhaps a bit late."""
+"""Seconds that the application takes from SIGTERM to its end, also if the wrapper kills it a bit late."""
 
 OPTIONS = ["--drain-timeout=3"]
 
 GRACE = 10.0
-"""Seconds that an engine gives."""
+"""The grace period of an engine, in seconds."""
 
 AT_ONCE = 6
-"""How many containers run at a time; they sleep most of it."""
+"""How many containers run at a time. They sleep most of the time."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class Wrapper:
     command: str
     """``app`` stands for the application, ``./`` for a folder with the files."""
     package: str = ""
-    """Of Debian; empty for one that is always there."""
+    """Debian's package; empty if the program is always there."""
     files: tuple[tuple[str, str], ...] = ()
-    """What is in the folder: names and texts, in which `{app}` is the application and `{folder}` the folder."""
+    """Files in the folder: names and texts, in which `{app}` is the application and `{folder}` the folder."""
     prepare: str = ""
     """A shell command in the container's own mount namespace."""
     applications: int = 1
     """How many it runs."""
     is_service: bool = False
-    """Whether somebody from outside has to log in to start the application (sshd)."""
+    """Whether a login from outside starts the application (sshd)."""
     kills: str = ""
-    """Why it kills the application itself, under any init."""
+    """Why the wrapper itself kills the application, under any init."""
 
     @property
     def name(self) -> str:
@@ -135,7 +135,7 @@ WRAPPERS = (
 
 
 class End(NamedTuple):
-    """What was seen of an end."""
+    """The observations about an end."""
 
     is_kept: bool
     """Whether each application has finished its work."""
@@ -149,7 +149,7 @@ class End(NamedTuple):
 
 
 Row = tuple[End, End, End]
-"""As the main program under pyinit and under tini, and in the background under pyinit."""
+"""The ends as the main program under pyinit and under tini, and in the background under pyinit."""
 
 COLUMNS = ("main program, pyinit", "main program, tini", "in the background, pyinit")
 
@@ -166,7 +166,7 @@ class Stage:
         self._folders.mkdir()
 
     def row(self, number: int, wrapper: Wrapper) -> Row:
-        """All that the table says about a wrapper."""
+        """The row of the table about a wrapper."""
         folder = self._folders / str(number)
         return (
             self.end(wrapper, self._pyinit, folder / "main", False),
@@ -179,7 +179,7 @@ class Stage:
         return self.end(WRAPPERS[0], self._tini, self._folders / "tini", True)
 
     def end(self, wrapper: Wrapper, init: list[str], folder: Path, is_in_background: bool) -> End:
-        """Start a container, ask it to stop when all is ready, and see what happens."""
+        """Start a container, ask it to stop when the application is ready, and observe the end."""
         port = free_port()
         self._write_files(wrapper, folder, port)
         words = wrapper.words(folder)
@@ -227,7 +227,7 @@ class Stage:
 
 
 class Login:
-    """Somebody from outside who runs the application by ssh."""
+    """A login from outside that runs the application by ssh."""
 
     def __init__(self, folder: Path, port: int, is_needed: bool) -> None:
         options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectionAttempts=30"]
@@ -254,7 +254,7 @@ def free_port() -> int:
 
 
 def state(container: Container) -> str:
-    """For a message, if it has ended."""
+    """How the container ended, for a message."""
     return "" if container.process.poll() is None else f"\nended: {container.end()}"
 
 
@@ -269,7 +269,7 @@ def stage(family: Family, launcher: str) -> Stage:
 
 @pytest.fixture(scope="module")
 def rows(stage: Stage) -> dict[str, Row]:
-    """What was seen of each wrapper."""
+    """The observations about each wrapper."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         seen = dict(zip(WRAPPERS, pool.map(stage.row, range(len(WRAPPERS)), WRAPPERS), strict=True))
     found = {wrapper.command: row for wrapper, row in seen.items()}
@@ -288,7 +288,7 @@ def write(rows: dict[str, Row]) -> None:
 
 
 def read() -> dict[str, list[tuple[bool, float]]]:
-    """What the page says: for each command whether the work is kept, and the seconds, of each column."""
+    """The page's claims: whether the work is kept, and the seconds, for each command and column."""
     _, _, rest = PAGE.read_text().partition(BEGIN)
     table, _, _ = rest.partition(END)
     found = {}
@@ -307,7 +307,7 @@ def test_the_page_lists_these_wrappers() -> None:
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("command", [wrapper.command for wrapper in WRAPPERS])
 def test_each_wrapper_keeps_what_the_page_says(rows: dict[str, Row], command: str, column: str) -> None:
-    """And takes about as long: a loaded machine takes longer."""
+    """And takes about as long, or longer on a loaded machine."""
     seen = rows[command][COLUMNS.index(column)]
     is_kept, seconds = read()[command][COLUMNS.index(column)]
     assert seen.is_kept == is_kept, seen
@@ -326,5 +326,5 @@ def test_nothing_is_lost_under_pyinit(rows: dict[str, Row], wrapper: Wrapper) ->
 
 
 def test_under_tini_an_application_in_the_background_is_lost(stage: Stage) -> None:
-    """The kernel kills it when the main program has exited, which the page says once for all."""
+    """The kernel kills it when the main program has exited. The page says so once for all wrappers."""
     assert not stage.end_of_tini_with_a_background_application().is_kept

@@ -1,4 +1,4 @@
-"""Handed over untouched: what the workload gets is what PID 1 was given."""
+"""The hand-over: the workload gets what PID 1 was given, unchanged."""
 
 import json
 import os
@@ -35,16 +35,16 @@ STATE = """if True:
                               if os.path.exists(f"/proc/self/fd/{n}")),
     }))
 """
-"""What a program in Python can tell of how it was started."""
+"""Prints how the program was started, as far as Python can see it."""
 
 
 SHOW_SIGNALS = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]
-"""No program in Python, since CPython changes its own dispositions."""
+"""Not in Python, since CPython changes its own dispositions."""
 
 
 def assert_signals_are_handed_over(run: Run, before: list[str], *, blocked: int = 0, ignored: int = 0) -> None:
-    """What a workload gets is what PID 1 was given, down to the signals of the C library (which make(1) leaves ignored
-    in what it starts); and what PID 1 was given includes these bits."""
+    """Check that a workload gets the mask and the ignored signals that PID 1 was given, and that they include these
+    bits. The signals of the C library count, too: programs started by make(1) have them ignored."""
     without_init = [*UNSHARE, *before, shutil.which("grep") or "", *SHOW_SIGNALS[1:]]
     given = subprocess.run(without_init, capture_output=True, text=True)
     sets = {line.split(":")[0]: int(line.split()[1], 16) for line in given.stdout.splitlines()}
@@ -63,14 +63,14 @@ def bits(*numbers: int) -> int:
     return sum(1 << (number - 1) for number in numbers)
 
 
-def test_nothing_is_ignored_or_blocked_that_was_not(run: Run) -> None:
-    """CPython ignores SIGPIPE and SIGXFSZ before our first line: undone."""
+def test_no_signal_is_newly_ignored_or_blocked(run: Run) -> None:
+    """CPython ignores SIGPIPE and SIGXFSZ before our first line. That is undone."""
     assert_signals_are_handed_over(run, start_with(""))
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 10, 15, 17, 18, 20, 28, int(signal.SIGRTMIN), 64])
 def test_an_ignored_signal_stays_ignored(run: Run, number: int) -> None:
-    """nohup(1) is the known example; also SIGINT, which CPython catches, and SIGCHLD, which pyinit needs."""
+    """As with nohup(1); also SIGINT, which CPython catches, and SIGCHLD, which pyinit needs."""
     before = start_with(f"signal.signal({number}, signal.SIG_IGN)")
     assert_signals_are_handed_over(run, before, ignored=bits(number))
 
@@ -83,7 +83,7 @@ def test_a_blocked_signal_stays_blocked(run: Run) -> None:
 
 
 def test_arguments_and_environment_are_handed_over_byte_for_byte(run: Run) -> None:
-    """Also those that are no UTF-8, in every locale, names that stand twice, and an order of their own."""
+    """Invalid UTF-8, names that occur twice, and the order of the variables, in every locale."""
     words = [b"\xff\xfe", b"\xc3\xa9", b"", b" ", b"\n", b"--", "\U0001f40d".encode()]
     for locale in ({}, {b"LC_ALL": b"C"}, {b"LANG": b"C.UTF-8"}, {b"LC_ALL": b"POSIX"}, {b"LC_CTYPE": b"C"}):
         environ = {
@@ -110,7 +110,7 @@ ODD_ENVIRONMENT = """if True:
 """
 
 
-def test_entries_of_the_environment_that_no_mapping_holds_survive(run: Run) -> None:
+def test_entries_of_the_environment_that_no_mapping_can_hold_survive(run: Run) -> None:
     """execve(2) takes any strings."""
     ended = run("--", "cat", "/proc/self/environ", before=[INTERPRETER, "-c", ODD_ENVIRONMENT])
     entries = ["TWICE=1", "no equals sign", "TWICE=2", "=empty name", "PATH=/usr/bin:/bin"]
@@ -118,7 +118,7 @@ def test_entries_of_the_environment_that_no_mapping_holds_survive(run: Run) -> N
 
 
 def test_without_proc_the_coerced_locale_is_undone_too(run: Run) -> None:
-    """A variable that CPython added stands at the end; one that was given before stays."""
+    """A variable that CPython added is the last one and is removed. One that was given stays."""
     for variables in ({"B": "2", "A": "1"}, {"LC_CTYPE": "C.UTF-8", "A": "1"}, {"LC_ALL": "C", "LC_CTYPE": "C.UTF-8"}):
         execute = f"import os, sys; os.execve(sys.argv[1], sys.argv[1:], {variables})"
         # Unmounted, it would uncover the one of the namespace outside, where /proc/self works as well.
@@ -138,7 +138,7 @@ def test_working_directory_umask_and_limits_are_handed_over(run: Run, tmp_path: 
 
 
 def test_descriptors_are_handed_over_and_none_is_added(run: Run, tmp_path: Path) -> None:
-    """From 3 on, with holes; pyinit's own (its log, its pipe) do not reach the workload."""
+    """From 3 on, with gaps. pyinit's own descriptors do not reach the workload."""
     fds = [os.open(tmp_path / f"file{number}", os.O_CREAT | os.O_RDWR) for number in range(3)]
     os.close(fds.pop(1))
     ended = run("-vvv", "--", "ls", "-l", "/proc/self/fd", pass_fds=fds)
@@ -152,7 +152,7 @@ def test_descriptors_are_handed_over_and_none_is_added(run: Run, tmp_path: Path)
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
 def test_closed_standard_descriptors_stay_closed(run: Run, tmp_path: Path, closed: tuple[int, ...]) -> None:
-    """None of them is taken by something of ours, and nothing goes wrong without them."""
+    """No file of ours gets one of their numbers, and nothing fails without them."""
     seen = tmp_path / "seen"
     close = "".join(f"os.close({fd});" for fd in closed)
     before = python(f"import os, sys; {close} os.execv(sys.argv[1], sys.argv[1:])")
@@ -166,7 +166,7 @@ def test_closed_standard_descriptors_stay_closed(run: Run, tmp_path: Path, close
 
 @pytest.mark.parametrize("variable", ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"])
 def test_a_variable_that_names_pyinit_names_the_workload(run: Run, variable: str) -> None:
-    """sd_listen_fds(3), for one, compares it with getpid(2)."""
+    """For example, sd_listen_fds(3) compares it with getpid(2)."""
     show = ["--", "sh", "-c", f'echo "$$ ${variable}"']
     assert run(*show, env=clean_environment(**{variable: "1"})).out == "2 2\n"
     assert run(*show, env=clean_environment(**{variable: "77"})).out == "2 77\n"
@@ -177,11 +177,11 @@ WATCHED = """if True:
     interval = ctypes.c_uint64()
     print(ctypes.CDLL("libsystemd.so.0").sd_watchdog_enabled(0, ctypes.byref(interval)), interval.value)
 """
-"""What systemd's own library says about the watchdog; for the machine's Python, since both need one C library."""
+"""Prints what systemd's own library says about the watchdog. Run by the machine's Python, to share its C library."""
 
 
 def test_systemds_watchdog_expects_the_workload_to_ping(run: Run, bare: Start) -> None:
-    """WATCHDOG_PID names the process that systemd started, and only that one may ping (sd_watchdog_enabled(3))."""
+    """Only the process that WATCHDOG_PID names may ping (sd_watchdog_enabled(3)). systemd sets it to PID 1."""
     watched = clean_environment(WATCHDOG_USEC="3000000", WATCHDOG_PID="1")
     assert bare("python3", "-ISc", WATCHED, env=watched).end().out == "1 3000000\n"
     for options in ([], ["--session"]):
@@ -191,7 +191,7 @@ def test_systemds_watchdog_expects_the_workload_to_ping(run: Run, bare: Start) -
 
 
 def test_pyinit_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:
-    """Its directory is /, and what it inherited above 2 is closed. What it has there is its own."""
+    """Its working directory is /, and inherited descriptors above 2 are closed. The others are its own."""
     file = os.open(tmp_path, os.O_RDONLY)
     container = start("--", "sh", "-c", "echo ready; read -r line", pass_fds=[file], stdin=-1, cwd=tmp_path)
     container.expect("ready")
@@ -201,10 +201,10 @@ def test_pyinit_holds_on_to_nothing(start: Start, tmp_path: Path) -> None:
 
 
 def test_an_end_of_file_is_seen_while_pyinit_lives(start: Start, tmp_path: Path) -> None:
-    """The workload closes a pipe, and nobody in the container holds it open any longer."""
+    """When the workload closes a pipe, no process in the container holds it open any longer."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    # Opened behind unshare(1), which stands in front of PID 1 and keeps what it inherits.
+    # Opened after unshare(1), which is the parent of PID 1 and keeps inherited descriptors.
     before = ["bash", "-c", f'exec 7>{fifo}; exec "$0" "$@"']
     container = start("--", "bash", "-c", "echo written >&7; exec 7>&-; read -r line", before=before, stdin=-1)
     with fifo.open() as reader:

@@ -1,4 +1,4 @@
-"""It does not trust the image."""
+"""PID 1 does not trust the image."""
 
 import os
 import re
@@ -34,7 +34,7 @@ HOSTILE = {
 
 @pytest.fixture
 def hostile_folder(tmp_path: Path) -> Path:
-    """Modules named like those that an interpreter loads, which give themselves away."""
+    """A folder with modules named like those that an interpreter loads. They end the program that imports them."""
     for name in ("sitecustomize", "usercustomize", "posix", "os", "encodings", "signal", "pyinit", "ctypes", "init"):
         (tmp_path / f"{name}.py").write_text("import sys; sys.stderr.write('hostile\\n'); sys.exit(99)\n")
     return tmp_path
@@ -42,7 +42,7 @@ def hostile_folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("variable", [*HOSTILE, "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONUSERBASE"])
 def test_no_variable_reaches_pid_1(run: Run, hostile_folder: Path, variable: str) -> None:
-    """Each would end, change or slow the interpreter; the workload gets it all the same."""
+    """Each would end, change or slow the interpreter. The workload still gets it."""
     value = HOSTILE.get(variable, str(hostile_folder))
     ended = run(
         "--", "sh", "-c", f'[ "${variable}" = "{value}" ] && exit 7', env=clean_environment(**{variable: value})
@@ -50,37 +50,37 @@ def test_no_variable_reaches_pid_1(run: Run, hostile_folder: Path, variable: str
     assert (ended.status, ended.out, ended.err) == (7, "", ""), ended
 
 
-def test_the_working_directory_is_no_source_of_modules(run: Run, hostile_folder: Path) -> None:
-    """Nor is the folder of the launcher."""
+def test_no_modules_are_loaded_from_the_working_directory(run: Run, hostile_folder: Path) -> None:
+    """Nor from the launcher's folder."""
     ended = run("-vvv", "-p", "TERM", "--", "sh", "-c", "exit 7", cwd=hostile_folder)
     assert ended.status == 7 and "hostile" not in ended.err
 
 
 def imported(words: list[str | Path]) -> list[str]:
-    """The modules that an interpreter imports, in order, as ``-X importtime`` tells."""
+    """The modules that an interpreter imports, in order, by ``-X importtime``."""
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
     return [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")][1:]
 
 
 @pytest.mark.unmeasured
 def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) -> None:
-    """Between the start and the waiting loop: built-in and frozen modules, and pyinit's. What the bare
-    interpreter imports by itself does not count."""
+    """Between the start and the waiting loop: built-in and frozen modules, and pyinit's. Modules that the bare
+    interpreter imports do not count."""
     flags = ["-ISB", "-Xutf8", "-Ximporttime"]
     bare = imported([INTERPRETER, *flags, "-c", "pass"])
     names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "-g", "-r", "TERM:INT", "-e", "7", "--", "sleep", "0.3"])
-    # What comes after this one is loaded when the workload has ended.
+    # Modules after this one are loaded when the workload has ended.
     names = names[: names.index("pyinit.reporting.exit_report") + 1]
     ours = [name for name in names if name.partition(".")[0] == "pyinit"]
-    # Not what happens to be built into the interpreter at hand: Debian's has more built in than others.
+    # Not all that is built into this interpreter: Debian's has more built in than others.
     assert set(names) - set(bare) - set(ours) <= {"posix", "_signal", "errno", "time", "_stat"}
     assert {"pyinit.main", "pyinit.init"} <= set(ours)
-    assert not {"pyinit.options.help", "pyinit.kernel.libc"} & set(ours), "rarely needed, and loaded without need"
+    assert not {"pyinit.options.help", "pyinit.kernel.libc"} & set(ours), "loaded though not needed"
     assert not [name for name in ours if name.startswith("pyinit.ctl")]
 
 
 def test_pid_1_imports_itself_from_the_compiled_file(launcher: str) -> None:
-    """From nowhere else, though the sources are there."""
+    """And from nowhere else, though the sources are there."""
     told = subprocess.run(
         [*UNSHARE, INTERPRETER, "-ISBv", launcher, "--", "true"], capture_output=True, text=True
     ).stderr
@@ -90,8 +90,8 @@ def test_pid_1_imports_itself_from_the_compiled_file(launcher: str) -> None:
 
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("option", [[], ["--subreaper"], ["--parent-death-signal=TERM"]])
-def test_not_as_pid_1_one_module_more_is_loaded(launcher: str, option: list[str]) -> None:
-    """``_ctypes`` serves for prctl(2); ``ctypes`` around it would cost five milliseconds."""
+def test_one_module_more_is_loaded_if_not_pid_1(launcher: str, option: list[str]) -> None:
+    """``_ctypes``, for prctl(2). Its wrapper ``ctypes`` would cost five milliseconds."""
     flags = ["-ISB", "-Xutf8", "-Ximporttime"]
     below_a_shell = [*UNSHARE, "sh", "-c", '"$@"; exit $?', "sh"]
     bare = imported([INTERPRETER, *flags, "-c", "pass"])
@@ -103,9 +103,9 @@ def test_not_as_pid_1_one_module_more_is_loaded(launcher: str, option: list[str]
 
 
 @pytest.mark.parametrize("installed", [True, False], ids=["installed", "from sources"])
-def test_what_the_workload_deletes_is_not_missed(tmp_path: Path, installed: bool) -> None:
-    """The whole package, the compiled file and the launcher, as its first act: orphans are reaped, the drain and the
-    report are as ever, and nothing is left to import from."""
+def test_pid_1_needs_no_file_that_the_workload_deletes(tmp_path: Path, installed: bool) -> None:
+    """It first deletes the whole package, the compiled file and the launcher. Orphans are still reaped, and the drain
+    and the report are the same."""
     copy_package(tmp_path / "lib" / "pyinit", None)
     words = [str(tmp_path / "pyinit")]
     if installed:
@@ -129,7 +129,7 @@ def run_as_module(words: list[str | Path], **popen: object) -> Ended:
 
 
 def test_python_m_pyinit_starts_over_in_isolation_once(bin_folder: Path, tmp_path: Path) -> None:
-    """The second interpreter is the isolated one; what the first changed is undone for the workload."""
+    """The second interpreter is isolated. Changes by the first are undone for the workload."""
     environment = {"A": "1", "PATH": os.environ["PATH"], "PYTHONPATH": str(bin_folder.parent / "lib"), "Z": "2"}
     program = (
         "tr '\\0' ' ' < /proc/1/cmdline; echo; tr '\\0' '\\n' < /proc/self/environ; grep ^SigIgn /proc/self/status"
@@ -170,8 +170,8 @@ def test_an_installation_that_fails_says_why_in_one_line(bin_folder: Path, path:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"pyinitctl: {complaint}\n")
 
 
-def test_what_was_written_is_told_where_the_rest_could_not_be(bin_folder: Path, tmp_path: Path) -> None:
-    """A folder has the name of the second launcher: it is left alone, and the first one is there."""
+def test_a_partial_installation_says_what_was_written(bin_folder: Path, tmp_path: Path) -> None:
+    """A folder has the name of the second launcher: it is left alone, and the first launcher is written."""
     (tmp_path / "pyinitctl").mkdir()
     command = [str(bin_folder / "pyinitctl"), "install", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
@@ -183,7 +183,7 @@ def test_what_was_written_is_told_where_the_rest_could_not_be(bin_folder: Path, 
 
 
 def test_a_file_is_replaced_in_one_step_and_a_link_is_not_followed(bin_folder: Path, tmp_path: Path) -> None:
-    """Who is reading the old one reads it to its end."""
+    """A process that is reading the old file reads it to its end."""
     (tmp_path / "init").write_text("old")
     (tmp_path / "link").symlink_to("init")
     subprocess.run([bin_folder / "pyinitctl", "install", tmp_path / "link"], check=True, capture_output=True)
@@ -196,7 +196,7 @@ def test_a_file_is_replaced_in_one_step_and_a_link_is_not_followed(bin_folder: P
 
 
 def test_a_path_that_is_called_pyinitctl_gets_that_launcher(bin_folder: Path, tmp_path: Path) -> None:
-    """And any other name that of pyinit."""
+    """A path of any other name gets that of pyinit."""
     for name, version in (("pyinitctl", "pyinitctl version "), ("init", "pyinit version ")):
         target = tmp_path / name
         command = [str(bin_folder / "pyinitctl"), "install", str(target)]
@@ -209,10 +209,10 @@ def test_a_path_that_is_called_pyinitctl_gets_that_launcher(bin_folder: Path, tm
 
 @pytest.mark.parametrize("words", [[], ["--single-file"]])
 @pytest.mark.parametrize("name", ["folder", "pyinitctl"])
-def test_a_slash_at_the_end_is_for_a_folder_that_is_there(
+def test_a_path_with_a_slash_at_the_end_must_be_a_folder(
     bin_folder: Path, tmp_path: Path, words: list[str], name: str
 ) -> None:
-    """Without one nothing is written, and a script of that name least of all; status 1 and one line."""
+    """If it does not exist, nothing is written: status 1 and one line."""
     command = [str(bin_folder / "pyinitctl"), "install", *words, f"{tmp_path / name}/"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     line = f"pyinitctl: cannot write {tmp_path / name}: No such file or directory\n"
@@ -225,7 +225,7 @@ def test_a_slash_at_the_end_is_for_a_folder_that_is_there(
 
 
 def install_copy(folder: Path, **variables: str) -> Path:
-    """Install a copy of the package below the folder; the package."""
+    """Install a copy of the package below the folder; return the package."""
     copy_package(folder / "pyinit", None)
     command = [INTERPRETER, "-m", "pyinit.ctl", "install", str(folder / "launcher")]
     subprocess.run(command, cwd=folder, env=clean_environment(**variables), check=True, capture_output=True)
@@ -240,13 +240,13 @@ COMPILED = f"compiled.{sys.implementation.cache_tag}.zip"
     "variables", [{"PYTHONOPTIMIZE": "2"}, {"PYTHONPYCACHEPREFIX": "/nowhere"}, {"PYTHONDONTWRITEBYTECODE": "1"}]
 )
 def test_no_variable_decides_what_is_compiled(tmp_path: Path, variables: dict[str, str]) -> None:
-    """The launcher's interpreter listens to none, and would find nothing."""
+    """The launcher's interpreter ignores them, and would not find the file."""
     plain, other = install_copy(tmp_path / "plain"), install_copy(tmp_path / "other", **variables)
     assert (plain / COMPILED).read_bytes() == (other / COMPILED).read_bytes()
 
 
 def test_an_installation_writes_one_file_into_the_package(tmp_path: Path) -> None:
-    """Nothing in the folders that are Python's own: a debugger needs its line numbers there."""
+    """And none into `__pycache__`: debuggers need the line numbers there."""
     package = install_copy(tmp_path, PYTHONDONTWRITEBYTECODE="1")
     written = {path.relative_to(package) for path in package.rglob("*")}
     given = {path.relative_to(ROOT / "pyinit") for path in (ROOT / "pyinit").rglob("*")}
@@ -254,7 +254,7 @@ def test_an_installation_writes_one_file_into_the_package(tmp_path: Path) -> Non
 
 
 def test_a_single_file_is_enough(bin_folder: Path, tmp_path: Path) -> None:
-    """By a relative path, alone, as PID 1; what it loads late is in it; and it goes by its name."""
+    """Alone, by a relative path, as PID 1. Modules that are loaded late are in it, and it is named after the file."""
     command = [INTERPRETER, "-m", "pyinit.ctl", "install", "--single-file", str(tmp_path / "one")]
     subprocess.run(command, cwd=bin_folder.parent / "lib", check=True, capture_output=True)
     (tmp_path / "dumb-init").symlink_to("one")
@@ -276,8 +276,8 @@ def test_a_single_file_is_enough(bin_folder: Path, tmp_path: Path) -> None:
         assert run(name, "no-such-program").returncode == not_found
 
 
-def test_the_installed_command_goes_by_its_name(bin_folder: Path, tmp_path: Path) -> None:
-    """What an installer makes of the entry point, and a link to it."""
+def test_the_installed_command_acts_by_its_name(bin_folder: Path, tmp_path: Path) -> None:
+    """The script that an installer makes of the entry point, and a link to it."""
     command = tmp_path / "pyinit"
     command.write_text(f"#!{INTERPRETER}\nfrom pyinit.__main__ import main\nmain()\n")
     command.chmod(0o755)
@@ -290,7 +290,7 @@ def test_the_installed_command_goes_by_its_name(bin_folder: Path, tmp_path: Path
 
 @pytest.mark.parametrize("close", [False, True])
 def test_a_launcher_without_its_folder_says_so_in_one_line(launcher: str, tmp_path: Path, close: bool) -> None:
-    """Copied alone into an image: 125, no traceback, also with standard error closed."""
+    """As if it was copied alone into an image: 125 and no traceback, also with standard error closed."""
     alone = tmp_path / "pyinit"
     alone.write_text(re.sub("FOLDER = .*", "FOLDER = '/nowhere'", Path(launcher).read_text()))
     alone.chmod(0o755)

@@ -1,4 +1,4 @@
-"""In a shell, as one of its jobs: Ctrl-Z, bg and fg as if pyinit were not there, with and without a session."""
+"""pyinit as a job of a shell: Ctrl-Z, bg and fg work as without pyinit, with and without a session."""
 
 import contextlib
 import os
@@ -60,20 +60,20 @@ with_and_without_session = pytest.mark.parametrize("pyinit", ["pyinit", "pyinit 
 
 
 def echoes(shell: Shell, line: str) -> None:
-    """A line that is typed comes back twice: from the terminal, and from cat(1)."""
+    """Check that a typed line comes back twice: from the terminal, and from cat(1)."""
     shell.sendline(line)
     shell.expect_exact(f"{line}\r\n{line}\r\n")
 
 
 def press_ctrl_z(shell: Shell) -> None:
-    """Stop what is in the foreground; return at the prompt."""
+    """Stop the foreground job; return at the prompt."""
     shell.sendcontrol("z")
     shell.expect_exact("Stopped")
     shell.expect_exact(PROMPT)
 
 
 def foreground(shell: Shell) -> None:
-    """Bring the job back. The SIGCONT that the shell sends last would discard a Ctrl-Z: return when it waits."""
+    """Bring the job back; return when it waits. Before that the shell's SIGCONT could discard a Ctrl-Z."""
     shell.sendline("fg")
     shell.expect_exact("fg\r\n")
     eventually(Path(f"/proc/{shell.pid}/wchan").read_text, "the shell waits", holds="do_wait".__eq__)
@@ -81,7 +81,7 @@ def foreground(shell: Shell) -> None:
 
 @with_and_without_session
 def test_a_job_stops_and_goes_on(shell: Shell, pyinit: str) -> None:
-    """Twice, and in between the shell has the terminal; then Ctrl-C ends it."""
+    """Twice. In between the shell has the terminal. Then Ctrl-C ends the job."""
     shell.sendline(f"{pyinit} cat")
     echoes(shell, "first")
     for line in ("second", "third"):
@@ -96,7 +96,7 @@ def test_a_job_stops_and_goes_on(shell: Shell, pyinit: str) -> None:
 
 @with_and_without_session
 def test_a_job_goes_on_in_the_background(shell: Shell, pyinit: str) -> None:
-    """It was started there, comes to the foreground, is stopped, and goes back; ``kill %1`` ends it."""
+    """It is started there, brought to the foreground, stopped, and sent back; ``kill %1`` ends it."""
     enter(shell, f"{pyinit} sleep 600 &")
     assert "Running" in enter(shell, "jobs")
     foreground(shell)
@@ -110,7 +110,7 @@ def test_a_job_goes_on_in_the_background(shell: Shell, pyinit: str) -> None:
 
 @with_and_without_session
 def test_a_stopped_job_can_be_ended(shell: Shell, pyinit: str) -> None:
-    """The shell's ``kill`` sends a CONT after the TERM."""
+    """The shell's ``kill`` sends CONT after TERM."""
     shell.sendline(f"{pyinit} cat")
     echoes(shell, "first")
     press_ctrl_z(shell)
@@ -120,7 +120,7 @@ def test_a_stopped_job_can_be_ended(shell: Shell, pyinit: str) -> None:
 
 @with_and_without_session
 def test_in_the_background_the_terminal_is_not_read(shell: Shell, pyinit: str) -> None:
-    """The workload stops as soon as it tries, and pyinit with it."""
+    """The workload is stopped when it tries, and pyinit with it."""
     shell.sendline(f"{pyinit} cat &")
     shell.expect_exact(PROMPT)
     eventually(lambda: "tty input" in enter(shell, "jobs -l"), "the shell sees the job stop")
@@ -129,8 +129,8 @@ def test_in_the_background_the_terminal_is_not_read(shell: Shell, pyinit: str) -
 
 
 @with_and_without_session
-def test_what_comes_to_the_foreground_while_it_runs_can_read(shell: Shell, pyinit: str) -> None:
-    """bash before 5.3 sends no signal then: the workload turns out to want the terminal."""
+def test_a_running_job_that_comes_to_the_foreground_can_read(shell: Shell, pyinit: str) -> None:
+    """bash before 5.3 sends no signal then. The workload gets the terminal when it tries to read."""
     shell.sendline(f"{pyinit} sh -c 'sleep 0.5; exec cat' &")
     shell.expect_exact(PROMPT)
     foreground(shell)
@@ -138,8 +138,8 @@ def test_what_comes_to_the_foreground_while_it_runs_can_read(shell: Shell, pyini
 
 
 @with_and_without_session
-def test_a_script_is_stopped_whole_and_goes_on(shell: Shell, tmp_path: Path, pyinit: str) -> None:
-    """Everybody in pyinit's process group is, or the shell would not see the job stop. At the end the script reads."""
+def test_a_whole_script_is_stopped_and_goes_on(shell: Shell, tmp_path: Path, pyinit: str) -> None:
+    """All of pyinit's process group stops, or the shell would not see the job stop. At the end the script reads."""
     script = tmp_path / "script"
     script.write_text(f"{pyinit} cat; echo after; read line; echo got $line\n")
     shell.sendline(f"sh {script}")
@@ -155,8 +155,8 @@ def test_a_script_is_stopped_whole_and_goes_on(shell: Shell, tmp_path: Path, pyi
     shell.expect_exact(PROMPT)
 
 
-def test_a_program_that_is_not_there_gives_the_terminal_back(shell: Shell, tmp_path: Path) -> None:
-    """The child had it, and has gone."""
+def test_the_terminal_is_given_back_if_the_program_does_not_exist(shell: Shell, tmp_path: Path) -> None:
+    """The child had it, and has exited."""
     script = tmp_path / "script"
     script.write_text("pyinit no-such-program; read line; echo got $line\n")
     shell.sendline(f"sh {script}")
@@ -166,7 +166,7 @@ def test_a_program_that_is_not_there_gives_the_terminal_back(shell: Shell, tmp_p
 
 
 def test_beside_a_pager(shell: Shell) -> None:
-    """The foreground is that of the whole pipeline, and the pager reads the keyboard."""
+    """The whole pipeline is in the foreground, and the pager reads the keyboard."""
     shell.sendline(
         "pyinit sh -c 'echo a page; sleep 600' | sh -c 'read line; echo $line; read key </dev/tty; echo got $key'"
     )
@@ -179,7 +179,7 @@ def test_beside_a_pager(shell: Shell) -> None:
 
 @with_and_without_session
 def test_as_a_pager(shell: Shell, pyinit: str) -> None:
-    """Standard input is a pipe, and the terminal is given when the workload turns out to want it."""
+    """Standard input is a pipe. The workload gets the terminal when it tries to read from it."""
     shell.sendline(f"echo a page | {pyinit} sh -c 'read line; echo $line; read key </dev/tty; echo got $key'")
     shell.expect_exact("a page\r\n")
     shell.sendline("q")
@@ -189,7 +189,7 @@ def test_as_a_pager(shell: Shell, pyinit: str) -> None:
 
 @with_and_without_session
 def test_an_editor(shell: Shell, tmp_path: Path, pyinit: str) -> None:
-    """Stopped with unsaved work, and brought back to save it."""
+    """It is stopped with unsaved work, and brought back to save it."""
     editor = packages.provide("vim.tiny", "vim-tiny")
     shell.sendline(f"TERM=vt100 {pyinit} {editor} -u NONE {tmp_path}/text")
     shell.expect_exact("~")
@@ -204,8 +204,8 @@ def test_an_editor(shell: Shell, tmp_path: Path, pyinit: str) -> None:
     assert (tmp_path / "text").read_text() == "hello\n"
 
 
-def test_where_no_shell_would_continue_it_ctrl_z_does_nothing(spawn: Spawn) -> None:
-    """Our process group is orphaned, as that of ``docker exec -it``: so would the workload's be without us."""
+def test_ctrl_z_does_nothing_if_no_shell_could_continue_the_job(spawn: Spawn) -> None:
+    """pyinit's process group is orphaned, as with ``docker exec -it``. Without pyinit the workload's would be."""
     child = spawn("sh", "-c", "pyinit cat; echo $?")
     echoes(child, "first")
     child.sendcontrol("z")
@@ -215,7 +215,7 @@ def test_where_no_shell_would_continue_it_ctrl_z_does_nothing(spawn: Spawn) -> N
 
 
 def test_as_pid_1_ctrl_z_does_nothing(on_terminal: Terminal) -> None:  # noqa: F811
-    """Nobody could continue the workload."""
+    """No shell could continue the workload."""
     child = on_terminal("cat")
     echoes(child, "first")
     child.sendcontrol("z")
@@ -223,14 +223,14 @@ def test_as_pid_1_ctrl_z_does_nothing(on_terminal: Terminal) -> None:  # noqa: F
 
 
 def test_as_pid_1_a_stop_that_was_sent_lasts(on_terminal: Terminal) -> None:  # noqa: F811
-    """Who sends it (``docker kill -s TSTP``) can send the continuation, too."""
+    """The user who sends it (``docker kill -s TSTP``) can send SIGCONT, too."""
     child = on_terminal("cat")
     echoes(child, "first")
     [init] = psutil.Process(child.pid).children()
     [workload] = init.children()
     init.send_signal(signal.SIGTSTP)
     eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")
-    init.send_signal(signal.SIGUSR1)  # a turn of the loop, which leaves it so; and ends the workload, once it goes on
+    init.send_signal(signal.SIGUSR1)  # leaves it stopped, and ends it when it goes on
     assert workload.status() == psutil.STATUS_STOPPED
     init.send_signal(signal.SIGCONT)
     child.expect(pexpect.EOF)
@@ -240,22 +240,22 @@ def test_as_pid_1_a_stop_that_was_sent_lasts(on_terminal: Terminal) -> None:  # 
 
 @with_and_without_session
 def test_in_a_command_substitution(shell: Shell, pyinit: str) -> None:
-    """bash ignores SIGTTIN there: the workload could not show that it wants the terminal, and has it at once."""
+    """bash ignores SIGTTIN there, so reading would fail without a stop: the workload has the terminal at once."""
     shell.sendline(f"x=$({pyinit} sh -c 'read line; echo got $line'); echo it $x")
     shell.sendline("this")
     shell.expect_exact("it got this\r\n")
 
 
-def test_outside_our_namespace_the_terminal_is_not_taken_either(shell: Shell) -> None:
-    """Seen from inside, the shell's group and ours are both number 0."""
+def test_the_terminal_is_not_taken_from_a_shell_outside_of_the_namespace(shell: Shell) -> None:
+    """From inside, the shell's group and pyinit's are both number 0."""
     enter(shell, "unshare --pid --fork --mount-proc --kill-child pyinit sh -c 'sleep 0.3; exec cat' &")
-    time.sleep(0.6)  # nothing shall happen, so there is nothing to wait for
+    time.sleep(0.6)  # nothing should happen, so there is no condition to wait for
     assert "still here" in enter(shell, "echo still here")
     enter(shell, "kill -KILL %1")
 
 
 def test_ctrl_z_during_the_start_does_not_hang(shell: Shell, bin_folder: Path, tmp_path: Path) -> None:
-    """What it would stop is no program yet. (It is made to take longer here.)"""
+    """The child has not executed the program yet. (The start is made to take longer here.)"""
     shutil.copytree(bin_folder.parent / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     module = tmp_path / "lib" / "pyinit" / "workload" / "process.py"
     text = module.read_text()
@@ -274,7 +274,7 @@ def test_ctrl_z_during_the_start_does_not_hang(shell: Shell, bin_folder: Path, t
 
 
 def test_two_in_one_orphaned_group(spawn: Spawn) -> None:
-    """What Ctrl-Z cannot stop, one does not stop in the other."""
+    """Ctrl-Z cannot stop such a group. Neither pyinit stops the other."""
     ticks = "while :; do sleep 0.1; echo tick; done"
     child = spawn("bash", "-c", f"pyinit sh -c '{ticks}' & pyinit cat; wait")
     child.expect_exact("tick\r\n")
@@ -297,15 +297,15 @@ CATCHES_ONCE = """if True:
 """
 
 
-def test_a_stop_that_was_sent_and_caught_is_over(spawn: Spawn, tmp_path: Path) -> None:
-    """A Ctrl-Z that comes later is one, and does nothing where nobody would continue the workload."""
+def test_a_sent_stop_that_was_caught_does_not_count_for_a_later_ctrl_z(spawn: Spawn, tmp_path: Path) -> None:
+    """The Ctrl-Z does nothing, because no shell would continue the workload."""
     (tmp_path / "catch.py").write_text(CATCHES_ONCE)
     child = spawn("bash", "-c", f"pyinit {INTERPRETER} -IS {tmp_path}/catch.py; true")
     child.expect_exact("ready\r\n")
     [init] = psutil.Process(child.pid).children()
     init.send_signal(signal.SIGTSTP)
     child.expect_exact("caught")
-    time.sleep(1.1)  # what was sent counts for a second
+    time.sleep(1.1)  # a sent signal counts for a second
     child.sendcontrol("z")
     child.expect_exact("^Z")
     for _ in range(3):
@@ -313,8 +313,8 @@ def test_a_stop_that_was_sent_and_caught_is_over(spawn: Spawn, tmp_path: Path) -
     assert init.status() != psutil.STATUS_STOPPED
 
 
-def test_ctrl_z_stops_who_is_left(shell: Shell, tmp_path: Path) -> None:
-    """The workload has ended, and pyinit stays: the shell sees the job stop, and end when its rest does."""
+def test_ctrl_z_stops_the_processes_that_are_left(shell: Shell, tmp_path: Path) -> None:
+    """The workload has ended, and pyinit stays: the shell sees the job stop, and end with the last process."""
     daemon = "import os, time; os.setpgid(0, 0); print(os.getpid(), flush=True); time.sleep(600)"
     (tmp_path / "daemon.py").write_text(daemon)
     shell.sendline(f"pyinit --wait-for=all sh -c '{INTERPRETER} -IS {tmp_path}/daemon.py & read line'")
@@ -333,8 +333,8 @@ def test_ctrl_z_stops_who_is_left(shell: Shell, tmp_path: Path) -> None:
     shell.expect_exact(PROMPT)
 
 
-def test_a_continuation_right_behind_a_stop_is_not_lost(launcher: str) -> None:
-    """It may come before pyinit has stopped. (But for one that comes between two system calls; none looked for it.)"""
+def test_a_sigcont_right_after_a_stop_is_not_lost(launcher: str) -> None:
+    """It may arrive before pyinit has stopped. (One that arrives between two particular system calls is lost.)"""
     words = python("import time; print(flush=True); time.sleep(600)")
     with subprocess.Popen([launcher, *words], start_new_session=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -357,23 +357,23 @@ def test_a_continuation_right_behind_a_stop_is_not_lost(launcher: str) -> None:
         assert process.wait(PATIENCE) == 143
 
 
-def test_in_the_background_a_stop_of_the_workload_alone_is_its_own(shell: Shell) -> None:
-    """Who does that (a debugger, say) continues it alone as well, and we would never hear of it."""
+def test_in_the_background_a_stop_of_the_workload_alone_does_not_stop_pyinit(shell: Shell) -> None:
+    """A debugger, for example, also continues it alone, and pyinit would not notice."""
     enter(shell, "pyinit sleep 600 &")
     [init] = psutil.Process(shell.pid).children()
     eventually(lambda: [child.name() for child in init.children()] == ["sleep"], "the workload runs")
     [workload] = init.children()
     workload.suspend()
     eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")
-    time.sleep(0.2)  # nothing shall happen
+    time.sleep(0.2)  # nothing should happen
     assert "Running" in enter(shell, "jobs")
     workload.resume()
     enter(shell, "kill %1")
     assert enter(shell, "wait %1; echo $?").split()[-1] == "143"
 
 
-def test_a_rewritten_continuation_continues_all_the_same(shell: Shell) -> None:
-    """What is rewritten is what the workload gets."""
+def test_a_rewritten_sigcont_still_continues(shell: Shell) -> None:
+    """Only the signal that the workload gets is rewritten."""
     shell.sendline("pyinit -r CONT:0 cat")
     echoes(shell, "first")
     press_ctrl_z(shell)
@@ -382,7 +382,7 @@ def test_a_rewritten_continuation_continues_all_the_same(shell: Shell) -> None:
 
 
 def test_a_workload_that_dies_while_it_is_stopped_is_not_continued(launcher: str) -> None:
-    """Not even where the continuation is rewritten, while the drain lasts: it may be another process by now."""
+    """Not even by a rewritten SIGCONT during the drain: its pid may belong to another process by then."""
     program = """if True:
         import os, signal, time
         if os.fork() == 0:
@@ -409,7 +409,7 @@ def test_a_workload_that_dies_while_it_is_stopped_is_not_continued(launcher: str
 
 @with_and_without_session
 def test_a_stop_that_was_sent_stops_both(launcher: str, pyinit: str) -> None:
-    """Without a terminal, too: TSTP for pyinit is one for the workload, and CONT continues both."""
+    """Without a terminal, too: TSTP sent to pyinit stops both, and CONT continues both."""
     words = [*pyinit.split()[1:], *python("import time; print(flush=True); time.sleep(600)")]
     with subprocess.Popen([launcher, *words], start_new_session=True, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -435,16 +435,16 @@ def listener(tmp_path: Path) -> str:
 
 
 @with_and_without_session
-def test_a_new_window_size_is_told(shell: Shell, listener: str, pyinit: str) -> None:
-    """By the terminal if the workload has it, and by pyinit if not."""
+def test_a_new_window_size_is_signalled(shell: Shell, listener: str, pyinit: str) -> None:
+    """By the terminal if the workload has it, otherwise by pyinit."""
     shell.sendline(f"{pyinit} {listener}")
     shell.expect_exact("ready\r\n")
     shell.setwinsize(33, 111)
     shell.expect_exact(f"{int(signal.SIGWINCH)}\r\n")
 
 
-def test_a_new_window_size_is_told_to_what_came_from_the_background(shell: Shell, listener: str) -> None:
-    """It has not wanted the terminal yet. (bash 5.3 continues it as well, so that SIGCONT may be the first signal.)"""
+def test_a_new_window_size_is_signalled_to_a_job_from_the_background(shell: Shell, listener: str) -> None:
+    """It has not tried to use the terminal yet. (bash 5.3 continues it as well, so SIGCONT may be the first signal.)"""
     shell.sendline(f"pyinit {listener} &")
     shell.expect_exact("ready\r\n")
     foreground(shell)
@@ -453,7 +453,7 @@ def test_a_new_window_size_is_told_to_what_came_from_the_background(shell: Shell
 
 
 def test_a_session_has_the_terminal(spawn: Spawn) -> None:
-    """What the hand-over makes of signals (SIGHUP, SIGCONT) is not forwarded, and Ctrl-C comes from the terminal."""
+    """SIGHUP and SIGCONT from handing over the terminal are not forwarded, and Ctrl-C comes from the terminal."""
     facts = "import os; print(os.getsid(0) == os.getpgrp() == os.getpid() == os.tcgetpgrp(0), flush=True)"
     child = spawn("pyinit", "-vv", "--session", "--", *python(f"{facts}\n{LISTEN}", "1"))
     child.expect_exact("True\r\n")
@@ -477,7 +477,7 @@ LEFT = """if True:
 
 
 def test_without_its_leader_a_session_gives_the_terminal_back(spawn: Spawn) -> None:
-    """A second Ctrl-C reaches what the workload has left behind; at the first it has been asked to end already."""
+    """The second Ctrl-C reaches the processes that the workload left. At the first, they were already asked to end."""
     child = spawn(
         "pyinit", "-v", "--session", "--drain-timeout=60", "sh", "-c", '"$@" & read line', "sh", *python(LEFT)
     )

@@ -1,4 +1,4 @@
-"""Letting go: pyinit keeps nothing of what the workload was given, and has no longer."""
+"""Letting go: pyinit does not keep open what the workload was given and has closed or left."""
 
 import fcntl
 import os
@@ -14,11 +14,11 @@ from testing.waiting import PATIENCE, eventually
 from .conftest import Start
 
 MOUNT = ["bash", "-c", 'mount -t tmpfs none "$0" && cd "$0" && exec 7>file 8<. && exec "$@"']
-"""A file system of its own to work in, and two descriptors that hold on to it."""
+"""Runs a command in a file system of its own, with two descriptors on that."""
 
 
 def test_a_mounted_working_directory_can_be_unmounted(start: Start, tmp_path: Path) -> None:
-    """As soon as the workload itself has left it, and while pyinit lives."""
+    """As soon as the workload has left it, while pyinit runs."""
     leave = 'umount "$0"; cd /; umount "$0"; exec 7>&- 8<&-; umount "$0"; echo "$?"; read -r line'
     program = f"echo ready; read -r line; {leave}"
     container = start("--", "bash", "-c", program, tmp_path, before=[*MOUNT, str(tmp_path)], stdin=subprocess.PIPE)
@@ -27,18 +27,18 @@ def test_a_mounted_working_directory_can_be_unmounted(start: Start, tmp_path: Pa
     container.say()
     container.expect("0")
     ended = container.end()
-    assert ended.err.count("target is busy") == 2, ended  # it was, for the workload's sake
+    assert ended.err.count("target is busy") == 2, ended  # because of the workload
 
 
 def test_the_working_directory_is_let_go_before_the_workload_can_look(start: Start, tmp_path: Path) -> None:
-    """A program that does nothing else sees / each time."""
+    """A program that looks at once sees / each time."""
     for _ in range(20):
         ended = start("--", "/bin/readlink", "/proc/1/cwd", cwd=tmp_path).end()
         assert ended.out == "/\n", ended
 
 
 def has_let_go(container: Container) -> bool:
-    """Whether PID 1 is in / and has its standard descriptors and its own only."""
+    """Is PID 1 in /, with only standard descriptors and its own?"""
     others = own_descriptors(container.init)
     return os.readlink(f"/proc/{container.init}/cwd") == "/" and others == OWN_DESCRIPTORS
 
@@ -56,10 +56,10 @@ NO_PROC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec 
 
 @pytest.mark.parametrize("world", [[], NO_PROC], ids=["with /proc", "without /proc"])
 def test_a_pipe_ends_with_the_workload_though_pyinit_stays(start: Start, tmp_path: Path, world: list[str]) -> None:
-    """Its reader sees the end of the file while pyinit waits for another process, which has it not."""
+    """Its reader sees the end of the file while pyinit waits for another process, which does not have the pipe."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    # Opened behind unshare(1), which stands in front of PID 1 and keeps what it inherits; a number among many.
+    # Opened after unshare(1), which is the parent of PID 1 and keeps inherited descriptors.
     before = [*world, "bash", "-c", f'exec 77>{fifo}; exec "$0" "$@"']
     program = "exec 3<&0; (exec 77>&-; read -r line <&3; echo over) & echo written >&77; exit 3"
     container = start("--wait-for=all", "--", "bash", "-c", program, before=before, stdin=subprocess.PIPE)
@@ -79,11 +79,11 @@ LOCKS = """if True:
     {lock}
     os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Takes a lock through descriptor 9, which 8 would drop as well, and becomes what the other arguments say."""
+"""Takes a lock through descriptor 9, which closing 8 would also drop, and executes the other arguments."""
 
 
 def can_lock(file: Path) -> bool:
-    """Whether nobody else has locked a file."""
+    """Is a file not locked by another process?"""
     with file.open("r+") as opened:
         try:
             fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +114,7 @@ def test_a_record_lock_is_kept(start: Start, tmp_path: Path, lock: str) -> None:
 
 @pytest.mark.parametrize("lock", ["", "fcntl.flock(9, fcntl.LOCK_EX)"])
 def test_without_a_record_lock_nothing_is_kept(start: Start, tmp_path: Path, lock: str) -> None:
-    """A lock of flock(2) belongs to the open file, which the workload has."""
+    """A lock of flock(2) belongs to the open file description, which the workload has."""
     file = tmp_path / "lock"
     file.touch()
     before = [*python(LOCKS.format(lock=lock)), str(file)]

@@ -1,7 +1,7 @@
-"""At home wherever the peers are: pyinit by their names and they themselves run the same lines, and we compare.
+"""Like the peers: the peers, and pyinit by their names, run the same lines, and the results are compared.
 
-The lines are the documented examples of their README files and help texts, and the ways to go wrong. Every peer runs
-under POSIXLY_CORRECT; `DIFFERENCES` lists what is meant to differ, with both outcomes and the reason.
+The lines are documented examples from the peers' README files and help texts, and wrong uses. Every peer runs under
+POSIXLY_CORRECT. `DIFFERENCES` lists the intended differences, with both outcomes and the reason.
 """
 
 import json
@@ -36,7 +36,7 @@ LOOK = """if True:
             return False
     init = os.getppid()
 """
-"""What the programs below have in common."""
+"""The beginning of each program below."""
 
 OBSERVE = """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -49,7 +49,7 @@ OBSERVE = """
         numbers += signal.valid_signals() - {9, 17, 19, 20, 21, 22, 63, 64} - faults
     for number in [*numbers, 63, 64]:
         os.kill(init, number)
-    signal.sigwait([64])  # the highest: it is taken and delivered when all others, and 63 to everybody, have been
+    signal.sigwait([64])  # the highest number: it is delivered after all others
     tell(
         argv=sys.argv[1:],
         leads=["group"] * (os.getpgrp() == os.getpid()) + ["session"] * (os.getsid(0) == os.getpid()),
@@ -62,7 +62,7 @@ OBSERVE = """
     os.waitpid(child, 0)
     sys.exit(7)
 """
-"""Send these signals to the init; tell what the workload and its child got, and where the workload stands."""
+"""Send these signals to the init; print what the workload and its child got, and the workload's group and terminal."""
 
 STOP = """
     signal.pthread_sigmask(signal.SIG_BLOCK, [61, 62])
@@ -74,7 +74,7 @@ STOP = """
         while os.read(ask, 1):
             os.write(answered, b"x")
         sys.exit(os.wait()[1])
-    os.setsid()  # beyond the reach of what goes to the group
+    os.setsid()  # signals to the group do not reach it
     os.set_blocking(answer, False)
     def is_stopped(pid):
         return stat(pid)[0] == "T"
@@ -99,7 +99,7 @@ STOP = """
     while stopped and not has_answered():
         pass
 """
-"""Send a signal to the init; tell who is stopped, and have them continued."""
+"""Send a signal to the init; print which processes are stopped, and have them continued."""
 
 LEAVE = """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -132,14 +132,14 @@ ORPHAN = """
         pass
     tell(orphan=orphan, adopted=parent == init)
 """
-"""Leave an orphan; tell whose it became, when it has been reaped."""
+"""Leave an orphan; print whose child it became when it has been reaped."""
 
 BEREAVE = """
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     os.kill(int(stat(init)[1]), signal.SIGKILL)
     tell(heard=signal.sigwait([signal.SIGTERM]))
 """
-"""Kill the parent of the init; tell what came of it."""
+"""Kill the parent of the init; print the signal that follows."""
 
 PROBES = {"observe": OBSERVE, "stop": STOP, "leave": LEAVE, "orphan": ORPHAN, "bereave": BEREAVE}
 
@@ -153,7 +153,7 @@ BESIDE = """
             left.append(["daemon" if int(words[3]) == pid else "member", *pending(pid)])
     tell(init=os.waitstatus_to_exitcode(end[1]), left=sorted(left))
 """
-"""PID 1 of a namespace in which the init is somebody else; tell its status, and who is left with what signals."""
+"""PID 1 of a namespace in which the init is another process; print its status, and the processes and signals left."""
 
 ORPHANED = """
     import subprocess
@@ -164,7 +164,7 @@ ORPHANED = """
     except ChildProcessError:
         pass
 """
-"""PID 1 of a namespace in which the init is a grandchild of it, and may lose its parent."""
+"""PID 1 of a namespace in which the init is its grandchild, and may lose its parent."""
 
 ATTENDED = """
     zombie = os.fork() or os._exit(0)
@@ -175,7 +175,7 @@ ATTENDED = """
     os.kill(1, signal.SIGUSR1)
     os.kill(1, int(os.environ["SIGNAL"]))
 """
-"""Become a command that has a zombie; when it has been reaped, there come SIGUSR1 and the signal of the environment."""
+"""Execute a command that has a zombie. When that has been reaped, send it SIGUSR1 and the signal in `SIGNAL`."""
 
 TERMINAL = """
     master, slave = os.openpty()
@@ -207,12 +207,12 @@ SETTINGS = {
 """The first word of a line may say where it is run; otherwise the init is PID 1. ``gnu``: without POSIXLY_CORRECT."""
 
 LOG_LINE = re.compile(r"^\[(?:INFO|DEBUG|TRACE) +tini .*\n", re.MULTILINE)
-"""Tini's, on standard output."""
+"""A line of tini's log, on standard output."""
 
 
 @cache
 def outcome(init: str, line: str) -> Outcome:
-    """Run the init with a line like ``NAME=value -o -- observe 15``; tell the status, and what was seen."""
+    """Run the init with a line like ``NAME=value -o -- observe 15``; return the status and the observations."""
     words = shlex.split(line)
     setting = words.pop(0) if words and words[0] in SETTINGS else ""
     variables = {} if setting == "gnu" else {"POSIXLY_CORRECT": "1"}
@@ -221,7 +221,7 @@ def outcome(init: str, line: str) -> Outcome:
     command = [*SETTINGS.get(setting, UNSHARE), init]
     for word in words:
         command += python(LOOK + PROBES[word]) if word in PROBES else [init if word == "INIT" else word]
-    # A session of their own: what a stop signal does depends on who else is in it.
+    # In a session of their own: the effect of a stop signal depends on the other members.
     done = subprocess.run(
         command,
         env=clean_environment(**variables),
@@ -240,7 +240,7 @@ def outcome(init: str, line: str) -> Outcome:
 
 
 NAMES = {"pyinit": "tini", "tini": "tini", "docker-init": "tini", "dumb-init": "dumb-init", "catatonit": "catatonit"}
-"""What pyinit is invoked as, and which peer it is then compared with."""
+"""The names that pyinit is invoked by, and the peer that it is compared with."""
 
 
 def lines(text: str) -> list[str]:
@@ -250,7 +250,7 @@ def lines(text: str) -> list[str]:
 
 MISUSES = ["", *lines("-- | -Z true | --no-such-option true")]
 FAILURES = lines("no-such-program | ./none | /none | /etc/passwd | /etc | -")
-"""To be used wrongly, and to find PROGRAM not there, or nothing to execute: the same lines for each of them."""
+"""Wrong uses, and PROGRAMs that do not exist or cannot be executed: the same lines for each peer."""
 
 TINI_MISUSES = lines("-e | -p | -e x true | -e 256 true | -p SIGNONE true")
 

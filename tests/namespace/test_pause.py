@@ -1,4 +1,4 @@
-"""The pause: no workload, everybody's init in a shared PID namespace, until it is asked to stop."""
+"""--pause: no workload; the init of a shared PID namespace until it is asked to stop."""
 
 import signal
 import subprocess
@@ -18,7 +18,7 @@ Join = Callable[[str], subprocess.Popen[bytes]]
 
 @pytest.fixture
 def pause(start: Start) -> Container:
-    """A pause at rest, which logs what wakes it."""
+    """A pause that has settled, and logs the signals that wake it."""
     container = start("--pause", "-vvv", "--drain-timeout=0.5")
     container.await_rest()
     return container
@@ -26,7 +26,7 @@ def pause(start: Start) -> Container:
 
 @pytest.fixture
 def join(pause: Container) -> Iterator[Join]:
-    """Run a shell program in the PID namespace of the pause, as another container of a pod that shares it."""
+    """Run a shell program in the PID namespace of the pause, as another container of the pod."""
     joined: list[subprocess.Popen[bytes]] = []
 
     def join(program: str) -> subprocess.Popen[bytes]:
@@ -36,7 +36,7 @@ def join(pause: Container) -> Iterator[Join]:
 
     yield join
     for process in joined:
-        with process:  # no communicate: orphans may still have its pipes
+        with process:  # not `communicate`: orphans may still have its pipes
             process.kill()
 
 
@@ -48,7 +48,7 @@ def children(container: Container) -> list[psutil.Process]:
 @pytest.mark.parametrize("word", ["-P", "--pause"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_when_it_is_asked_to(start: Start, word: str, number: int) -> None:
-    """With 0, and without a word."""
+    """With 0 and no message."""
     container = start(word)
     container.await_rest()
     container.signal(number)
@@ -68,15 +68,15 @@ OTHERS = ["HUP", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "CONT", "TSTP", "TTIN",
 
 
 def test_no_other_signal_means_anything_to_it(pause: Container) -> None:
-    """Each is taken, and nothing follows."""
+    """Each is received, and nothing follows."""
     for name in [*OTHERS, "TERM"]:
         pause.signal(getattr(signal, f"SIG{name}"))
         assert pause.error_line() == f"pyinit: woken by SIG{name}\n"
     assert pause.end().status == 0
 
 
-def test_orphans_of_those_who_share_the_namespace_are_reaped(pause: Container, join: Join) -> None:
-    """A container of the pod leaves some behind and ends; they live as long as they like, and leave no zombies."""
+def test_orphans_of_all_containers_that_share_the_namespace_are_reaped(pause: Container, join: Join) -> None:
+    """A container of the pod ends and leaves orphans. They may go on, and leave no zombies."""
     orphan = "(read -r line <&3; exit 9) &"
     joined = join(f"exec 3<&0; {orphan * 5} exit 6")
     assert joined.wait() == 6  # not ours: its parent is outside
@@ -99,8 +99,8 @@ def test_nothing_wakes_it(pause: Container, join: Join) -> None:
         assert pause.context_switches() == before
 
 
-def test_who_is_left_at_the_end_is_asked_to_go_and_has_time(pause: Container, join: Join) -> None:
-    """SIGTERM, and the drain timeout."""
+def test_processes_left_at_the_end_are_asked_and_have_time(pause: Container, join: Join) -> None:
+    """They get SIGTERM, and have the drain timeout."""
     orphan = "trap 'sleep 0.1; echo saved; exit' TERM; echo ready; while :; do sleep 0.01; done"
     joined = join(f"({orphan}) & exit")
     assert joined.stdout is not None and joined.stdout.readline() == b"ready\n"
@@ -111,8 +111,8 @@ def test_who_is_left_at_the_end_is_asked_to_go_and_has_time(pause: Container, jo
     assert (ended.status, joined.stdout.readline()) == (0, b"saved\n"), ended
 
 
-def test_who_does_not_go_is_killed(pause: Container, join: Join) -> None:
-    """After the drain timeout, and the log names it; the status is 0 all the same."""
+def test_processes_that_do_not_end_are_killed(pause: Container, join: Join) -> None:
+    """After the drain timeout, and the log names them. The status is still 0."""
     joined = join("(trap '' TERM; echo ready; exec sleep 60) & exit")
     assert joined.stdout is not None and joined.stdout.readline() == b"ready\n"
     joined.wait()
@@ -137,14 +137,14 @@ def test_who_does_not_go_is_killed(pause: Container, join: Join) -> None:
     ],
 )
 def test_a_program_or_a_pause(run: Run, words: list[str], variables: dict[str, str], message: str) -> None:
-    """Both, or none of them, is a usage error."""
+    """Both together are a usage error, and so is neither."""
     ended = run(*words, env=clean_environment(**variables))
     assert (ended.status, ended.out) == (125, "")
     assert ended.err.splitlines()[0] == f"pyinit: {message}; see pyinit --help"
 
 
-def test_those_who_joined_have_time_to_end(start: Start) -> None:
-    """They are no children of PID 1, and the kernel would end them with it."""
+def test_processes_of_other_containers_have_time_to_end(start: Start) -> None:
+    """They are not children of PID 1, and the kernel would kill them with it."""
     container = start("--pause", "--drain-timeout=60")
     container.await_rest()
     program = "trap 'sleep 0.3; echo saved; exit' TERM; echo ready; while :; do sleep 0.05; done"

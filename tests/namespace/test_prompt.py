@@ -34,7 +34,7 @@ COMPLETED = [
     (["pyinitctl", "clear", "--term"], "--terminate-parent"),
     (["pyinitctl", "install", "/etc/passw"], "/etc/passwd"),
 ]
-"""A command line, and what its last word may become."""
+"""A command line, and a completion of its last word."""
 
 
 @pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])
@@ -65,7 +65,7 @@ def test_bash_completes(words: list[str], expected: str) -> None:
 
 @pytest.fixture(scope="module")
 def fish() -> Callable[[str], list[str]]:
-    """What fish would offer for a line."""
+    """The completions that fish offers for a line."""
     path = packages.provide("fish", "fish", with_recommended=False)
     scripts = [shlex.quote(str(file)) for file in (SHARE / "fish" / "vendor_completions.d").iterdir()]
 
@@ -81,13 +81,13 @@ def fish() -> Callable[[str], list[str]]:
 
 @pytest.mark.parametrize(("words", "expected"), COMPLETED)
 def test_fish_completes(fish: Callable[[str], list[str]], words: list[str], expected: str) -> None:
-    """By `complete --do-complete`, which is what Tab asks."""
+    """By `complete --do-complete`, which Tab uses."""
     assert expected in fish(shlex.join(words))
 
 
 @pytest.mark.parametrize(("words", "expected"), COMPLETED)
 def test_zsh_completes(words: list[str], expected: str, tmp_path: Path) -> None:
-    """Typed into a terminal, with Tab: there is no other way to ask it."""
+    """Typed into a terminal, with Tab, because zsh offers no other way."""
     path = packages.provide("zsh", "zsh", with_recommended=False)
     environment = {"TERM": "dumb", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     with pexpect.spawn(path, ["-f", "-i"], env=environment, encoding="utf-8", dimensions=(40, 200), timeout=60) as zsh:

@@ -42,13 +42,13 @@ ORPHANS = """if True:
             time.sleep(0.01)
         return not others()
 """
-"""What a workload needs to leave orphans behind, and to see whether they are gone."""
+"""Functions for workloads: leave orphans behind, and see whether they are gone."""
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("crowds")
 def test_ten_thousand_orphans_that_die_at_once_are_all_reaped(start: Start) -> None:
-    """None is left a few seconds later, though one SIGCHLD stands for many of them."""
+    """Though one SIGCHLD stands for many of them."""
     program = """
     writer = leak(10_000)
     assert len(others()) == 10_000
@@ -60,7 +60,7 @@ def test_ten_thousand_orphans_that_die_at_once_are_all_reaped(start: Start) -> N
 
 
 def test_a_flood_of_signals_does_not_hold_up_the_reaping(start: Start) -> None:
-    """SIGUSR1 has a lower number than SIGCHLD, and the kernel hands out the lower number first."""
+    """SIGUSR1 has a lower number than SIGCHLD, and the kernel delivers lower numbers first."""
     program = """
     import _signal
     _signal.signal(_signal.SIGUSR1, _signal.SIG_IGN)
@@ -95,7 +95,7 @@ def test_a_flood_of_signals_does_not_hold_up_the_reaping(start: Start) -> None:
 
 
 def test_a_flood_of_orphans_does_not_hold_up_the_signals(start: Start) -> None:
-    """The other way round: while orphans come without end, a signal arrives in good time."""
+    """While more and more orphans die, a signal arrives in time."""
     program = """
     import _signal
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM])
@@ -124,7 +124,7 @@ def test_a_flood_of_orphans_does_not_hold_up_the_signals(start: Start) -> None:
     ],
 )
 def test_an_odd_disposition_of_sigchld_changes_nothing(run: Run, statement: str) -> None:
-    """Ignored, it would have the kernel reap in our place, and the workload's status would be lost."""
+    """If it were ignored, the kernel would reap in pyinit's place, and the workload's status would be lost."""
     before = python(f"import os, signal, sys; {statement}; os.execv(sys.argv[1], sys.argv[1:])")
     assert (
         run(
@@ -135,7 +135,7 @@ def test_an_odd_disposition_of_sigchld_changes_nothing(run: Run, statement: str)
 
 
 def test_children_from_before_are_reaped_too(run: Run) -> None:
-    """A shell that executes pyinit leaves it its own children, dead and alive."""
+    """A shell that executes pyinit leaves it its children, dead and alive."""
     leave_children = """if True:
         import os, sys
         dead = os.fork() or os._exit(3)
@@ -148,7 +148,7 @@ def test_children_from_before_are_reaped_too(run: Run) -> None:
 
 
 def test_warn_on_reap_names_each_orphan_and_how_it_ended(run: Run) -> None:
-    """The workload itself is none."""
+    """But not the workload."""
     program = """
     if posix.fork() == 0:
         for words in (["sh", "-c", "kill -9 $$"], ["sleep", "0"], ["sh", "-c", "exit 3"]):
@@ -168,7 +168,7 @@ def test_warn_on_reap_names_each_orphan_and_how_it_ended(run: Run) -> None:
 
 
 def test_idle_means_asleep(start: Start) -> None:
-    """No poll: not one context switch, and no CPU time."""
+    """There is no polling: not one context switch, and no CPU time."""
     container = start("--", "sh", "-c", "echo ready; exec sleep 60")
     container.expect("ready")
     while (before := switches(container)) != after_a_while(container, 0.5):
@@ -177,7 +177,7 @@ def test_idle_means_asleep(start: Start) -> None:
 
 
 def after_a_while(container: Container, seconds: float) -> list[str]:
-    """The context switches of PID 1 after some time in which there was nothing to do."""
+    """The context switches of PID 1 after some time without work."""
     time.sleep(seconds)
     return switches(container)
 
@@ -188,8 +188,8 @@ def switches(container: Container) -> list[str]:
     return [line for line in lines if "ctxt_switches" in line]
 
 
-def test_when_not_pid_1_orphans_come_to_pyinit_all_the_same(launcher: str) -> None:
-    """It is the child subreaper, and orphans of its workload become its children."""
+def test_orphans_come_to_pyinit_if_it_is_not_pid_1(launcher: str) -> None:
+    """It is the child subreaper, so orphans of its workload become its children."""
     program = """
     writer = leak(1)
     parents = {line.split()[3] for line in (open(f"/proc/{pid}/stat").read() for pid in others()) if line[-1]}
@@ -207,8 +207,8 @@ def test_when_not_pid_1_orphans_come_to_pyinit_all_the_same(launcher: str) -> No
     assert done.returncode == 7, done
 
 
-def test_when_not_pid_1_all_means_ours_alone(launcher: str, tmp_path: Path) -> None:
-    """``--forward-to all``: the workload and its orphans get the signal; whoever else is there does not."""
+def test_all_means_its_own_descendants_if_it_is_not_pid_1(launcher: str, tmp_path: Path) -> None:
+    """With ``--forward-to all`` the workload and its orphans get the signal, and other processes do not."""
     trap = (
         "trap 'echo {0} >> heard' USR1; trap 'echo over >> heard' USR2; echo {0} >> ready; while :; do sleep 0.05; done"
     )
@@ -219,7 +219,7 @@ def test_when_not_pid_1_all_means_ours_alone(launcher: str, tmp_path: Path) -> N
         while [ "$(wc -l < ready)" != 3 ]; do sleep 0.05; done
         kill -USR1 $init
         while [ "$(wc -l < heard)" != 2 ]; do sleep 0.05; done
-        kill -USR2 $stranger  # it has the higher number: had SIGUSR1 come, it would be heard before
+        kill -USR2 $stranger  # the higher number: SIGUSR1, if it had come, would be heard first
         while [ "$(wc -l < heard)" != 3 ]; do sleep 0.05; done
     """
     for name in ("ready", "heard"):
@@ -229,8 +229,8 @@ def test_when_not_pid_1_all_means_ours_alone(launcher: str, tmp_path: Path) -> N
     assert sorted((tmp_path / "heard").read_text().split()) == ["orphan", "over", "workload"]
 
 
-def test_the_parents_death_is_a_signal(launcher: str, tmp_path: Path) -> None:
-    """-p: pyinit gets it, and forwards it like any other."""
+def test_the_death_of_the_parent_raises_a_signal(launcher: str, tmp_path: Path) -> None:
+    """With -p. pyinit gets it, and forwards it like any other."""
     (tmp_path / "workload").write_text(
         "trap 'echo heard > heard; exit' USR1; echo > ready; while :; do sleep 0.05; done"
     )
@@ -246,7 +246,7 @@ def test_the_parents_death_is_a_signal(launcher: str, tmp_path: Path) -> None:
 
 
 def test_an_interpreter_without_ctypes_is_a_warning(launcher: str, tmp_path: Path) -> None:
-    """Not PID 1, and no way to become the subreaper: the workload runs all the same."""
+    """pyinit is not PID 1 and cannot become the subreaper. The workload still runs."""
     text = Path(launcher).read_text().replace("import sys\n", "import sys\nsys.modules['_ctypes'] = None\n", 1)
     (tmp_path / "pyinit").write_text(text)
     (tmp_path / "pyinit").chmod(0o755)
@@ -271,14 +271,14 @@ TRACED = """if True:
 
 @pytest.mark.parametrize("option", ["-c", "-w", "-vv"])
 def test_a_workload_that_asks_to_be_traced_goes_on(run: Run, option: str) -> None:
-    """Its stop is reported to pyinit, unasked, and is no end; the signal that it stopped for arrives."""
+    """Its stop is reported to pyinit, and is not an end. The signal that it stopped for arrives."""
     ended = run(option, "--", INTERPRETER, "-c", TRACED + "    ask_to_be_traced_and_stop(); sys.exit(5)")
     assert (ended.status, ended.out) == (5, "SIGUSR1\n"), ended
 
 
 @pytest.mark.parametrize("option", ["-c", "-w", "-vv"])
 def test_an_orphan_that_asks_to_be_traced_goes_on(run: Run, option: str) -> None:
-    """It is reaped when it ends, and takes nobody with it."""
+    """It is reaped when it ends, and the workload runs on."""
     program = """
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -296,8 +296,8 @@ def test_an_orphan_that_asks_to_be_traced_goes_on(run: Run, option: str) -> None
     assert (ended.status, ended.out) == (5, "SIGUSR1\n"), ended
 
 
-def test_warn_on_reap_names_the_right_one_in_a_storm(run: Run) -> None:
-    """Many that die at the same time, each with the name that goes with its status."""
+def test_warn_on_reap_names_the_right_orphan_when_many_die_at_once(run: Run) -> None:
+    """Each has the name that belongs to its status."""
     program = """
     for turn in range(20):
         if posix.fork() == 0:
