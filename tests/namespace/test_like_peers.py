@@ -338,7 +338,7 @@ DIFFERENCES: dict[str, list[tuple[str, list[str], Changes]]] = {
         (TINIS, lines("-p 15 true | -p TERM true"), TAKEN),
         ("dumb-init", lines("-r TERM:SIGQUIT true | -r 15:34 true"), TAKEN),
     ],
-    "a malformed value is an error, never ignored, nor read in part; SIGKILL never comes in": [
+    "a malformed value is an error, never ignored nor read in part; SIGKILL cannot be received": [
         ("tini docker-init", lines("TINI_VERBOSITY=x true | -e '' true | -e +3 true"), REFUSED),
         ("dumb-init", lines("-r 15:3x true | DUMB_INIT_DEBUG=2 true | -r 9:3 true"), REFUSED),
     ],
@@ -349,10 +349,10 @@ DIFFERENCES: dict[str, list[tuple[str, list[str], Changes]]] = {
         ("catatonit", ["-- stop 20"], {"stopped": ([], ["workload"])}),
         ("dumb-init", ["-r 17:15 observe 17"], {"workload": ([], [15]), "child": ([], [15])}),
     ],
-    "a session is what DUMB_INIT_SETSID says, as a word too; dumb-init compares it with 0": [
+    "DUMB_INIT_SETSID may also be a word such as no; dumb-init compares it with 0": [
         ("dumb-init", ["DUMB_INIT_SETSID=no observe 15"], {**NO_SESSION, "child": ([15], [])}),
     ],
-    "by its own name it knows the variables of all": [
+    "by its own name it knows the variables of all peers": [
         ("pyinit", ["DUMB_INIT_DEBUG=1 true"], {"logs": (False, True)}),
     ],
     "LISTEN_PID that names the init is made to name the workload": [
@@ -371,7 +371,7 @@ DIFFERENCES: dict[str, list[tuple[str, list[str], Changes]]] = {
         ),
         ("dumb-init", ["terminal -c observe 15"], OWN_GROUP),
     ],
-    "and that group is not orphaned, since its leader has us for a parent: SIGTSTP works in it": [
+    "and that group is not orphaned, since pyinit is the parent of its leader: SIGTSTP works in it": [
         ("dumb-init", lines("-c stop 20 | terminal -c stop 20"), {"stopped": ([], ["workload"])}),
         ("dumb-init", ["beside -c stop 20"], {"stopped": (["init"], ["workload", "init"])}),
     ],
@@ -382,13 +382,13 @@ DIFFERENCES: dict[str, list[tuple[str, list[str], Changes]]] = {
         ("dumb-init", ["job observe 15"], {**NO_SESSION, "terminal": (False, "background")}),
         ("dumb-init", ["job -r 20:20 stop 20"], {"stopped": (["init"], ["workload", "init"])}),
     ],
-    "below a shell, with its output in a pipe (here it is), the terminal is left to whoever reads that": [
+    "below a shell, with its output in a pipe (as here), the terminal is left to the reader of the pipe": [
         (TINIS, ["job -s -- observe"], {"terminal": ("foreground", "background")}),
         ("catatonit", ["job observe"], {"terminal": ("foreground", "background")}),
         ("dumb-init", ["job -c observe"], {**OWN_GROUP, "terminal": ("foreground", "background")}),
     ],
 }
-"""By the reason: the names and lines that it is for, and for each changed fact what the peer's outcome and ours say."""
+"""For each reason the names and lines that it is about, and for each fact that differs the peer's outcome and ours."""
 
 DIFFERENT = [
     (name, line, changes, reason)
@@ -411,7 +411,7 @@ def inits(launcher: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 def peer_of(name: str) -> str:
-    """The peer that is compared with what has this name, from Debian's packages."""
+    """The peer that is compared with pyinit by this name, from Debian's packages."""
     return packages.provide(NAMES[name], NAMES[name])
 
 
@@ -427,7 +427,7 @@ def test_the_outcome_is_the_peers(inits: dict[str, str], name: str, line: str) -
 def test_a_difference_is_the_intended_one(
     inits: dict[str, str], name: str, line: str, changes: Changes, reason: str
 ) -> None:
-    """Both sides are what the table says, and nothing else differs."""
+    """Both outcomes are those of the table, and nothing else differs."""
     theirs, ours = outcome(peer_of(name), line), outcome(inits[name], line)
     seen = {key: (theirs.get(key), ours.get(key)) for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)}
     assert seen == changes, reason
@@ -435,7 +435,7 @@ def test_a_difference_is_the_intended_one(
 
 @pytest.mark.parametrize("name", ["tini-static", "dumb-init"])
 def test_a_copy_is_as_good_as_a_link(launcher: str, tmp_path: Path, name: str) -> None:
-    """It is the name that counts."""
+    """Only the name counts."""
     peer = peer_of(name.removesuffix("-static"))
     copy = shutil.copy(launcher, tmp_path / name)
     for line in ("-- observe 15", "no-such-program", "-Z"):
@@ -457,7 +457,7 @@ def test_it_can_be_the_interpreter_of_a_script(inits: dict[str, str], tmp_path: 
 @pytest.mark.parametrize("name", ["dumb-init", "pyinit"])
 @pytest.mark.parametrize(("word", "meant"), [("--verb", "--verbose"), ("--rew=15:3", "--rewrite")])
 def test_an_abbreviation_is_refused_with_a_hint(inits: dict[str, str], name: str, word: str, meant: str) -> None:
-    """One line that says what was meant, perhaps."""
+    """The line says what was probably meant."""
     done = subprocess.run([inits[name], word, "true"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == {"dumb-init": 1, "pyinit": 125}[name]
     assert done.stderr.count("\n") == 1
@@ -466,7 +466,7 @@ def test_an_abbreviation_is_refused_with_a_hint(inits: dict[str, str], name: str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_log_lines_are_the_same_by_each_name(inits: dict[str, str], name: str) -> None:
-    """A peer's name changes the options and the exit status, not the words."""
+    """A peer's name changes the options and the exit statuses, not the messages."""
     done = subprocess.run([inits[name], "/no-such-program"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stderr == "pyinit: cannot find '/no-such-program'\n"
 
@@ -483,8 +483,8 @@ SHOWN["catatonit"] = lines("-h | -L | -V | --version")
 
 
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, peer in NAMES.items() for word in SHOWN[peer]])
-def test_what_a_peer_shows_pyinit_shows_of_itself(inits: dict[str, str], name: str, word: str) -> None:
-    """On standard output, where some use standard error; its version takes the form of theirs, and says whose it is."""
+def test_help_license_and_version_are_shown_as_by_the_peer(inits: dict[str, str], name: str, word: str) -> None:
+    """On standard output, though some peers use standard error. The version has the peer's form, and names pyinit."""
     theirs, ours = (
         subprocess.run([init, word], capture_output=True, text=True, timeout=PATIENCE)
         for init in (peer_of(name), inits[name])

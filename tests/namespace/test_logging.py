@@ -1,4 +1,4 @@
-"""Log lines never block, and never matter to anything else."""
+"""Log lines never block, and their failures affect nothing else."""
 
 import json
 import os
@@ -21,17 +21,17 @@ PING = """if True:
         _signal.sigwait([number])
     posix._exit(4)
 """
-"""Send PID 1 a signal and wait for it to come back, so many times: each is a log line at -v."""
+"""Send PID 1 a signal and wait for it to come back, as often as the argument says. Each is a log line at -v."""
 
 
 def ping_with_stderr(start: Start, stderr: int, times: int, *words: str) -> Ended:
-    """Have PID 1 log that many events to a descriptor."""
+    """Have PID 1 log `times` events to a descriptor."""
     return start("-vvv", *words, "--", *python(PING, str(times)), stderr=stderr).end(patience=240)
 
 
 @pytest.mark.slow
 def test_a_pipe_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
-    """100,000 events at -vvv into a pipe that is full after some hundred."""
+    """100,000 events at -vvv into a pipe that is full after some hundreds."""
     reader, writer = os.pipe()
     assert ping_with_stderr(start, writer, 100_000).status == 4
     os.close(writer)
@@ -43,28 +43,28 @@ def test_a_pipe_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_a_socket_that_nobody_reads_does_not_stop_pid_1(start: Start, kind: socket.SocketKind) -> None:
-    """As journald and inetd hand out: it cannot be opened anew."""
+    """As from journald and inetd. A socket cannot be opened anew."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     assert ping_with_stderr(start, theirs.fileno(), 5_000).status == 4
     assert ours.recv(4096).startswith(b"pyinit: started ")
 
 
 def test_a_terminal_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
-    """A terminal stopped with Ctrl-S, or whose other side has hung."""
+    """It may be stopped with Ctrl-S, or its other end may hang."""
     ours, theirs = os.openpty()
     assert ping_with_stderr(start, theirs, 5_000).status == 4
     assert os.read(ours, 100).startswith(b"pyinit: started ")
 
 
-def test_a_pipe_whose_reader_has_gone_does_not_end_pid_1(start: Start) -> None:
-    """Each line raises SIGPIPE in pyinit itself; it is not the workload's, and not forwarded."""
+def test_a_pipe_whose_reader_has_exited_does_not_end_pid_1(start: Start) -> None:
+    """Each line raises SIGPIPE in pyinit, which is not forwarded."""
     reader, writer = os.pipe()
     os.close(reader)
     assert ping_with_stderr(start, writer, 500).status == 4
 
 
 def test_a_file_that_may_not_grow_does_not_end_pid_1(start: Start, tmp_path: object) -> None:
-    """RLIMIT_FSIZE: SIGXFSZ for each line, and none of them for the workload."""
+    """With RLIMIT_FSIZE each line raises SIGXFSZ, which is not forwarded."""
     with open(f"{tmp_path}/log", "wb") as log:
         container = start("-vvv", "--", *python(PING, "500"), stderr=log, before=["prlimit", "--fsize=1000"])
         assert container.end().status == 4
@@ -83,7 +83,7 @@ def test_a_terminal_that_hung_up_does_not_end_pid_1(start: Start) -> None:
 
 
 def test_quiet_is_quiet(start: Start) -> None:
-    """At the default verbosity an ordinary run says nothing at all; with -q not even what -w asks for."""
+    """At the default verbosity an ordinary run writes nothing. With -q even the lines of -w are left out."""
     program = "    posix.close(leak(3)); sys.exit(3 if all_gone(20) else 1)"
     for words in ([], ["-q", "-w"]):
         ended = start(*words, "--", *python(ORPHANS + program)).end()
@@ -91,7 +91,7 @@ def test_quiet_is_quiet(start: Start) -> None:
 
 
 def test_a_misspelt_variable_is_a_warning(run: Run) -> None:
-    """With the name that was probably meant, and once: the API, which reads the options as well, leaves it to PID 1."""
+    """Once, with the name that was probably meant: the API reads the options as well, but leaves it to PID 1."""
     variables = {"PYINIT_STOP_TIMOUT": "5", "TINI_VERSION": "v0.19.0"}
     ended = run("--", "echo", "started", env=clean_environment(**variables))
     warning = "unknown environment variable PYINIT_STOP_TIMOUT; did you mean PYINIT_STOP_TIMEOUT?"
@@ -103,8 +103,8 @@ def test_a_misspelt_variable_is_a_warning(run: Run) -> None:
     assert seen == ["warning", "variable", warning, "PYINIT_STOP_TIMOUT"]
 
 
-def test_what_a_flag_overrides_is_said_to_the_curious(run: Run) -> None:
-    """With -vv, by the flag and the variable."""
+def test_verbose_says_which_variable_a_flag_overrides(run: Run) -> None:
+    """With -vv; the line names both."""
     environment = clean_environment(PYINIT_STOP_TIMEOUT="9")
     message = "pyinit: environment variable PYINIT_STOP_TIMEOUT has no effect: --stop-timeout overrides it\n"
     assert message in run("-vv", "--stop-timeout=3", "--", "true", env=environment).err

@@ -1,4 +1,4 @@
-"""What the kernel sends pyinit for what pyinit itself does is not passed on; the same signals from others are."""
+"""Signals that the kernel sends because of pyinit's own doing are not passed on; from other senders they are."""
 
 import ctypes
 import signal
@@ -38,8 +38,8 @@ FLOOD = """if True:
             break
     sys.exit(7)
 """
-"""Keep the init busy until it has used some CPU time, or until the kernel has sent it XCPU: it raises the soft limit by
-a second then. The highest signal comes back when all others have been forwarded."""
+"""Keep the init busy until it has used some CPU time, or until the kernel has sent it XCPU, which raises the soft limit
+by a second. The highest signal comes back when all others have been forwarded."""
 
 SOFT_LIMIT = ["sh", "-c", 'ulimit -S -t 1; exec "$@"', "sh"]
 
@@ -50,7 +50,7 @@ SOFT_LIMIT = ["sh", "-c", 'ulimit -S -t 1; exec "$@"', "sh"]
     ids=["inherited", "set later", "as a subreaper"],
 )
 def test_our_own_cpu_limit_is_not_the_workloads(start: Start, before: list[str], command: str) -> None:
-    """pyinit goes beyond its soft limit; the workload has none, goes on, and ends with its own status."""
+    """pyinit exceeds its soft limit. The workload has none, goes on, and ends with its own status."""
     ended = start("--", *python(FLOOD, command), before=before).end(patience=240)
     assert (ended.status, ended.err) == (7, ""), ended
 
@@ -66,7 +66,7 @@ SET_TIMER = """if True:
 
 @pytest.mark.parametrize("timer", ["ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF"])
 def test_an_inherited_timer_is_not_the_workloads(start: Start, timer: str) -> None:
-    """It goes off while pyinit starts, and again and again while the workload runs."""
+    """It fires while pyinit starts, and repeatedly while the workload runs."""
     ended = start("--", *python(FLOOD, "use time"), before=python(SET_TIMER, timer)).end()
     assert (ended.status, ended.err) == (7, ""), ended
 
@@ -77,7 +77,7 @@ def test_an_inherited_timer_is_not_the_workloads(start: Start, timer: str) -> No
     ids=name_of,
 )
 def test_one_of_them_that_was_sent_arrives(start: Start, number: int) -> None:
-    """With sigqueue(3) as with kill(2)."""
+    """With sigqueue(3) and with kill(2)."""
     container = start("--", *python(LISTEN, "2"))
     container.expect("ready")
     container.signal(number)

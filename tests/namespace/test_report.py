@@ -1,4 +1,4 @@
-"""The reason: one line at the end, for those who want to know."""
+"""The exit report: one line that says why the container ended."""
 
 import json
 import os
@@ -21,20 +21,20 @@ SLEEPER = ["sh", "-c", "echo ready; exec sleep 60"]
 
 
 def report_of(ended: Ended) -> str:
-    """The one line on stderr, without what differs from run to run."""
+    """The only line on stderr, without figures that differ from run to run."""
     assert len(ended.err.splitlines()) == 1, ended
     line = re.sub(r"\(pid \d+\)", "(pid N)", ended.err.rstrip("\n"))
     return re.sub(r"\b\d+(\.\d+)?(ms|s)\b", "TIME", re.sub(r"\d+ MiB peak", "SIZE peak", line))
 
 
 @pytest.mark.parametrize("script", ["exit 0", "exit 3", "exit 143", "kill -TERM 1; exec sleep 60"])
-def test_a_quiet_end_says_nothing(run: Run, script: str) -> None:
-    """Whatever the status: the workload has spoken for itself. And who was asked to end has ended."""
+def test_an_ordinary_end_is_not_reported(run: Run, script: str) -> None:
+    """Whatever the status, if the workload exited by itself, or ended because it was asked to."""
     assert run("--", "sh", "-c", script).err == ""
 
 
-def test_a_signal_that_nobody_asked_us_to_send_is_told(run: Run) -> None:
-    """Somebody inside has killed the workload; or it has, by a fault of its own."""
+def test_a_death_by_a_signal_that_was_not_forwarded_is_reported(run: Run) -> None:
+    """A process inside has killed the workload, or it died of a fault."""
     assert report_of(run("--", "sh", "-c", "kill -KILL $$")) == (
         "pyinit: sh (pid N) was killed by SIGKILL after TIME; TIME CPU, SIZE peak memory"
     )
@@ -43,8 +43,8 @@ def test_a_signal_that_nobody_asked_us_to_send_is_told(run: Run) -> None:
     assert "sh (pid N) was killed by SIGSEGV after TIME" in report_of(ended)
 
 
-def test_a_core_that_was_written_is_told(run: Run, tmp_path: Path) -> None:
-    """Where the kernel writes one at all: it says so to any parent (core(5))."""
+def test_a_core_dump_is_reported(run: Run, tmp_path: Path) -> None:
+    """If the kernel writes one: it tells the parent (core(5))."""
     crash = ["prlimit", "--core=unlimited", "sh", "-c", "kill -SEGV $$"]
     pid = os.posix_spawnp("sh", ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path), *crash], os.environ)
     writes_core = os.WCOREDUMP(os.waitpid(pid, 0)[1])
@@ -53,8 +53,8 @@ def test_a_core_that_was_written_is_told(run: Run, tmp_path: Path) -> None:
     assert ("SIGSEGV (core dumped)" in ended.err) == writes_core, ended
 
 
-def test_a_signal_that_was_forwarded_is_none_to_tell(start: Start) -> None:
-    """Also one that is no stop signal, and one in place of another."""
+def test_a_death_by_a_forwarded_signal_is_not_reported(start: Start) -> None:
+    """Also if it is not a stop signal, or was rewritten."""
     for number, option in ((signal.SIGUSR1, "-v"), (signal.SIGTERM, "-rTERM:USR2")):
         container = start("-q", option.replace("-v", "-q"), "--", *SLEEPER)
         container.expect("ready")
@@ -64,8 +64,8 @@ def test_a_signal_that_was_forwarded_is_none_to_tell(start: Start) -> None:
         assert ended.err == ""
 
 
-def test_always_tells_every_end(start: Start, run: Run) -> None:
-    """With the signal that asked for it, who sent that, what it took, and how many orphans there were."""
+def test_always_reports_every_end(start: Start, run: Run) -> None:
+    """With the signal that asked for it and its sender, the resources used, and the number of orphans."""
     container = start("--exit-report=always", "--", "sh", "-c", "(sleep 0 &); sleep 0.3; echo ready; exec sleep 60")
     container.expect("ready")
     container.signal(signal.SIGTERM)
@@ -78,14 +78,14 @@ def test_always_tells_every_end(start: Start, run: Run) -> None:
 
 
 def test_the_sender_inside_is_named(run: Run) -> None:
-    """By pid and name, as long as it lives."""
+    """By pid and name, as long as it runs."""
     script = f"{INTERPRETER} -ISc 'import os, time; os.kill(1, 15); time.sleep(60)' & wait"
     line = report_of(run("--exit-report=always", "--", "sh", "-c", f"trap 'exit 0' TERM; {script}"))
     assert re.search(r"exited with 0 after TIME, TIME after SIGTERM from pid \d+ \(python3[.\d]*\); ", line), line
     assert line.endswith(f"1 straggler ended ({Path(INTERPRETER).name} within TIME of SIGTERM); 1 orphan reaped"), line
 
 
-def test_never_tells_nothing(run: Run) -> None:
+def test_never_reports_no_end(run: Run) -> None:
     """Not even at -v."""
     assert run("--exit-report=never", "--", "sh", "-c", "kill -KILL $$").err == ""
     lines = run("-v", "--exit-report=never", "--", "true").err.splitlines()
@@ -93,13 +93,13 @@ def test_never_tells_nothing(run: Run) -> None:
 
 
 def test_verbosity_does_not_silence_a_report_that_was_asked_for(run: Run) -> None:
-    """-q is for the log."""
+    """-q is only about the log."""
     assert "exited with 0" in run("-q", "--exit-report=always", "--", "true").err
     assert "SIGKILL" in run("-q", "--", "sh", "-c", "kill -KILL $$").err
 
 
 def test_memory_and_cpu_time_are_those_of_the_workload_and_its_children(run: Run) -> None:
-    """Against what was really used: 200 MiB, and half a second."""
+    """Compared with real use: 200 MiB, and half a second."""
     program = "import time; x = b'x' * (200 << 20); t = time.process_time()\nwhile time.process_time() < t + 0.5: pass"
     record = json.loads(run("--exit-report=always", "--log-format=json", "--", *python(program)).err)
     assert 200 << 20 < record["peak_memory_bytes"] < 300 << 20
@@ -108,7 +108,7 @@ def test_memory_and_cpu_time_are_those_of_the_workload_and_its_children(run: Run
 
 
 def test_json_has_the_same_facts_under_stable_names(start: Start) -> None:
-    """The names that docs/log.md lists."""
+    """docs/log.md lists the names."""
     child = "trap '' TERM; echo ready; exec sleep 60"
     script = f"({child}) & trap 'exit 7' TERM; while :; do sleep 0.05; done"
     container = start("--drain-timeout=0.3", "--log-format=json", "-e7:9", "--", "/bin/sh", "-c", script)
@@ -137,7 +137,7 @@ def test_json_has_the_same_facts_under_stable_names(start: Start) -> None:
 
 
 def test_hundreds_of_stragglers_still_make_a_line(start: Start) -> None:
-    """Names are counted, and only some are told."""
+    """Stragglers are counted by name, and only some names are shown."""
     script = "for i in $(seq 300); do sleep 60 & done; echo ready; read line"
     container = start("--exit-report=always", "--", "sh", "-c", script, stdin=subprocess.PIPE)
     container.expect("ready")
@@ -145,8 +145,8 @@ def test_hundreds_of_stragglers_still_make_a_line(start: Start) -> None:
     assert re.search(r"; 300 stragglers ended \(.*sleep x\d+.*\); 300 orphans reaped", ended.err), ended
 
 
-def test_the_termination_log_gets_the_very_line(run: Run, tmp_path: Path) -> None:
-    """At its end: what the workload wrote there stays. Relative to the folder that pyinit was started in."""
+def test_the_termination_log_gets_the_same_line(run: Run, tmp_path: Path) -> None:
+    """After what the workload wrote there. A relative path is relative to the folder that pyinit was started in."""
     log = tmp_path / "termination-log"
     script = "echo 'last words' > termination-log; kill -KILL $$"
     for option in (f"--termination-log={log}", "--termination-log=termination-log"):
@@ -155,8 +155,8 @@ def test_the_termination_log_gets_the_very_line(run: Run, tmp_path: Path) -> Non
         assert log.read_text() == "last words\n" + ended.err
 
 
-def test_the_termination_log_is_made_if_need_be_and_says_nothing_of_quiet_ends(run: Run, tmp_path: Path) -> None:
-    """One line for an abnormal end, none for the others."""
+def test_the_termination_log_is_created_and_has_no_line_about_ordinary_ends(run: Run, tmp_path: Path) -> None:
+    """It gets one line about an abnormal end."""
     log = tmp_path / "log"
     run("-v", f"--termination-log={log}", "--", "true")
     assert not log.exists()
@@ -165,8 +165,8 @@ def test_the_termination_log_is_made_if_need_be_and_says_nothing_of_quiet_ends(r
     assert stat.S_IMODE(log.stat().st_mode) & 0o111 == 0
 
 
-def test_the_termination_log_tells_also_why_there_was_no_start(run: Run, tmp_path: Path) -> None:
-    """Kubernetes shows it then."""
+def test_the_termination_log_also_says_why_the_program_could_not_be_started(run: Run, tmp_path: Path) -> None:
+    """So Kubernetes shows it."""
     log = tmp_path / "log"
     ended = run(f"--termination-log={log}", "--", "no-such-program")
     assert ended.status == 127
@@ -176,7 +176,7 @@ def test_the_termination_log_tells_also_why_there_was_no_start(run: Run, tmp_pat
 
 @pytest.mark.parametrize("path", ["/dev/full", "/", "/no/such/folder/log", "fifo"])
 def test_a_termination_log_that_cannot_be_written_is_a_warning(run: Run, tmp_path: Path, path: str) -> None:
-    """A full device, a folder, a FIFO that nobody reads: the status is the same."""
+    """A full device, a folder, a FIFO without a reader. The status is the same."""
     os.mkfifo(tmp_path / "fifo")
     ended = run(f"--termination-log={path}", "--", "sh", "-c", "kill -KILL $$", cwd=tmp_path)
     assert ended.status == 137
@@ -185,8 +185,8 @@ def test_a_termination_log_that_cannot_be_written_is_a_warning(run: Run, tmp_pat
     assert second.startswith("pyinit: cannot write to the termination log '"), ended
 
 
-def test_an_interpreter_without_resource_does_without_the_figures(run: Run, launcher: str, tmp_path: Path) -> None:
-    """It is an extension module, and some images are cut down."""
+def test_with_an_interpreter_without_resource_the_figures_are_missing(run: Run, launcher: str, tmp_path: Path) -> None:
+    """It is an extension module, which a stripped image may lack."""
     hide = f'mount --bind /dev/null {resource.__file__} && exec "$@"'
     ended = run("--exit-report=always", "--", "sh", "-c", "exit 3", before=["unshare", "-m", "sh", "-c", hide, "sh"])
     assert ended.status == 3
@@ -194,7 +194,7 @@ def test_an_interpreter_without_resource_does_without_the_figures(run: Run, laun
 
 
 def test_a_stalled_reader_of_standard_error_does_not_hold_up_the_end(start: Start) -> None:
-    """The pipe is full, the line is dropped, and the status is the same."""
+    """The pipe is full, so the line is dropped. The status is the same."""
     program = """if True:
         import fcntl, os
         flags = fcntl.fcntl(2, fcntl.F_GETFL)
@@ -211,8 +211,8 @@ def test_a_stalled_reader_of_standard_error_does_not_hold_up_the_end(start: Star
     assert container.end().status == 137
 
 
-def test_a_straggler_that_takes_another_name_is_still_one(run: Run) -> None:
-    """The same process, seen twice: it was killed, and nobody else ended."""
+def test_a_straggler_that_changes_its_name_counts_once(run: Run) -> None:
+    """It was killed, and no other process ended."""
     program = """if True:
         import _signal, posix, time
         if posix.fork() == 0:
@@ -232,8 +232,8 @@ def test_a_straggler_that_takes_another_name_is_still_one(run: Run) -> None:
     assert "straggler ended" not in ended.err, ended
 
 
-def test_without_proc_nobody_knows_how_many_were_killed(run: Run) -> None:
-    """And no number is claimed."""
+def test_without_proc_the_number_of_killed_stragglers_is_not_claimed(run: Run) -> None:
+    """It is not known."""
     without_proc = ["sh", "-c", 'umount -l /proc && exec "$@"', "sh"]
     script = "(trap '' TERM; exec sleep 60) & sleep 0.2; exit 3"
     for form, told in (
@@ -246,7 +246,7 @@ def test_without_proc_nobody_knows_how_many_were_killed(run: Run) -> None:
 
 
 def test_a_signal_that_came_after_the_death_explains_nothing(start: Start) -> None:
-    """The workload died of a signal that nobody had asked us to send, by then."""
+    """When the workload died of the signal, pyinit had not forwarded one."""
     program = """if True:
         import _signal, posix, sys, time
         if posix.fork() == 0:
@@ -272,8 +272,8 @@ def test_a_signal_that_came_after_the_death_explains_nothing(start: Start) -> No
     assert "was killed by SIGTERM after" in ended.err and "from outside" not in ended.err, (told, ended)
 
 
-def test_the_termination_log_tells_of_a_usage_error(run: Run, tmp_path: Path) -> None:
-    """The variable can be read though the words cannot."""
+def test_the_termination_log_gets_usage_errors(run: Run, tmp_path: Path) -> None:
+    """Its path is known from the variable, though the command line is wrong."""
     log = tmp_path / "log"
     ended = run("--nonsense", "--", "true", env=clean_environment(PYINIT_TERMINATION_LOG=str(log)))
     assert ended.status == 125
@@ -296,11 +296,11 @@ RELOADS = """if True:
         posix.kill(posix.getpid(), number)
     _signal.pause()
 """
-"""Handle a signal, and die of another one later; with a second argument of one that PID 1 has not forwarded."""
+"""Handle a signal, and later die of the same kind; with a second argument, of one that PID 1 has not forwarded."""
 
 
-def test_of_signals_of_a_kind_the_last_explains_the_death(start: Start) -> None:
-    """The first one was a command, and was obeyed."""
+def test_of_several_signals_of_a_kind_the_last_explains_the_death(start: Start) -> None:
+    """The first one was handled."""
     program = python(RELOADS, str(int(signal.SIGUSR1)))
     container = start("--exit-report=always", "--", *program, stdin=subprocess.PIPE)
     container.expect("ready")
@@ -317,7 +317,7 @@ def test_of_signals_of_a_kind_the_last_explains_the_death(start: Start) -> None:
 
 
 def test_a_signal_that_was_handled_is_not_the_cause_of_a_later_death(start: Start) -> None:
-    """The end is one that nobody has asked us for: it is reported, and the sender of the first signal is not blamed."""
+    """No forwarded signal caused the death: it is reported, and the sender of the first signal is not blamed."""
     program = python(RELOADS, str(int(signal.SIGHUP)), "by itself")
     containers = [start(f"--log-format={form}", "--", *program, stdin=subprocess.PIPE) for form in ("text", "json")]
     for container in containers:
@@ -339,7 +339,7 @@ def test_a_signal_that_was_handled_is_not_the_cause_of_a_later_death(start: Star
 
 
 def test_a_signal_that_was_ignored_is_not_the_cause_of_a_later_death(start: Start) -> None:
-    """It came to nothing."""
+    """The death is reported as one without a cause from outside."""
     script = "trap '' HUP; echo ready; read line; trap - HUP; kill -HUP $$"
     container = start("--", "bash", "-c", script, stdin=subprocess.PIPE)
     container.expect("ready")
@@ -352,14 +352,14 @@ def test_a_signal_that_was_ignored_is_not_the_cause_of_a_later_death(start: Star
 
 
 SAVES = "trap 'echo saving; sleep {seconds}; trap - {name}; kill -{name} $$' {name}; echo ready; sleep 60 & wait"
-"""Save one's work on a signal, then die of it: what a shell or Python does that has been interrupted."""
+"""Save its work on a signal, then die of it, as an interrupted shell or Python does."""
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("HUP", 0.3), ("USR1", 0.3), ("TERM", 0.3), ("INT", 0.3), ("TERM", 1.5)])
 def test_a_workload_that_saves_first_and_then_dies_of_the_signal_died_of_it(
     start: Start, name: str, seconds: float
 ) -> None:
-    """A stop signal is a demand to end, however long that takes; any other explains what follows soon."""
+    """A stop signal explains the end however long that takes; any other signal explains only what follows soon."""
     number = getattr(signal, f"SIG{name}")
     script = SAVES.format(name=name, seconds=seconds)
     containers = [
@@ -376,7 +376,7 @@ def test_a_workload_that_saves_first_and_then_dies_of_the_signal_died_of_it(
 
 
 def test_a_signal_that_waited_in_the_workload_is_the_cause_of_its_death(start: Start) -> None:
-    """It was blocked for a while, and did its work as soon as it could."""
+    """The workload had blocked it for a while, and died when it unblocked it."""
     program = """if True:
         import _signal, sys
         _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGUSR1])
@@ -387,7 +387,7 @@ def test_a_signal_that_waited_in_the_workload_is_the_cause_of_its_death(start: S
     container = start("--exit-report=always", "--", *python(program), stdin=subprocess.PIPE)
     container.expect("ready")
     container.signal(signal.SIGUSR1)
-    time.sleep(1.5)  # longer than a signal counts that was handled
+    time.sleep(1.5)  # longer than a handled signal counts
     container.say()
     ended = container.end()
     assert ended.status == 128 + signal.SIGUSR1
@@ -395,7 +395,7 @@ def test_a_signal_that_waited_in_the_workload_is_the_cause_of_its_death(start: S
 
 
 def test_a_death_at_once_is_explained_by_the_signal(start: Start) -> None:
-    """And nothing is said, unless that was asked for."""
+    """It is not reported, unless that was asked for."""
     for words, told in (("", ""), ("--exit-report=always", ", TIME after SIGHUP from outside the container; ")):
         container = start(*words.split(), "--", *SLEEPER)
         container.expect("ready")

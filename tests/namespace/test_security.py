@@ -1,4 +1,4 @@
-"""What a hostile workload can and cannot do to PID 1: what docs/security.md says."""
+"""What a hostile workload can and cannot do to PID 1: the claims of docs/security.md."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from .conftest import Run, Start
 from .test_reaping import ORPHANS
 
 WITHOUT_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-"""Root without any right of root's: the same user as PID 1, and no more than that."""
+"""Root without capabilities: the same user as PID 1, without any privilege."""
 
 ATTACKS = r"""
 #define _GNU_SOURCE
@@ -75,7 +75,7 @@ static void all(void)
 
 static void flood(long count)
 {
-    /* With every signal that is forwarded and neither stops, ends nor cannot be blocked. */
+    /* With forwarded signals that can be blocked, and neither stop nor end anything. */
     sigset_t set;
     long refused = 0;
     sigfillset(&set);
@@ -97,7 +97,7 @@ static long sent_by_kernel(int number)
 
 static void trace(int target)
 {
-    /* Until there is something to read; who has traced lets go of everybody when it ends. */
+    /* Until there is something to read. A tracer that ends detaches from all. */
     char byte;
     tell("trace", ptrace(PTRACE_SEIZE, target, 0, 0));
     if (read(0, &byte, 1) < 0) perror("read");
@@ -116,18 +116,18 @@ int main(int count, char **words)
 """
 
 HAS_COUNTERS = """any("pyinit-status" in posix.readlink("/proc/1/fd/" + n) for n in posix.listdir("/proc/1/fd"))"""
-"""Whether PID 1 has loaded what it will need, in the words of a workload."""
+"""An expression for a workload: whether PID 1 has loaded all that it will need."""
 
 HOLDS = {
     "signal", "queue", "read memory", "write memory", "list descriptors", "write to standard error",
     "choose for want of memory", "limit", "move", "slow down", "trace",
 }  # fmt: skip
-"""What the program above tries."""
+"""The attempts of the program above."""
 
 
 @pytest.fixture(scope="session")
 def attacker(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The program that tries it, where any user may execute it."""
+    """The program above, where any user may execute it."""
     top = tmp_path_factory.mktemp("attacker")
     for folder in (top, *top.parents):
         if folder == Path(tempfile.gettempdir()):
@@ -139,15 +139,15 @@ def attacker(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def outcomes(out: str) -> dict[str, str]:
-    """What came of each attempt."""
+    """The outcome of each attempt."""
     return dict(line.split(": ", 1) for line in out.splitlines())
 
 
 # Another user.
 
 
-def test_another_user_has_no_hold_on_pid_1(run: Run, attacker: str) -> None:
-    """With --user PID 1 is root's and the workload is not: it may not even signal it."""
+def test_another_user_can_do_nothing_to_pid_1(run: Run, attacker: str) -> None:
+    """With --user PID 1 is root and the workload is not: it may not even signal PID 1."""
     ended = run("-u", "1010:1010", "--", attacker, "all")
     assert (ended.status, ended.err) == (0, "")
     seen = outcomes(ended.out)
@@ -155,16 +155,16 @@ def test_another_user_has_no_hold_on_pid_1(run: Run, attacker: str) -> None:
     assert set(seen.values()) == {"Operation not permitted", "Permission denied"}, seen
 
 
-def test_a_standard_error_that_the_workload_has_not_got_is_pid_1s_alone(run: Run) -> None:
-    """Sent to standard output what the workload says cannot be mixed up with the log; if it is another user."""
+def test_a_workload_without_pid_1s_standard_error_cannot_write_to_the_log(run: Run) -> None:
+    """If it is another user, and its own standard error goes to standard output."""
     script = "exec 2>&1; (exit 3) & echo 'pyinit: forged' > /proc/1/fd/2; echo 'pyinit: forged' >&2; kill -KILL $$"
     ended = run("-u", "1010:1010", "--", "sh", "-c", script)
     assert "/proc/1/fd/2: Permission denied" in ended.out and "pyinit: forged" in ended.out
     assert re.fullmatch(r"pyinit: sh \(pid \d+\) was killed by SIGKILL after [^\n]*\n", ended.err), ended
 
 
-def test_a_termination_log_that_is_a_link_leads_nowhere_that_the_user_may_not_go(run: Run, tmp_path: Path) -> None:
-    """PID 1 is root, the folder is the workload's: a link in it must not have root write to a file of root's."""
+def test_a_termination_log_that_is_a_link_does_not_lead_to_files_of_root(run: Run, tmp_path: Path) -> None:
+    """PID 1 is root, and the folder is the workload's: with a link in it, root must not write to root's files."""
     for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
         folder.chmod(0o755)
     (tmp_path / "roots").write_text("")
@@ -186,8 +186,8 @@ def test_a_termination_log_that_is_a_link_leads_nowhere_that_the_user_may_not_go
 
 
 def test_a_signal_cannot_end_or_stop_pid_1_from_inside(start: Start) -> None:
-    """Also from root with all capabilities: the kernel drops what would (pid_namespaces(7)). Those that stand for a
-    fault go on to the workload, like any other."""
+    """Not even as root with all capabilities: the kernel drops such signals (pid_namespaces(7)). Signals that stand for
+    a fault are forwarded like any other."""
     program = """
     import _signal
     faults = [4, 5, 6, 7, 8, 11, 31]
@@ -209,8 +209,8 @@ def test_a_signal_cannot_end_or_stop_pid_1_from_inside(start: Start) -> None:
     assert container.end().status == 0
 
 
-def test_the_same_user_is_pid_1s_equal(run: Run, attacker: str) -> None:
-    """The kernel gives it every hold, without any capability. (Yama may keep it from tracing.)"""
+def test_the_same_user_can_do_everything_to_pid_1(run: Run, attacker: str) -> None:
+    """The kernel allows all of it, without any capability. (Yama may forbid tracing.)"""
     ended = run("--", attacker, "all", before=WITHOUT_CAPABILITIES)
     yama = Path("/proc/sys/kernel/yama/ptrace_scope")
     is_restricted = yama.exists() and yama.read_text() != "0\n"
@@ -223,7 +223,7 @@ def test_the_same_user_is_pid_1s_equal(run: Run, attacker: str) -> None:
     "wait", ["pass", f"while not {HAS_COUNTERS}: pass"], ids=["at once", "when it has all it needs"]
 )
 def test_limits_that_the_workload_sets_for_pid_1_do_not_stop_it(run: Run, wait: str) -> None:
-    """No descriptor, no memory, no queue, no file: orphans are reaped, signals forwarded, the status is told."""
+    """Without descriptors, memory, queue or files: orphans are reaped, signals forwarded, and the status is right."""
     program = f"""
     import resource, _signal
     {wait}
@@ -241,14 +241,14 @@ def test_limits_that_the_workload_sets_for_pid_1_do_not_stop_it(run: Run, wait: 
 
 
 def test_a_limit_on_its_cpu_time_ends_pid_1(run: Run, attacker: str) -> None:
-    """The one limit that the kernel enforces with SIGKILL: a workload of the same user can end the container so."""
+    """The kernel enforces only this limit with SIGKILL. A workload of the same user can end the container this way."""
     words = ["sh", "-c", 'prlimit --pid 1 --cpu=1:1; exec "$0" flood 1000000000', attacker]
     ended = run("-q", "--exit-report=always", "--", *words, before=WITHOUT_CAPABILITIES)
-    assert "pyinit: " not in ended.err, "it had the time for a report"
+    assert "pyinit: " not in ended.err, "it could write a report"
 
 
 def test_a_tracer_of_the_workload_delays_its_end_and_nothing_else(start: Start, attacker: str) -> None:
-    """Only who traces is told of an end, before the parent is (ptrace(2)); others are reaped meanwhile."""
+    """The parent learns of the end only after the tracer has waited (ptrace(2)). Meanwhile others are reaped."""
     program = f"""
     import os, subprocess
     writer = leak(20)
@@ -273,13 +273,13 @@ def test_a_tracer_of_the_workload_delays_its_end_and_nothing_else(start: Start, 
 
 
 def test_a_subreaper_is_killed_as_any_process(launcher: str) -> None:
-    """Where it is not PID 1, nothing keeps a process of the same user from that."""
+    """If pyinit is not PID 1, a process of the same user can kill it."""
     done = subprocess.run([launcher, "--", "sh", "-c", "kill -KILL $PPID"], timeout=PATIENCE)
     assert done.returncode == -signal.SIGKILL
 
 
-def test_a_termination_log_that_somebody_holds_on_to_keeps_nobody_waiting(run: Run, tmp_path: Path) -> None:
-    """A lease (fcntl(2)) would have everybody who opens the file wait for 45 seconds."""
+def test_a_lease_on_the_termination_log_does_not_delay_the_end(run: Run, tmp_path: Path) -> None:
+    """With a lease (fcntl(2)), opening the file could block for 45 seconds."""
     log = tmp_path / "log"
     log.touch()
     program = f"""if True:
@@ -306,8 +306,8 @@ def test_a_termination_log_that_somebody_holds_on_to_keeps_nobody_waiting(run: R
         "os.fchmod(fd, 0)",
     ],
 )
-def test_counters_that_the_workload_spoils_disturb_nobody(start: Start, bin_folder: Path, statement: str) -> None:
-    """The same user may write there: PID 1 goes on, and pyinitctl says what it finds, or in one line that it cannot."""
+def test_counters_that_the_workload_overwrites_do_no_harm(start: Start, bin_folder: Path, statement: str) -> None:
+    """The same user may write there. PID 1 goes on, and pyinitctl shows the counters, or one line that says why not."""
     program = f"""
     import fcntl, os, _signal
     input()
@@ -336,7 +336,7 @@ def test_counters_that_the_workload_spoils_disturb_nobody(start: Start, bin_fold
     assert done.returncode == 0 or (done.returncode, done.stderr.count("\n")) == (3, 1), done
     container.say()
     ended = container.end()
-    # PID 1 says once that it cannot write there; of all else it need not know.
+    # PID 1 says once that it cannot write there, and need not notice anything else.
     line = "pyinit: cannot publish the counters for pyinitctl: PermissionError(1, 'Operation not permitted')\n"
     assert (ended.status, ended.err) == (7, line if "F_SEAL_WRITE" in statement else ""), ended
 
@@ -348,7 +348,7 @@ def test_counters_that_the_workload_spoils_disturb_nobody(start: Start, bin_fold
 def test_a_flood_of_queued_signals_takes_no_memory_and_holds_nothing_up(
     start: Start, attacker: str, log_format: str
 ) -> None:
-    """Until the kernel's queue is full, each with a sender that was made up, while nobody reads the log."""
+    """Until the kernel's queue is full, each with a forged sender, while the log is not read."""
     program = f"""
     import os, resource, subprocess, _signal
     for number in set(range(1, 65)) - {{9, 15, 19, 32, 33}}:
@@ -389,8 +389,8 @@ def test_a_flood_of_queued_signals_takes_no_memory_and_holds_nothing_up(
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_no_name_forges_a_line(start: Start, tmp_path: Path, log_format: str) -> None:
-    """Of an orphan, of the sender of a signal, of a straggler, of the program itself: wherever pyinit tells one."""
+def test_no_name_can_forge_a_line(start: Start, tmp_path: Path, log_format: str) -> None:
+    """The name of an orphan, of the sender of a signal, of a straggler, or of the program."""
     name = "\npyinit: x\x1b[2J"
     (tmp_path / name).symlink_to(INTERPRETER)
     program = f"""
@@ -440,8 +440,8 @@ def test_no_name_forges_a_line(start: Start, tmp_path: Path, log_format: str) ->
 
 
 @pytest.mark.parametrize("words", [["queue", "-1"], ["queue", "-60"], ["own", "1"]], ids=" ".join)
-def test_a_sender_that_is_made_up_is_not_told_as_the_kernels_word(run: Run, attacker: str, words: list[str]) -> None:
-    """With sigqueue(3) the sender itself says who it is; with F_SETSIG (fcntl(2)) it has the kernel send the signal."""
+def test_a_sender_that_may_be_forged_is_marked(run: Run, attacker: str, words: list[str]) -> None:
+    """With sigqueue(3) the sender chooses the pid; with F_SETSIG (fcntl(2)) it makes the kernel send the signal."""
     script = 'trap "exit 7" TERM; "$@"; while :; do sleep 0.05; done'
     ended = run("-v", "--", "sh", "-c", script, "sh", attacker, *words, before=WITHOUT_CAPABILITIES)
     assert ended.status == 7, ended
@@ -454,7 +454,7 @@ def test_a_sender_that_is_made_up_is_not_told_as_the_kernels_word(run: Run, atta
 
 @pytest.fixture
 def crowded(tmp_path: Path) -> Path:
-    """Launchers for a package that does not lie alone in its folder, as in site-packages."""
+    """Launchers for a package that has other modules beside it, as in site-packages."""
     copy_package(tmp_path / "lib/pyinit", None)
     (tmp_path / "bin").mkdir()
     command: list[str | Path] = [INTERPRETER, "-m", "pyinit.ctl", "install", tmp_path / "bin"]
@@ -467,8 +467,8 @@ def crowded(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "words", [["pyinit", "--session", "-p", "TERM", "-u", "0", "--", "true"], ["pyinitctl", "tree"]]
 )
-def test_what_lies_beside_the_package_is_not_imported(crowded: Path, words: list[str]) -> None:
-    """Nor what lies in the working directory, or where a variable leads to."""
+def test_modules_beside_the_package_are_not_imported(crowded: Path, words: list[str]) -> None:
+    """Nor modules in the working directory, or in a folder that a variable names."""
     hostile = clean_environment(PYTHONPATH=str(crowded.parent / "lib"), HOME=str(crowded.parent / "lib"))
     command: list[str | Path] = [*UNSHARE, crowded / words[0], *words[1:]]
     done = subprocess.run(
@@ -477,8 +477,8 @@ def test_what_lies_beside_the_package_is_not_imported(crowded: Path, words: list
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
-def test_the_dynamic_loader_heeds_its_variables_as_for_every_program(run: Run) -> None:
-    """It complains of what it cannot load: for PID 1, and for the program that takes the variable out."""
+def test_the_dynamic_loader_obeys_its_variables_as_for_every_program(run: Run) -> None:
+    """It complains about a library that it cannot load: for PID 1, and for the program that unsets the variable."""
     ended = run("--", "env", "-u", "LD_PRELOAD", "true", before=["env", "LD_PRELOAD=/no/such/library.so"])
     assert ended.status == 0
     assert ended.err.count("'/no/such/library.so' from LD_PRELOAD cannot be preloaded") == 2, ended
@@ -488,7 +488,7 @@ def test_the_dynamic_loader_heeds_its_variables_as_for_every_program(run: Run) -
 
 
 def test_no_capability_is_needed(start: Start) -> None:
-    """It starts, forwards, reaps, ends who is left, and reports, with none at all."""
+    """It starts, forwards, reaps, ends stragglers, and reports, without any."""
     program = """
     import _signal
     print([line for line in open("/proc/1/status") if line[:7] in ("CapPrm:", "CapEff:")], flush=True)
@@ -509,7 +509,7 @@ def test_no_capability_is_needed(start: Start) -> None:
 
 
 def test_a_user_namespace_is_enough(launcher: str) -> None:
-    """Rootless: root is nobody outside, and the same holds."""
+    """Rootless: root is an ordinary user outside, and everything works."""
     program = "    posix.close(leak(50)); sys.exit(7 if all_gone(10) else 1)"
     command = [*UNSHARE, "--user", "--map-root-user", launcher, "--", *python(ORPHANS + program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)

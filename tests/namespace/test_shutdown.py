@@ -1,4 +1,4 @@
-"""The end, in stages: nothing is killed that could have ended by itself."""
+"""The shutdown, in stages: no process is killed that could have ended by itself."""
 
 import re
 import signal
@@ -15,24 +15,24 @@ from testing.waiting import PATIENCE, eventually
 from .conftest import Run, Start
 
 NOTES_TERM = "trap 'echo {0} heard; exit' TERM; echo {0} ready; while :; do sleep 0.05; done"
-"""A shell program that says when it is ready, and that it has got SIGTERM."""
+"""A shell program that says when it is ready, and when it gets SIGTERM."""
 
 IGNORES_TERM = "trap '' TERM; echo {0} ready; while :; do sleep 0.05; done"
 
 
 def lines(container: Container, count: int) -> set[str]:
-    """So many lines of standard output, in no order."""
+    """The next `count` lines of standard output, in no order."""
     return {container.line() for _ in range(count)}
 
 
 def is_stopped(container: Container) -> bool:
-    """Whether one of the processes in it has stopped."""
+    """Is one of its processes stopped?"""
     family = psutil.Process(container.init).children(recursive=True)
     return any(member.status() == psutil.STATUS_STOPPED for member in family)
 
 
 def test_the_stop_signal_goes_to_the_workload_alone_and_then_to_all_that_is_left(start: Start) -> None:
-    """The workload decides when: its child hears of it when it has ended, and saves its work."""
+    """The workload decides when: after its end, its child gets the signal, and saves its work."""
     child = "trap 'sleep 0.3; echo child saved; exit' TERM; echo child ready; while :; do sleep 0.05; done"
     workload = f"""({child}) &
         trap 'sleep 0.3; echo workload done; exit 4' TERM; echo workload ready; while :; do sleep 0.05; done"""
@@ -44,8 +44,8 @@ def test_the_stop_signal_goes_to_the_workload_alone_and_then_to_all_that_is_left
     assert "pyinit" not in ended.err
 
 
-def test_a_stopped_straggler_is_continued_and_hears_the_signal(start: Start) -> None:
-    """SIGTERM alone would stay pending for ever."""
+def test_a_stopped_straggler_is_continued_and_gets_the_signal(start: Start) -> None:
+    """SIGTERM alone would stay pending."""
     child = "trap 'echo heard; exit' TERM; kill -STOP \\$\\$; sleep 60"
     container = start("--", "sh", "-c", f'sh -c "{child}" & read line', stdin=subprocess.PIPE)
     eventually(lambda: is_stopped(container), "the child has stopped")
@@ -53,8 +53,8 @@ def test_a_stopped_straggler_is_continued_and_hears_the_signal(start: Start) -> 
     assert (ended.status, ended.out) == (1, "heard\n"), ended
 
 
-def test_a_daemon_is_asked_to_go_too(start: Start) -> None:
-    """Another session, another process group: it is one of those that are left all the same."""
+def test_a_daemon_is_asked_to_end_too(start: Start) -> None:
+    """Though it has its own session and process group."""
     daemon = NOTES_TERM.format("daemon")
     container = start("--", "sh", "-c", f'(setsid sh -c "{daemon}" &); read line; exit 3', stdin=subprocess.PIPE)
     container.expect("daemon ready")
@@ -62,8 +62,8 @@ def test_a_daemon_is_asked_to_go_too(start: Start) -> None:
     assert (ended.status, ended.out) == (3, "daemon heard\n"), ended
 
 
-def test_who_ignores_the_signal_is_killed_after_the_drain_timeout(start: Start) -> None:
-    """Not before, and the report names it."""
+def test_a_straggler_that_ignores_the_signal_is_killed_after_the_drain_timeout(start: Start) -> None:
+    """And not before. The report names it."""
     container = start(
         "--drain-timeout=0.7", "--", "sh", "-c", f"({IGNORES_TERM.format('child')}) & read line", stdin=subprocess.PIPE
     )
@@ -76,14 +76,14 @@ def test_who_ignores_the_signal_is_killed_after_the_drain_timeout(start: Start) 
 
 
 def test_without_stragglers_there_is_no_wait(run: Run) -> None:
-    """The drain timeout is for those who are left."""
+    """The drain timeout is only for stragglers."""
     begin = time.monotonic()
     assert run("--drain-timeout=60", "--", "sh", "-c", "sleep 0 & wait; exit 6").status == 6
     assert time.monotonic() - begin < 20
 
 
 def test_a_drain_timeout_of_0_leaves_the_others_to_the_kernel(start: Start) -> None:
-    """As under tini: nobody hears anything, and PID 1 goes."""
+    """As under tini: they get no signal, and PID 1 exits."""
     container = start(
         "--drain-timeout=0", "--", "sh", "-c", f"({NOTES_TERM.format('child')}) & read line", stdin=subprocess.PIPE
     )
@@ -94,12 +94,12 @@ def test_a_drain_timeout_of_0_leaves_the_others_to_the_kernel(start: Start) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_the_stop_timeout_kills_a_workload_that_ignores_the_signal(start: Start, number: int) -> None:
-    """It counts from the first stop signal, whichever that is."""
+    """It counts from the first stop signal of any kind."""
     container = start("-t0.6", "--", "sh", "-c", "trap '' TERM INT QUIT; echo ready; while :; do sleep 0.05; done")
     container.expect("ready")
     begin = time.monotonic()
     container.signal(number)
-    time.sleep(0.3)  # a second one changes nothing
+    time.sleep(0.3)  # a second signal changes nothing
     container.signal(number)
     ended = container.end()
     assert 0.6 <= time.monotonic() - begin < 0.6 + 0.3 + 4
@@ -133,7 +133,7 @@ def test_no_other_signal_starts_the_stop_timeout(start: Start) -> None:
 
 @pytest.mark.parametrize("target", ["0", "HUP"])
 def test_a_stop_signal_that_is_dropped_or_rewritten_starts_the_stop_timeout(start: Start, target: str) -> None:
-    """Somebody has asked for the end all the same."""
+    """It was still a request to end."""
     container = start(
         f"-rTERM:{target}", "-t0.2", "--", "bash", "-c", "trap '' HUP; echo ready; read line; exit 5", stdin=-1
     )
@@ -146,9 +146,9 @@ def test_a_stop_signal_that_is_dropped_or_rewritten_starts_the_stop_timeout(star
 
 
 def test_a_second_stop_signal_while_draining_goes_to_all_that_is_left(start: Start) -> None:
-    """The first one is not needed: they are being asked already. (Any other goes to all, too.)"""
+    """The first one is not needed: they are being asked already. (Signals of other kinds go to all, too.)"""
     child = "trap '' TERM; trap 'echo child got INT; exit' INT; echo child ready; while :; do sleep 0.05; done"
-    # A shell has its background children ignore SIGINT, and they cannot trap it then: Python's are not so.
+    # Without -m a shell would make its background children ignore SIGINT, and they could not trap it.
     container = start("-v", "--drain-timeout=60", "--", "bash", "-mc", f"({child}) & read line", stdin=subprocess.PIPE)
     container.expect("child ready")
     container.say()
@@ -163,7 +163,7 @@ def test_a_second_stop_signal_while_draining_goes_to_all_that_is_left(start: Sta
 
 
 def test_orphans_are_reaped_while_draining(start: Start) -> None:
-    """Who is left may leave orphans of its own."""
+    """Stragglers may leave orphans of their own."""
     child = """if True:
         import _signal, posix, time
         _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
@@ -183,12 +183,12 @@ def test_orphans_are_reaped_while_draining(start: Start) -> None:
     container = start("--", *workload, stdin=subprocess.PIPE)
     container.expect("ready")
     ended = container.end()
-    # PID 1 and the child itself: the orphan (which said a 0) has gone, and no zombie is left of it.
+    # PID 1 and the child itself: the orphan (which printed 0) has ended and was reaped.
     assert ended.out.split()[-1] == "2", ended
 
 
 def test_wait_for_all_stays_until_the_successor_has_ended(start: Start) -> None:
-    """The status is that of the first, whatever the successor's is."""
+    """The status is that of the workload, whatever the successor's is."""
     container = start(
         "--wait-for=all",
         "--drain-timeout=0.1",
@@ -205,7 +205,7 @@ def test_wait_for_all_stays_until_the_successor_has_ended(start: Start) -> None:
 
 
 def test_wait_for_all_a_stop_signal_asks_what_is_left_when_the_workload_has_ended(start: Start) -> None:
-    """There is nobody else to forward it to."""
+    """There is no workload to forward it to."""
     container = start("--wait-for=all", "--", "sh", "-c", f"({NOTES_TERM.format('successor')}) & exit 3")
     container.expect("successor ready")
     container.signal(signal.SIGTERM)
@@ -213,8 +213,8 @@ def test_wait_for_all_a_stop_signal_asks_what_is_left_when_the_workload_has_ende
     assert (ended.status, ended.out) == (3, "successor heard\n"), ended
 
 
-def test_wait_for_all_a_stop_signal_passes_on_when_the_workload_ends(start: Start) -> None:
-    """The workload first, alone; then the others. They have all the time they want."""
+def test_wait_for_all_the_others_are_asked_when_the_workload_has_ended(start: Start) -> None:
+    """The stop signal goes to the workload alone, then to the others. They may take any time."""
     child = "trap 'sleep 1; echo child saved; exit' TERM; echo child ready; while :; do sleep 0.05; done"
     workload = f"({child}) & trap 'echo workload done; exit 4' TERM; echo ready; while :; do sleep 0.05; done"
     container = start("--wait-for=all", "--drain-timeout=0.1", "--", "sh", "-c", workload)
@@ -225,7 +225,7 @@ def test_wait_for_all_a_stop_signal_passes_on_when_the_workload_ends(start: Star
 
 
 def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
-    """Then it is as it always is: SIGTERM to all, the drain timeout, SIGKILL."""
+    """Then follow SIGTERM to all, the drain timeout and SIGKILL, as always."""
     container = start(
         "--wait-for=all",
         "-t0.3",
@@ -245,7 +245,7 @@ def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
 
 
 def test_nothing_wakes_pyinit_while_no_deadline_is_pending(start: Start) -> None:
-    """A stop timeout that nobody has started is none, and waiting for all is no reason to look."""
+    """A stop timeout is pending only after a stop signal, and waiting for all needs no polling."""
     container = start("-t20", "--wait-for=all", "--", "sh", "-c", "(echo ready; exec sleep 60) & exit 3")
     container.expect("ready")
     before = container.await_settled()
@@ -271,7 +271,7 @@ WORKER = """if True:
     posix.write(1, b"parent killed\\n")
     sys.stdin.readline()
 """
-"""A worker whose parent is killed when a line comes in, by the workload, which goes on."""
+"""The workload kills the parent of a worker when it reads a line, and goes on."""
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ WORKER = """if True:
     ],
 )
 def test_live_orphans_are_ended_if_asked_for(start: Start, preparation: str, seen: list[str]) -> None:
-    """A worker whose parent was killed: SIGTERM, and SIGKILL after the drain timeout. The workload lives on."""
+    """A worker whose parent was killed gets SIGTERM, and SIGKILL after the drain timeout. The workload runs on."""
     container = start(
         "-v",
         "--orphans=terminate",
@@ -302,7 +302,7 @@ def test_live_orphans_are_ended_if_asked_for(start: Start, preparation: str, see
 
 
 def test_live_orphans_are_kept_by_default_and_so_are_older_children(start: Start) -> None:
-    """Nobody's parent has died who was a child of the shell that executed pyinit."""
+    """Children of the shell that executed pyinit are not orphans: their parent has not died."""
     container = start("--", *python(WORKER.format("pass", "pass")), stdin=subprocess.PIPE)
     assert container.line().startswith("worker ")
     container.say()
@@ -328,7 +328,7 @@ def test_live_orphans_are_kept_by_default_and_so_are_older_children(start: Start
 
 
 def test_a_workload_that_may_not_be_killed_does_not_keep_the_container(start: Start) -> None:
-    """Without CAP_KILL, and another user's by now: a second after the try the end goes on, and the kernel ends all."""
+    """It has become another user, and pyinit lacks CAP_KILL: one second later pyinit exits, and the kernel ends all."""
     drop = "import os, signal, sys; os.setgroups([]); os.setgid(1002); os.setuid(1002); print('ready', flush=True);"
     container = start(
         "-t0.2",
@@ -365,7 +365,8 @@ BESIDE = """if True:
     beside.wait()
     print(json.dumps([status, survivors, os.path.exists("heard")]))
 """
-"""PID 1 of a namespace in which pyinit runs beside a stranger: the status, who survived, what the stranger heard."""
+"""PID 1 of a namespace in which pyinit runs beside a stranger. Prints the status, the survivors, and whether the
+stranger got a signal."""
 
 
 @pytest.mark.parametrize(
@@ -377,8 +378,8 @@ BESIDE = """if True:
         "for i in 1 2 3 4 5; do (trap '' TERM; while :; do sleep 0.01; done) & done; sleep 0.2; exit 3",
     ],
 )
-def test_as_a_subreaper_only_our_own_are_ended(launcher: str, tmp_path: Path, workload: str) -> None:
-    """Whoever else is there gets no signal, and none of ours survives."""
+def test_a_subreaper_ends_only_its_own_descendants(launcher: str, tmp_path: Path, workload: str) -> None:
+    """Other processes get no signal, and none of its own survives."""
     command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[3, [], false]\n", done
@@ -396,16 +397,16 @@ DROPPED = """if True:
 WITHOUT_KILL = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
 
 
-def test_who_may_not_be_signalled_is_a_warning(start: Start) -> None:
-    """A straggler of another user, and no CAP_KILL: the kernel ends it with PID 1, and not before the time."""
+def test_a_straggler_that_may_not_be_signalled_is_a_warning(start: Start) -> None:
+    """It belongs to another user, and pyinit lacks CAP_KILL: the kernel ends it with PID 1, at the timeout."""
     ended = start("--drain-timeout=0.3", "--", *python(DROPPED), before=WITHOUT_KILL).end()
     assert ended.status == 3
     for name in ("SIGTERM", "SIGKILL"):
         assert re.search(f"cannot send {name} to python.* \\(pid \\d+\\): Operation not permitted", ended.err), ended
 
 
-def test_a_subreaper_says_who_is_left_behind(launcher: str, tmp_path: Path) -> None:
-    """It cannot take everybody along: not later than a second after the SIGKILL it goes without them."""
+def test_a_subreaper_says_which_processes_it_leaves_behind(launcher: str, tmp_path: Path) -> None:
+    """Its exit does not end them. It exits one second after the SIGKILL at the latest."""
     command = [*UNSHARE, *python(BESIDE), *WITHOUT_KILL, launcher, "--drain-timeout=0.3", "--", *python(DROPPED)]
     begin = time.monotonic()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
@@ -417,7 +418,7 @@ def test_a_subreaper_says_who_is_left_behind(launcher: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("limit", [3, 4, 5])
 def test_out_of_descriptors_at_the_end(start: Start, limit: int) -> None:
-    """The status is the same, and those who are left have their time: what that takes was loaded before."""
+    """The status is the same, and stragglers have their time: all that this needs was loaded before."""
     container = start("--", "sh", "-c", f"({NOTES_TERM.format('child')}) & read line; exit 9", stdin=subprocess.PIPE)
     container.expect("child ready")
     container.await_rest()
@@ -429,7 +430,7 @@ def test_out_of_descriptors_at_the_end(start: Start, limit: int) -> None:
 
 
 def test_a_subreaper_short_of_descriptors_still_ends_its_own(launcher: str, tmp_path: Path) -> None:
-    """One is enough to see who is left; a process is identified again before it gets the signal."""
+    """One is enough to find the stragglers, and to check each process again before it gets the signal."""
     limit = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (4, 4))"
     workload = f'(trap "" TERM; exec sleep 60) & sleep 0.5; {INTERPRETER} -ISc "{limit}"; exit 3'
     command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
@@ -437,8 +438,8 @@ def test_a_subreaper_short_of_descriptors_still_ends_its_own(launcher: str, tmp_
     assert done.stdout == "[3, [], false]\n", done
 
 
-def test_a_subreaper_leaves_alone_what_a_straggler_starts_to_save_its_work(launcher: str, tmp_path: Path) -> None:
-    """It walks more than once, and the helper has not been there before: it is the answer to the signal."""
+def test_a_subreaper_spares_a_helper_that_a_straggler_starts_to_save_its_work(launcher: str, tmp_path: Path) -> None:
+    """It looks more than once. The helper is new: it is part of the straggler's shutdown."""
     saver = "trap 'sleep 0.4 && echo saved > saved; exit' TERM; echo > here; while :; do sleep 0.01; done"
     workload = f'sh -c "{saver}" & while [ ! -e here ]; do sleep 0.01; done; exit 3'
     command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=60", "--", "sh", "-c", workload)]

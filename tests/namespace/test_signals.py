@@ -17,7 +17,7 @@ from testing.waiting import eventually
 from .conftest import Run, Start
 
 SENDABLE = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-"""Every signal that can be caught: 1 to 64, but for KILL, STOP, and those that the C library keeps for itself."""
+"""Every signal that can be caught: 1 to 64, except for KILL, STOP, and those that the C library reserves."""
 
 FAULTS = [
     signal.SIGILL,
@@ -28,10 +28,10 @@ FAULTS = [
     signal.SIGSEGV,
     signal.SIGSYS,
 ]
-"""What the kernel raises for a fault of a program, and anybody may send."""
+"""Signals that the kernel raises for a program's fault. Any process may send them, too."""
 
 PASS_ON = ["sh", "-c", '"$@"; exit $?', "sh"]
-"""In front of the launcher: a shell is PID 1, and pyinit a subreaper below it."""
+"""Words to put in front of the launcher: a shell is PID 1, and pyinit a subreaper below it."""
 
 below_a_shell_too = pytest.mark.parametrize("before", [[], PASS_ON], ids=["as PID 1", "as a subreaper"])
 
@@ -53,12 +53,12 @@ LISTEN = """if True:
     for _ in range(int(sys.argv[1])):
         print(_signal.sigwaitinfo(everything).si_signo, flush=True)
 """
-"""Print the number of each signal that comes, and exit after as many as the argument says."""
+"""Print the number of each signal that arrives; exit after as many as the argument says."""
 
 
 @pytest.mark.parametrize("number", SENDABLE, ids=name_of)
 def test_a_signal_from_outside_reaches_the_workload(start: Start, number: int) -> None:
-    """Also one that stands for a fault: a watchdog asks for a core with ABRT."""
+    """Also one that stands for a fault: a watchdog asks for a core dump with ABRT."""
     container = start("--", *python(LISTEN, "1"))
     container.expect("ready")
     container.signal(number)
@@ -68,7 +68,7 @@ def test_a_signal_from_outside_reaches_the_workload(start: Start, number: int) -
 
 @pytest.mark.parametrize("number", sorted({*range(1, 65)} - {*SENDABLE, signal.SIGKILL, signal.SIGSTOP}))
 def test_a_signal_of_the_c_library_does_no_harm(start: Start, number: int) -> None:
-    """The kernel shields PID 1 from these while it has no handler: pyinit lives on and does its work."""
+    """The kernel protects PID 1 from these while it has no handler: pyinit runs on and works."""
     container = start("--", *python(LISTEN, "1"))
     container.expect("ready")
     container.signal(number)
@@ -78,7 +78,7 @@ def test_a_signal_of_the_c_library_does_no_harm(start: Start, number: int) -> No
 
 
 def test_a_subreaper_forwards_every_signal_from_outside_once(start: Start) -> None:
-    """All in a row, but for CONT, which takes pending stops back; the workload hears of each and of nothing else."""
+    """All in a row, except for CONT, which discards pending stops. The workload gets each of them and nothing else."""
     numbers = [number for number in SENDABLE if number != signal.SIGCONT]
     container = start("--", *python(LISTEN, str(len(numbers))), before=PASS_ON)
     container.expect("ready")
@@ -104,12 +104,12 @@ SEND_ALL = """if True:
         if number == numbers[-1]:
             posix._exit(0)
 """
-"""The child of the workload sends these signals to pyinit; the workload prints what comes, up to the last of them."""
+"""The child of the workload sends these signals to pyinit; the workload prints those that arrive, up to the last."""
 
 
 @below_a_shell_too
 def test_a_child_of_the_workload_can_send_every_signal(start: Start, before: list[str]) -> None:
-    """Each comes once. (But for CONT, which takes pending stops back, and CHLD: the kernel sends one of its own.)"""
+    """Each arrives once. (Except for CONT, which discards pending stops, and CHLD, which the kernel sends, too.)"""
     numbers = [number for number in SENDABLE if number not in (signal.SIGCHLD, signal.SIGCONT)]
     ended = start("--", *python(SEND_ALL, *map(str, numbers)), before=before).end()
     assert sorted(map(int, ended.out.split())) == numbers, ended
@@ -119,7 +119,7 @@ def test_a_child_of_the_workload_can_send_every_signal(start: Start, before: lis
 @below_a_shell_too
 @pytest.mark.parametrize("number", FAULTS, ids=name_of)
 def test_a_workload_dies_of_the_fault_that_it_was_sent(start: Start, before: list[str], number: int) -> None:
-    """And pyinit does not: 134 for ABRT, with nothing to report, for somebody has asked for it."""
+    """And pyinit does not. 134 for ABRT; nothing is reported, because it was asked for."""
     container = start("--", "sh", "-c", "ulimit -c 0; echo ready; exec sleep 60", before=before)
     container.expect("ready")
     init = init_of(container)
@@ -130,10 +130,10 @@ def test_a_workload_dies_of_the_fault_that_it_was_sent(start: Start, before: lis
     assert (ended.status, ended.err) == (128 + number, ""), ended
 
 
-def test_a_fault_of_our_own_ends_us(start: Start) -> None:
-    """The kernel does not wait for a process that has blocked what it raises: no loop, and no silence.
+def test_a_fault_of_pyinit_ends_it(start: Start) -> None:
+    """The kernel ends a process that has blocked the signal of its fault: pyinit neither loops nor hangs.
 
-    What pyinit executes when it wakes up is overwritten with zeroes, which no processor can carry out there.
+    The code that pyinit executes when it wakes up is overwritten with zeroes, which is not valid code.
     """
     container = start("--", *python(LISTEN, "1"))
     container.expect("ready")
@@ -149,7 +149,7 @@ def test_a_fault_of_our_own_ends_us(start: Start) -> None:
 
 
 def test_real_time_signals_arrive_with_each_instance_and_in_order(start: Start) -> None:
-    """They queue, unlike the others; the kernel hands out lower numbers first and each number in order."""
+    """Unlike other signals they queue. The kernel delivers lower numbers first, and each number in order."""
     container = start("--", *python(LISTEN, "600"))
     container.expect("ready")
     init = container.init
@@ -168,7 +168,7 @@ def test_real_time_signals_arrive_with_each_instance_and_in_order(start: Start) 
 
 @pytest.mark.parametrize("numbers", [[10, signal.SIGRTMIN, signal.SIGRTMIN], [*FAULTS]], ids=["others", "faults"])
 def test_a_signal_that_came_before_the_workload_waits_for_it(run: Run, numbers: list[int]) -> None:
-    """Pending when PID 1 was started: delivered when the workload runs."""
+    """It was pending when PID 1 was started, and is delivered when the workload runs."""
     pend_and_start = (
         "import os, signal, sys; numbers = eval(sys.argv[1]); signal.pthread_sigmask(signal.SIG_BLOCK, numbers);"
         "[os.kill(os.getpid(), number) for number in numbers]; os.execv(sys.argv[2], sys.argv[2:])"
@@ -195,7 +195,7 @@ GROUP = """if True:
     while True:
         signal.pause()
 """
-"""A workload with a child, which leaves the session with the argument ``setsid``; each says which SIGUSR1 it got."""
+"""A workload with a child, which leaves the session with the argument ``setsid``. Each says when it gets SIGUSR1."""
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ GROUP = """if True:
     ],
 )
 def test_who_receives_a_signal_can_be_chosen(start: Start, option: str, argument: str, receivers: set[str]) -> None:
-    """The workload alone, its process group, or every process, also one that left the group."""
+    """The workload alone, its process group, or every process, even one that left the group."""
     container = start(option, "--", *python(GROUP, argument))
     container.expect("ready")
     container.signal(signal.SIGUSR1)
@@ -217,7 +217,7 @@ def test_who_receives_a_signal_can_be_chosen(start: Start, option: str, argument
 
 
 def test_rewriting_and_dropping(start: Start) -> None:
-    """TO comes in place of FROM, and 0 drops."""
+    """TO arrives in place of FROM, and 0 drops it."""
     container = start("-v", "-r", "TERM:QUIT", "-r", "HUP:0", "--", *python(LISTEN, "2"))
     container.expect("ready")
     container.signal(signal.SIGHUP)
@@ -243,11 +243,11 @@ SEND_FROM_CHILD = """if True:
     posix.kill(child, _signal.SIGTERM)
     posix.waitpid(child, 0)
 """
-"""The child of the workload sends SIGUSR1 to PID 1, and lives until it has arrived."""
+"""The child of the workload sends SIGUSR1 to PID 1, and runs until the signal has arrived."""
 
 
 def test_verbose_says_who_sent_a_signal(start: Start) -> None:
-    """From outside the namespace the sender has no pid; from inside it has one, and a name."""
+    """A sender outside of the namespace has no pid. One inside has a pid and a name."""
     container = start("-v", "--", *python(LISTEN, "1"))
     container.expect("ready")
     container.signal(signal.SIGTERM)
@@ -271,7 +271,7 @@ def test_json_lines_carry_the_same_facts(start: Start) -> None:
 
 
 def test_a_workload_of_another_user_still_gets_its_signals(start: Start) -> None:
-    """A workload that drops its privileges: PID 1 is root and may signal anybody."""
+    """The workload drops its privileges. PID 1 is root and may signal any process."""
     drop = "import os; os.setgroups([]); os.setgid(1000); os.setuid(1000)\n"
     container = start("--", *python(drop + LISTEN, "1"))
     container.expect("ready")
@@ -295,8 +295,8 @@ def test_a_signal_that_cannot_be_delivered_is_a_log_line(start: Start) -> None:
 DROP_PRIVILEGES = "import os; os.setgroups([]); os.setgid(1002); os.setuid(1002)\n"
 
 
-def test_what_cannot_be_delivered_is_told_once(start: Start) -> None:
-    """Twenty signals, of several kinds, to a workload that is somebody else's by now: one line."""
+def test_signals_that_cannot_be_delivered_are_logged_once(start: Start) -> None:
+    """Twenty signals of several kinds to a workload that has become another user make one line."""
     without_kill = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
     container = start("--", *python(DROP_PRIVILEGES + LISTEN, "1"), before=without_kill)
     container.expect("ready")
@@ -327,8 +327,8 @@ FOREIGN_ORPHAN = """if True:
 """Leave an orphan of another user, and end with the next line of standard input."""
 
 
-def test_what_is_tried_again_is_told_once(start: Start) -> None:
-    """An orphan that nobody may end is tried to be ended as an orphan, and once more in the drain."""
+def test_a_signal_that_is_tried_again_is_logged_once(start: Start) -> None:
+    """pyinit tries to end such an orphan because it is an orphan, and again in the drain."""
     without_kill = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
     options = ["--orphans=terminate", "--drain-timeout=0.2"]
     container = start(*options, "--", *python(FOREIGN_ORPHAN), before=without_kill, stdin=subprocess.PIPE)
@@ -369,7 +369,7 @@ ALARMS = """if True:
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.1"]])
 def test_every_alarm_is_forwarded(start: Start, options: list[str]) -> None:
-    """Each of them: pyinit has no timer of its own whose signal could swallow one."""
+    """pyinit has no timer of its own whose signal could be merged with one."""
     ended = start(*options, "--", *python(ALARMS)).end()
     assert ended.status == 0 and not ended.err, ended
     lost, rest = ended.out.splitlines()

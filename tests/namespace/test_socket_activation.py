@@ -1,4 +1,4 @@
-"""Socket activation: descriptors from 3 on, with the variables that say so, for the workload and nobody else."""
+"""Socket activation: the workload alone gets the descriptors from 3 on, and the variables that describe them."""
 
 import fcntl
 import json
@@ -19,7 +19,7 @@ from .conftest import Run, Start
 
 @pytest.fixture(scope="session")
 def activate() -> str:
-    """systemd's own, from Debian's packages."""
+    """systemd-socket-activate, from Debian's packages."""
     return packages.provide("systemd-socket-activate", "systemd")
 
 
@@ -36,12 +36,12 @@ SERVICE = """if True:
             }).encode())
     sys.stdin.readline()
 """
-"""Takes what systemd's own library says is there, and answers one connection on each of the sockets. For the
-machine's Python, since both need one C library."""
+"""Answers one connection on each of the sockets that systemd's own library finds. Run by the machine's Python, to
+share its C library."""
 
 
 def ask(path: Path) -> dict[str, object]:
-    """What the service at this socket tells."""
+    """The answer of the service at this socket."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PATIENCE)
         client.connect(str(path))
@@ -50,8 +50,8 @@ def ask(path: Path) -> dict[str, object]:
     return answer
 
 
-def test_a_service_behind_systemd_socket_activate_gets_its_sockets(start: Start, activate: str, tmp_path: Path) -> None:
-    """It waits for the first connection, and executes pyinit then."""
+def test_a_service_of_systemd_socket_activate_gets_its_sockets(start: Start, activate: str, tmp_path: Path) -> None:
+    """systemd-socket-activate waits for the first connection, and then executes pyinit."""
     paths = {"web": tmp_path / "web", "admin": tmp_path / "admin"}
     before = [activate, *[f"--listen={path}" for path in paths.values()], f"--fdname={':'.join(paths)}"]
     container = start("--", "python3", "-ISc", SERVICE, before=before, stdin=subprocess.PIPE)
@@ -68,7 +68,7 @@ def test_a_service_behind_systemd_socket_activate_gets_its_sockets(start: Start,
 
 @pytest.fixture
 def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
-    """Two connected pairs of sockets; the second of each has a number that is in nobody's way."""
+    """Two connected pairs of sockets. The second of each has a number that collides with no other."""
     made = []
     for _ in range(2):
         ours, theirs = socket.socketpair()
@@ -82,7 +82,7 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
 
 
 def has_sockets(pid: int) -> bool:
-    """Whether one of this process's descriptors is a socket."""
+    """Is one of this process's descriptors a socket?"""
     return any(target.startswith("socket:") for target in descriptors(pid).values())
 
 
@@ -90,7 +90,7 @@ def has_sockets(pid: int) -> bool:
 def test_connected_sockets_reach_the_workload(
     start: Start, pairs: list[tuple[socket.socket, socket.socket]], options: list[str]
 ) -> None:
-    """As with ``Accept=yes`` of systemd.socket(5): the numbers 3 and 4, and a LISTEN_PID that names the workload."""
+    """As with ``Accept=yes`` of systemd.socket(5): as 3 and 4, with a LISTEN_PID that names the workload."""
     fds = [theirs.fileno() for _, theirs in pairs]
     move = " ".join(f"{number}<&{fd} {fd}<&-" for number, fd in enumerate(fds, 3))
     answer = 'echo "$word for $((LISTEN_PID == $$)) $LISTEN_FDS $LISTEN_FDNAMES"'
@@ -112,8 +112,8 @@ def test_connected_sockets_reach_the_workload(
 
 
 @pytest.mark.parametrize(("pid", "seen"), [("1", "2 unset"), ("77", "77 1234"), ("01", "01 1234"), ("", " 1234")])
-def test_only_what_names_pyinit_is_rewritten(run: Run, pid: str, seen: str) -> None:
-    """systemd 258 adds LISTEN_PIDFDID: the same process by another number, which the workload does not have."""
+def test_only_variables_that_name_pyinit_are_rewritten(run: Run, pid: str, seen: str) -> None:
+    """LISTEN_PIDFDID of systemd 258, another id of the same process, is removed: that of the workload is not known."""
     environment = clean_environment(LISTEN_PID=pid, LISTEN_FDS="1", LISTEN_PIDFDID="1234")
     ended = run("--", "sh", "-c", 'echo "$LISTEN_PID ${LISTEN_PIDFDID-unset}"', env=environment)
     assert ended.out == f"{seen}\n", ended

@@ -13,7 +13,7 @@ from testing.waiting import PATIENCE
 from .conftest import Run
 
 ENDING = [number for number in range(1, 65) if number not in (17, 18, 19, 20, 21, 22, 23, 28, 32, 33)]
-"""The signals whose default is to end a process: not CHLD, CONT, the stopping ones, URG and WINCH (signal(7))."""
+"""The signals that end a process by default: not CHLD, CONT, URG, WINCH and those that stop (signal(7))."""
 
 
 @pytest.mark.parametrize("status", range(256))
@@ -42,7 +42,7 @@ def test_a_workload_ended_by_a_signal_is_128_and_the_signal(run: Run, number: in
     ],
 )
 def test_wrong_usage_has_a_status_and_one_line(run: Run, words: list[str], status: int, line: str) -> None:
-    """As env(1), timeout(1) and docker run have it."""
+    """The status is that of env(1), timeout(1) and docker run."""
     ended = run(*words)
     assert (ended.status, ended.err) == (status, f"pyinit: {line}\n")
 
@@ -56,7 +56,7 @@ Usage: pyinit [OPTION]... [--] PROGRAM [ARG]...
 
 @pytest.mark.parametrize("words", [[], ["--"], ["-v"]])
 def test_without_a_program_there_is_the_usage(run: Run, words: list[str]) -> None:
-    """In three lines: an image without CMD is met by many who have never seen pyinit's options."""
+    """Three lines, because many users of an image without CMD have never seen pyinit's options."""
     ended = run(*words)
     assert (ended.status, ended.out, ended.err) == (125, "", USAGE)
 
@@ -71,7 +71,7 @@ def test_without_a_program_there_is_the_usage(run: Run, words: list[str]) -> Non
     ],
 )
 def test_a_usage_error_is_json_if_the_log_is(run: Run, words: list[str], variables: dict[str, str]) -> None:
-    """One object, whatever there would be as text."""
+    """One object, even where the text has several lines."""
     ended = run(*words, env=clean_environment(**variables))
     assert ended.status == 125
     line = json.loads(ended.err)
@@ -80,7 +80,7 @@ def test_a_usage_error_is_json_if_the_log_is(run: Run, words: list[str], variabl
 
 
 def test_a_script_without_a_first_line_runs_through_sh(run: Run, tmp_path: Path) -> None:
-    """As execvp(3) does it, and tini: with its arguments, found in PATH or named by its path."""
+    """As with execvp(3) and tini: with its arguments, found in PATH or by its path."""
     script = tmp_path / "greet"
     script.write_text('echo "$0 $*"; exit 7\n')
     script.chmod(0o755)
@@ -92,7 +92,7 @@ def test_a_script_without_a_first_line_runs_through_sh(run: Run, tmp_path: Path)
 
 
 def test_path_is_searched_as_execvp_does(run: Run, tmp_path: Path) -> None:
-    """On past a file that may not be executed; an empty entry is the working directory; EACCES wins over ENOENT."""
+    """A file that may not be executed is passed over; an empty entry is the working directory; EACCES beats ENOENT."""
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, mode in ((first, 0o644), (second, 0o755)):
         folder.mkdir()
@@ -107,12 +107,12 @@ def test_path_is_searched_as_execvp_does(run: Run, tmp_path: Path) -> None:
 
 
 def test_without_path_the_default_is_searched(run: Run) -> None:
-    """execvp(3): /bin and /usr/bin."""
+    """/bin and /usr/bin, as with execvp(3)."""
     assert run("--", "sh", "-c", "exit 9", before=["/usr/bin/env", "-u", "PATH"]).status == 9
 
 
 def test_statuses_are_remapped(run: Run) -> None:
-    """To 0 or to another; only the workload's own, not those of pyinit."""
+    """To 0 or to another. Only the workload's own statuses, not those of pyinit."""
     assert run("-e", "143", "--", "sh", "-c", "kill -TERM $$").status == 0
     assert run("-e", "3:4", "--", "sh", "-c", "exit 3").status == 4
     assert run("-e", "3:4", "--", "sh", "-c", "exit 5").status == 5
@@ -122,7 +122,7 @@ def test_statuses_are_remapped(run: Run) -> None:
 
 
 def test_fork_refused_is_125_and_one_line(run: Run) -> None:
-    """RLIMIT_NPROC, for a user whom it binds."""
+    """By RLIMIT_NPROC, for a user that it applies to."""
     limited = ["prlimit", "--nproc=1", "setpriv", "--reuid=12345", "--clear-groups"]
     ended = run("--", "true", before=[*limited])
     assert ended.status == 125
@@ -135,15 +135,15 @@ def test_an_orphan_that_outlives_the_workload_does_not_hold_up_the_end(run: Run)
 
 
 @pytest.mark.parametrize("word", ["--help", "-V", "--version", "-l"])
-def test_what_is_printed_goes_to_standard_output(run: Run, word: str) -> None:
+def test_help_and_version_go_to_standard_output(run: Run, word: str) -> None:
     """And nothing else happens."""
     ended = run(word)
     assert ended.status == 0
     assert "pyinit" in ended.out and ended.err == ""
 
 
-def test_help_whose_reader_has_gone_ends_quietly(launcher: str) -> None:
-    """As any command does: ``pyinit --help | true``."""
+def test_help_whose_reader_has_exited_ends_quietly(launcher: str) -> None:
+    """Like any command: ``pyinit --help | true``."""
     done = subprocess.run(["bash", "-c", f"{launcher} --help | true; echo ${{PIPESTATUS[0]}}"], capture_output=True)
     assert done.stderr == b"" and done.stdout in (b"141\n", b"0\n")
 
@@ -159,6 +159,6 @@ def test_help_into_a_full_device_is_an_error(run: Run) -> None:
 
 
 def test_a_workload_that_stops_and_continues_is_still_there(run: Run) -> None:
-    """Only an end is an end."""
+    """pyinit does not take a stop for an end."""
     program = "(sleep 0.2; kill -CONT $$) & kill -STOP $$; exit 8"
     assert run("--", "sh", "-c", program, stdout=None).status == 8

@@ -1,4 +1,4 @@
-"""Stops of pyinit that outlast what it waits for, and its deadlines."""
+"""pyinit is stopped for longer than it would wait, and still meets its deadlines."""
 
 import os
 import signal
@@ -22,13 +22,13 @@ LISTEN = """if True:
     while (number := _signal.sigwaitinfo(everything).si_signo) != _signal.SIGTERM:
         posix.write(1, f"{number} {time.monotonic() - start}\\n".encode())
 """
-"""Print the number of each signal that comes, and the seconds until then; SIGTERM is the end."""
+"""Print the number of each signal that arrives, and the seconds since the start; end at SIGTERM."""
 
 WATCH = "--zombie-watch=0.1"
 
 
 def stop_and_continue(container: Container, seconds: float, *meanwhile: int) -> None:
-    """Stop PID 1 for a time, and send it signals then."""
+    """Stop PID 1 for some time, and send it signals meanwhile."""
     init = psutil.Process(container.init)
     init.suspend()
     deadline = time.monotonic() + PATIENCE
@@ -41,16 +41,16 @@ def stop_and_continue(container: Container, seconds: float, *meanwhile: int) -> 
 
 
 def numbers(text: str) -> list[int]:
-    """The signals that `LISTEN` told of."""
+    """The signals that `LISTEN` has printed."""
     return [int(line.split()[0]) for line in text.splitlines() if line != "ready"]
 
 
 @pytest.mark.parametrize("options", [[], [WATCH], ["--stop-timeout=0.1", WATCH]])
 def test_a_stop_that_outlasts_a_wait_makes_up_no_signal(start: Start, options: list[str]) -> None:
-    """The workload gets what was sent, and the log tells of that alone."""
+    """The workload gets the signals that were sent, and the log has no others."""
     container = start("-vv", *options, "--", *python(LISTEN))
     container.expect("ready")
-    time.sleep(0.2)  # what pyinit loads after the start is loaded
+    time.sleep(0.2)  # until pyinit has loaded what it loads after the start
     sent = []
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR1):
         container.signal(number)  # the counters are published a moment later, and a timer is set for that
@@ -70,7 +70,7 @@ def test_a_stop_that_outlasts_a_wait_makes_up_no_signal(start: Start, options: l
 
 
 def test_an_alarm_that_is_sent_during_a_stop_arrives(start: Start) -> None:
-    """Also when a wait has run out meanwhile."""
+    """Even if a wait has timed out meanwhile."""
     container = start(WATCH, "--", *python(LISTEN))
     container.expect("ready")
     time.sleep(0.2)
@@ -87,7 +87,7 @@ IGNORES_TERM = (
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.01"]])
 def test_the_stop_timeout_is_met(start: Start, options: list[str]) -> None:
-    """Not before, and not long after, whatever other timers there are."""
+    """Not before and not long after, whatever other timers there are."""
     container = start("--stop-timeout=0.4", *options, "--", *python(IGNORES_TERM))
     container.expect("ready")
     time.sleep(0.1)
@@ -103,7 +103,7 @@ def test_the_stop_timeout_is_met(start: Start, options: list[str]) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.01"]])
 def test_the_drain_timeout_is_met(start: Start, options: list[str]) -> None:
-    """The same of those who are left."""
+    """The same for stragglers."""
     program = f"'{python('')[0]}' -ISc \"$0\" & read line; exit 3"
     container = start("--drain-timeout=0.4", *options, "--", "sh", "-c", program, IGNORES_TERM, stdin=subprocess.PIPE)
     container.expect("ready")
@@ -126,12 +126,12 @@ COUNTS = """if True:
     sys.stdin.readline()
     print(count)
 """
-"""Count each SIGTERM until there is a line to read."""
+"""Count each SIGTERM until a line can be read."""
 
 
 def test_a_stop_that_a_platform_sends_to_every_process_can_be_delivered_once(start: Start) -> None:
-    """As Heroku does, and systemd with KillMode=control-group: to the workload the second SIGTERM could mean "at once".
-    Once it is dropped, the first one is what the workload got."""
+    """As Heroku does, and systemd with KillMode=control-group. A second SIGTERM could mean "at once" to the workload.
+    If pyinit drops its own, the workload gets only the one from the platform."""
     container = start("-v", "-r", "TERM:0", "--", INTERPRETER, "-c", COUNTS, stdin=subprocess.PIPE)
     container.expect("ready")
     for process in (*psutil.Process(container.init).children(), psutil.Process(container.init)):
@@ -144,8 +144,8 @@ def test_a_stop_that_a_platform_sends_to_every_process_can_be_delivered_once(sta
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "QUIT"])
-def test_a_stopped_workload_hears_of_a_stop_signal(start: Start, name: str) -> None:
-    """It is continued, as systemd does it: its handler runs, and nothing is lost."""
+def test_a_stopped_workload_gets_a_stop_signal(start: Start, name: str) -> None:
+    """It is continued, as systemd does: its handler runs, and no work is lost."""
     program = f"trap 'echo saved; exit 4' {name}; echo ready; kill -STOP $$; while :; do sleep 0.05; done"
     container = start("--", "sh", "-c", program)
     container.expect("ready")

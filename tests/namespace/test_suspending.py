@@ -1,7 +1,7 @@
-"""By the name dumb-init, a stop that is sent suspends what it suspends there; dumb-init itself proves each expectation.
+"""By the name dumb-init, stops suspend the same processes as under dumb-init, which runs each test as well.
 
-TSTP, TTIN and TTOU go on to the workload (as STOP in a session of its own), and then the init stops itself, whoever has
-sent them and whatever they are rewritten to. CONT continues it, and goes on, too.
+TSTP, TTIN and TTOU are forwarded to the workload (as STOP in a session of its own). Then the init stops itself, whoever
+sent them and whatever they are rewritten to. CONT continues it, and is forwarded, too.
 """
 
 import signal
@@ -46,11 +46,11 @@ STAGE = """if True:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(init, 0)[1]))
 """
 """PID 1 leads a session, like a shell. Its child leads a process group, in that session or in one of its own, in which
-the init is another member; sends it the signals that it is told to, itself or through somebody of another group; and
+the init is another member; sends the init the ordered signals, itself or through a process of another group; and
 ends with the status of the init."""
 
 ALL_BLOCKED = str(10**6)
-"""The argument with which `LISTEN` goes on and on."""
+"""The argument that makes `LISTEN` go on without end."""
 
 
 class Stage:
@@ -69,18 +69,18 @@ class Stage:
         [self.workload] = self.init.children()
 
     def send(self, sender: str, number: int) -> None:
-        """Send the init a signal: as a member of its group, as another (process inside), or from outside."""
+        """Send the init a signal: as a member of its group, as another process inside, or from outside."""
         if sender == "outside":
             self.init.send_signal(number)
         else:
             self.container.say(f"{sender} {int(number)}")
 
     def is_suspended(self) -> bool:
-        """Whether the init has stopped."""
+        """Has the init stopped?"""
         return self.init.status() == psutil.STATUS_STOPPED
 
     def hears(self, number: int) -> None:
-        """The workload gets this signal next."""
+        """Check that the workload gets this signal next."""
         self.container.expect(str(int(number)))
 
     def end(self) -> int:
@@ -102,7 +102,7 @@ def init(request: pytest.FixtureRequest, inits: dict[str, str]) -> str:  # noqa:
 
 @pytest.fixture
 def stage(init: str) -> Iterator[Set]:
-    """Set the stage with these options and variables; it is cleared after the test."""
+    """Start an init with these options and variables; it is killed after the test."""
     stages: list[Stage] = []
 
     def stage(*options: str, group: str = "orphaned", **variables: str) -> Stage:
@@ -112,7 +112,7 @@ def stage(init: str) -> Iterator[Set]:
 
     yield stage
     for each in stages:
-        each.container.process.kill()  # and everybody with it
+        each.container.process.kill()  # and everything in it
         each.container.process.communicate()
 
 
@@ -120,13 +120,13 @@ everywhere = pytest.mark.parametrize("group", ["orphaned", "in a session"])
 """The init's process group: without a shell that could continue it, and with one."""
 
 whoever_sends = pytest.mark.parametrize("sender", ["member", "another", "outside"])
-"""Of that group, of another group, and of another PID namespace."""
+"""A process of that group, of another group, and of another PID namespace."""
 
 
 @everywhere
 @whoever_sends
 def test_a_stop_suspends_a_session_and_the_init(stage: Set, group: str, sender: str) -> None:
-    """The workload is stopped by STOP; then the init; CONT continues both."""
+    """STOP stops the workload, then the init stops. CONT continues both."""
     set_up = stage(group=group)
     for number in STOPS:
         set_up.send(sender, number)
@@ -145,7 +145,7 @@ def test_a_stop_suspends_a_session_and_the_init(stage: Set, group: str, sender: 
 def test_a_single_child_gets_the_stop_itself(
     stage: Set, group: str, sender: str, options: list[str], variables: dict[str, str]
 ) -> None:
-    """As it is, and this one does not stop for it; the init does."""
+    """Unchanged. This workload does not stop for it, but the init does."""
     set_up = stage(*options, group=group, **variables)
     for number in STOPS:
         set_up.send(sender, number)
@@ -175,7 +175,7 @@ def test_a_rewritten_stop_suspends_the_init_all_the_same(stage: Set, mode: list[
 
 @pytest.mark.parametrize("mode", [[], ["-c"]], ids=["session", "single child"])
 def test_while_it_is_suspended_nothing_is_lost(stage: Set, mode: list[str]) -> None:
-    """A signal that comes meanwhile is delivered with the continuation."""
+    """A signal that arrives meanwhile is delivered after SIGCONT."""
     set_up = stage(*mode)
     set_up.send("another", signal.SIGTTIN)
     eventually(set_up.is_suspended, "the init has stopped")
@@ -189,7 +189,7 @@ def test_while_it_is_suspended_nothing_is_lost(stage: Set, mode: list[str]) -> N
 
 @pytest.mark.parametrize("mode", [[], ["-c"]], ids=["session", "single child"])
 def test_the_end_of_the_workload_waits_until_the_init_goes_on(stage: Set, mode: list[str]) -> None:
-    """Then its status is told."""
+    """Then it returns the workload's status."""
     set_up = stage(*mode)
     set_up.send("another", signal.SIGTSTP)
     eventually(set_up.is_suspended, "the init has stopped")
@@ -201,8 +201,8 @@ def test_the_end_of_the_workload_waits_until_the_init_goes_on(stage: Set, mode: 
 
 
 @pytest.mark.parametrize("mode", [[], ["-c"]], ids=["session", "single child"])
-def test_every_other_signal_goes_on_to_the_workload(stage: Set, mode: list[str]) -> None:
-    """Of those up to 31, from a member of the group; those that stand for a fault, too."""
+def test_every_other_signal_is_forwarded_to_the_workload(stage: Set, mode: list[str]) -> None:
+    """All up to 31, from a member of the group, even those that stand for a fault."""
     set_up = stage(*mode)
     others = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, *STOPS}
     for number in sorted({*range(1, 32)} - others):
@@ -238,7 +238,7 @@ def test_on_a_terminal_it_is_the_same(init: str, mode: list[str]) -> None:
 
 @pytest.mark.parametrize("sender", ["inside", "outside"])
 def test_as_pid_1_the_workload_is_suspended_alone(init: str, sender: str) -> None:
-    """The kernel does not stop PID 1 at its own request: it goes on, and reaps and forwards."""
+    """The kernel does not stop PID 1 at its own request, so it goes on reaping and forwarding."""
     container = Container([*UNSHARE, init, *python(LISTEN, ALL_BLOCKED)], env=clean_environment())
     try:
         container.expect("ready")
@@ -266,13 +266,13 @@ def test_as_pid_1_the_workload_is_suspended_alone(init: str, sender: str) -> Non
 
 
 def has_pending(pid: int, number: int) -> bool:
-    """Whether a signal is pending in a process."""
+    """Is a signal pending in a process?"""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return bool(int(status["ShdPnd"], 16) >> number - 1 & 1)
 
 
-def test_by_its_own_name_it_stops_along_with_the_workload_and_not_alone(launcher: str) -> None:
-    """A workload that does not stop, for it catches the signal, keeps pyinit awake."""
+def test_by_its_own_name_pyinit_stops_only_with_the_workload(launcher: str) -> None:
+    """If the workload catches the signal and does not stop, pyinit does not stop either."""
     set_up = Stage([launcher, "--", *python(LISTEN, ALL_BLOCKED)], "orphaned")
     try:
         for number in STOPS:

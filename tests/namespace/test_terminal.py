@@ -52,7 +52,7 @@ def enter(shell: "pexpect.spawn[str]", line: str) -> str:
 
 
 def start_cat(shell: "pexpect.spawn[str]") -> None:
-    """Have cat(1) run in the foreground; return when it has answered, for a key pressed before goes to the shell."""
+    """Have cat(1) run in the foreground; return when it has answered. A key pressed before would go to the shell."""
     shell.sendline("cat")
     shell.sendline("it runs")
     shell.expect_exact("it runs\r\nit runs\r\n")
@@ -96,7 +96,7 @@ def test_ctrl_z_and_fg_work(shell: "pexpect.spawn[str]") -> None:
 
 
 def test_the_end_of_the_shell_is_the_end(shell: "pexpect.spawn[str]") -> None:
-    """Its status goes through."""
+    """Its status is the container's."""
     shell.expect_exact(PROMPT)
     shell.sendline("exit 9")
     shell.expect(pexpect.EOF)
@@ -104,7 +104,7 @@ def test_the_end_of_the_shell_is_the_end(shell: "pexpect.spawn[str]") -> None:
     assert shell.exitstatus == 9
 
 
-def test_a_new_window_size_is_told(on_terminal: Terminal) -> None:
+def test_a_new_window_size_is_signalled(on_terminal: Terminal) -> None:
     """SIGWINCH reaches the workload."""
     child = on_terminal(*python(LISTEN, "1"))
     child.expect_exact("ready")
@@ -113,7 +113,7 @@ def test_a_new_window_size_is_told(on_terminal: Terminal) -> None:
 
 
 def test_a_terminal_that_is_not_standard_input_is_left_alone(on_terminal: Terminal, launcher: str) -> None:
-    """As with tini: in ``pyinit ... </dev/null | less`` it is for less."""
+    """As with tini: in ``pyinit ... </dev/null | less`` less needs it."""
     child = on_terminal("sh", "-c", f"{launcher} -- true </dev/null; echo now; read -r line; echo got $line")
     child.expect_exact("now\r\n")
     child.sendline("it")
@@ -121,7 +121,7 @@ def test_a_terminal_that_is_not_standard_input_is_left_alone(on_terminal: Termin
 
 
 def test_in_the_background_the_terminal_is_not_taken(shell: "pexpect.spawn[str]", launcher: str) -> None:
-    """The shell's group has the foreground, and it is not ours to give."""
+    """The shell's group is in the foreground, and stays there."""
     shell.expect_exact(PROMPT)
     enter(shell, f"{launcher} -- sleep 600 &")
     assert "still here" in enter(shell, "echo still here")
@@ -129,8 +129,8 @@ def test_in_the_background_the_terminal_is_not_taken(shell: "pexpect.spawn[str]"
     enter(shell, "kill %1; wait")
 
 
-def test_ctrl_c_is_none_to_report(on_terminal: Terminal) -> None:
-    """It goes to the workload, not through pyinit; and the person at the terminal knows why it ended."""
+def test_a_death_by_ctrl_c_is_not_reported(on_terminal: Terminal) -> None:
+    """The signal does not go through pyinit, but the person at the terminal knows why the workload ended."""
     child = on_terminal("sh", "-c", "echo ready; exec sleep 60")
     child.expect("ready")
     child.sendcontrol("c")
@@ -140,8 +140,8 @@ def test_ctrl_c_is_none_to_report(on_terminal: Terminal) -> None:
     assert child.exitstatus == 128 + signal.SIGINT
 
 
-def test_without_its_files_it_ends_as_it_would(on_terminal: Terminal, bin_folder: Path, tmp_path: Path) -> None:
-    """An upgrade in a running container takes them away: who is left has its time all the same."""
+def test_without_its_files_it_ends_as_usual(on_terminal: Terminal, bin_folder: Path, tmp_path: Path) -> None:
+    """An upgrade in a running container deletes them. Stragglers still have their time."""
     package = tmp_path / "pyinit"
     shutil.copytree(bin_folder.parent / "lib" / "pyinit", package)
     left = "trap 'sleep 0.2; echo saved; exit' TERM; echo ready; while :; do sleep 0.05; done"
@@ -155,7 +155,7 @@ def test_without_its_files_it_ends_as_it_would(on_terminal: Terminal, bin_folder
 
 @pytest.mark.parametrize("options", [["--verbose"], ["--verbose", "--session"]], ids=" ".join)
 def test_a_closed_standard_input_takes_no_terminal(on_terminal: Terminal, launcher: str, options: list[str]) -> None:
-    """The log opens the terminal of standard error anew, and that gets number 0: it is not standard input for it."""
+    """The log opens the terminal of standard error anew as descriptor 0, which does not make it standard input."""
     look = """if True:
         import os
         terminal = os.open("/dev/tty", os.O_RDWR)

@@ -1,4 +1,4 @@
-"""The workload as another user: who it is then, what it may not, and what is no user at all.
+"""The workload as another user: its identity, its limits, and values that are not users.
 
 The workloads are no programs in Python: the interpreter may lie in a folder that is closed to other users.
 """
@@ -34,7 +34,7 @@ other:x:1052:other
 """
 
 WHO = ["sh", "-c", 'grep -E "^(Uid|Gid|Groups|Cap...):" /proc/self/status; echo "Home: $HOME $USER $LOGNAME"']
-"""Who one is, for the kernel and for the environment."""
+"""Prints the identity of the process by the kernel and by the environment."""
 
 WITHOUT_KILL = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
 
@@ -51,23 +51,23 @@ def database(tmp_path: Path) -> list[str]:
 
 
 NO_DATABASE = ["sh", "-c", 'mount -t tmpfs none /etc && exec "$@"', "sh"]
-"""The same for an image without users, as one from scratch is."""
+"""The same for an image without users, such as one from scratch."""
 
 
 def who(ended: Ended) -> dict[str, list[str]]:
-    """What `WHO` has found out: the words of each line."""
+    """The words of each line of `WHO`'s output."""
     assert (ended.status, ended.err) == (0, ""), ended
     return {key: value.split() for key, _, value in (line.partition(":") for line in ended.out.splitlines())}
 
 
 def identity(seen: dict[str, list[str]]) -> tuple[int, int, set[int]]:
-    """The user id and the group id, each of them real, effective, saved and of the file system, and the groups."""
+    """The user id and the group id (the same as real, effective, saved and file system id), and the groups."""
     (uid,), (gid,) = set(seen["Uid"]), set(seen["Gid"])
     return int(uid), int(gid), {int(group) for group in seen["Groups"]}
 
 
 def assert_refused(ended: Ended, message: str) -> None:
-    """Status 125, this line alone, and nothing was started."""
+    """Check for status 125 and this line alone, and that nothing was started."""
     assert (ended.status, ended.out) == (125, ""), ended
     assert ended.err == f"pyinit: {message}\n"
 
@@ -84,7 +84,7 @@ def assert_refused(ended: Ended, message: str) -> None:
         ("4040", 2020, 2021, {2021}, "/home/digits 4040 4040"),  # a name before an id
         ("app:4040", 1010, 3030, {1050, 1051, 3030}, "/home/app app app"),
         ("2020:4041", 2020, 4041, {4041}, "/home/digits 4040 4040"),
-        ("4242", 4242, 4242, {4242}, "/ 4242 4242"),  # nobody there knows the number
+        ("4242", 4242, 4242, {4242}, "/ 4242 4242"),  # no entry has the number
         ("4242:4343", 4242, 4343, {4343}, "/ 4242 4242"),
         ("4242:staff", 4242, 1050, {1050}, "/ 4242 4242"),
         ("4294967294", 4294967294, 4294967294, {4294967294}, "/ 4294967294 4294967294"),
@@ -94,14 +94,14 @@ def assert_refused(ended: Ended, message: str) -> None:
 def test_the_workload_is_that_user(
     run: Run, database: list[str], user: str, uid: int, gid: int, groups: set[int], home: str
 ) -> None:
-    """By name or number, with the groups, the home and the name that the database tells."""
+    """By name or number, with the groups, the home and the name in the database."""
     seen = who(run("-u", user, "--", *WHO, before=database, env=clean_environment(HOME="/root", USER="root")))
     assert identity(seen) == (uid, gid, groups)
     assert seen["Home"] == home.split()
 
 
 def test_ids_need_no_database(run: Run) -> None:
-    """Neither a file with users nor one with groups is there; a name is nobody's then."""
+    """There are no files with users and groups, so a name is an error."""
     seen = who(run("-u", "1010:1011", "--", *WHO, before=NO_DATABASE))
     assert (*identity(seen), seen["Home"]) == (1010, 1011, {1011}, ["/", "1010", "1010"])
     refused = run("-u", "app", "--", *WHO, before=NO_DATABASE)
@@ -146,8 +146,8 @@ BY_ANOTHER_WITH_AMBIENT = ["setpriv", "--reuid=1012", "--regid=1011", "--clear-g
     ],
 )
 def test_no_privileges_come_back(run: Run, database: list[str], become: list[str]) -> None:
-    """No capability is left, and the way back to root is closed; also where ambient ones (capabilities(7)) were given
-    to an init that is not root, as Podman does."""
+    """No capability is left, and there is no way back to root; not even if an init that is not root has ambient
+    capabilities (capabilities(7)), as with Podman."""
     before = [*database, *become]
     seen = who(run("-u", "app", "--", *WHO, before=before))
     assert identity(seen) == (1010, 1011, {1011, 1050, 1051})
@@ -170,8 +170,8 @@ def test_no_privileges_come_back(run: Run, database: list[str], become: list[str
         ("+1010", "there is no user '+1010'"),
         ("0x10", "there is no user '0x10'"),
         (" 1010", "there is no user ' 1010'"),
-        ("\u0661", "there is no user '\u0661'"),  # a digit, for Python
-        ("4294967295", "there is no user '4294967295'"),  # "leave it as it is", for setresuid(2)
+        ("\u0661", "there is no user '\u0661'"),  # a digit to Python
+        ("4294967295", "there is no user '4294967295'"),  # "unchanged" to setresuid(2)
         ("app:4294967295", "there is no group '4294967295'"),
         ("9" * 5000, f"there is no user '{'9' * 5000}'"),
         ("a\nb", "there is no user 'a\\x0ab'"),
@@ -179,7 +179,7 @@ def test_no_privileges_come_back(run: Run, database: list[str], become: list[str
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_user_is_a_usage_error(run: Run, database: list[str], user: str | bytes, message: str) -> None:
+def test_an_invalid_user_is_a_usage_error(run: Run, database: list[str], user: str | bytes, message: str) -> None:
     """One line that names the option or the variable and the value, before anything is started."""
     ended = run("-u", user, "--", "echo", "started", before=database)
     assert_refused(ended, f"option -u: {message}; see pyinit --help")
@@ -189,15 +189,15 @@ def test_what_is_no_user_is_a_usage_error(run: Run, database: list[str], user: s
         assert_refused(ended, f"environment variable PYINIT_USER: {message}; see pyinit --help")
 
 
-def test_who_is_that_user_already_needs_no_privileges(run: Run, database: list[str]) -> None:
-    """Started as that user, with its groups, as with `docker run --user`."""
+def test_an_init_that_is_that_user_already_needs_no_privileges(run: Run, database: list[str]) -> None:
+    """If it was started as that user, with its groups, as with `docker run --user`."""
     before = [*database, "setpriv", "--reuid=1010", "--regid=1011", "--init-groups"]
     seen = who(run("-u", "app", "--", *WHO, before=before))
     assert (*identity(seen), seen["Home"]) == (1010, 1011, {1011, 1050, 1051}, ["/home/app", "app", "app"])
 
 
-def test_an_id_that_means_none_is_refused(run: Run, tmp_path: Path) -> None:
-    """-1 as an unsigned number, in the database, would leave the workload root (setresuid(2))."""
+def test_the_id_minus_1_is_refused(run: Run, tmp_path: Path) -> None:
+    """In the database as an unsigned number, it would leave the workload root (setresuid(2))."""
     (tmp_path / "passwd").write_text("bad:x:4294967295:1234::/:/bin/sh\n")
     before = ["sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(tmp_path / "passwd")]
     ended = run("-u", "bad", "--", "echo", "started", before=before)
@@ -205,7 +205,7 @@ def test_an_id_that_means_none_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_program_that_only_that_user_can_see(run: Run, database: list[str], tmp_path: Path) -> None:
-    """Without CAP_DAC_OVERRIDE we cannot look there, by path or by PATH; another of that name is none."""
+    """It runs, by path or by PATH. pyinit without CAP_DAC_OVERRIDE cannot look there, and takes no other instead."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
@@ -232,18 +232,18 @@ def test_a_program_that_only_that_user_can_see(run: Run, database: list[str], tm
         (["--bounding-set=-setgid", "--inh-caps=-setgid"], "app"),
     ],
 )
-def test_who_may_not_become_that_user_starts_nothing(
+def test_an_init_that_may_not_become_that_user_starts_nothing(
     run: Run, database: list[str], become: Sequence[str], user: str
 ) -> None:
-    """No half of it is enough: neither the user without the group, nor with groups that are not its own."""
+    """Not even as the user without the group, or with groups that are not its own."""
     ended = run("-u", user, "--", "echo", "started", before=[*database, "setpriv", *become])
     assert_refused(ended, f"cannot run as user '{user}': Operation not permitted")
 
 
-def test_what_counts_is_whether_that_user_may_execute_the_program(
+def test_the_program_must_be_executable_for_that_user(
     run: Run, database: list[str], bin_folder: Path, tmp_path: Path
 ) -> None:
-    """Root may: another gets 126, or what comes later in PATH."""
+    """If only root may execute it, the status is 126, or a program later in PATH is taken."""
     tmp_path.chmod(0o755)
     for name, mode in (("closed", 0o700), ("open", 0o755)):
         (tmp_path / name).mkdir()
@@ -259,7 +259,7 @@ def test_what_counts_is_whether_that_user_may_execute_the_program(
 
 
 def test_standard_streams_can_be_opened_by_their_paths(start: Start, database: list[str]) -> None:
-    """As nginx and php-fpm do with their logs. The pipes are root's, as an engine's are."""
+    """As nginx and php-fpm open their logs. The pipes belong to root, like an engine's."""
     program = "cat /dev/stdin >/dev/stdout; echo error >/dev/stderr"
     container = start("-u", "app", "--", "sh", "-c", program, before=database, stdin=subprocess.PIPE)
     container.say("input")
@@ -272,7 +272,7 @@ def streams(folder: Path) -> Iterator[dict[str, int]]:
     """A descriptor of each kind."""
     (folder / "file").write_text("")
     os.mkfifo(folder / "fifo")
-    os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.stat("/dev/null").st_rdev)  # a copy is harmed if one is
+    os.mknod(folder / "null", stat.S_IFCHR | 0o666, os.stat("/dev/null").st_rdev)  # a copy, in case it is damaged
     reader, writer = os.pipe()
     foreign, end = os.pipe()
     os.fchown(foreign, 1012, 1011)
@@ -312,10 +312,10 @@ def streams(folder: Path) -> Iterator[dict[str, int]]:
         ("another user's pipe", 1012),
     ],
 )
-def test_a_standard_stream_of_ours_becomes_the_users(
+def test_a_standard_stream_of_pyinits_user_is_given_to_the_user(
     run: Run, database: list[str], tmp_path: Path, number: int, kind: str, owner: int
 ) -> None:
-    """What all processes share does not, nor what is not ours or may only be read. The group stays."""
+    """Not a device that all share, nor a file of another user or one that can only be read. The group stays."""
     with streams(tmp_path) as found:
         group = os.fstat(found[kind]).st_gid
         replaced = {("stdin", "stdout", "stderr")[number]: found[kind]}
@@ -324,8 +324,8 @@ def test_a_standard_stream_of_ours_becomes_the_users(
         assert (now.st_uid, now.st_gid) == (owner, group)
 
 
-def test_without_the_right_to_give_streams_away_the_workload_runs_all_the_same(run: Run, database: list[str]) -> None:
-    """CAP_CHOWN is not needed; nor are the streams."""
+def test_without_the_right_to_give_streams_away_the_workload_still_runs(run: Run, database: list[str]) -> None:
+    """Neither CAP_CHOWN nor the streams are needed."""
     before = [*database, "setpriv", "--bounding-set=-chown", "--inh-caps=-chown"]
     ended = run("-u", "app", "--", "sh", "-c", "echo out; echo again >/dev/stdout", before=before)
     assert ended.out == "out\n" and "Permission denied" in ended.err, ended
@@ -348,7 +348,7 @@ ROOTLESS = ["unshare", "--user", "--map-root-user"]
 def test_a_user_that_a_rootless_namespace_cannot_have_is_explained(
     run: Run, database: list[str], groups: str, user: str, message: str
 ) -> None:
-    """By the ids that it lacks, or the groups that cannot be changed."""
+    """The line names the ids that the namespace lacks, or says that groups cannot be changed."""
     before = [*database, "setpriv", f"--groups={groups}", *ROOTLESS]
     assert run("-u", "root", "--", "true", before=[*database, "setpriv", "--groups=0", *ROOTLESS]).status == 0
     ended = run("-u", user, "--", "echo", "started", before=before)
@@ -377,7 +377,7 @@ MAP_ALL = """if True:
 
 
 def test_groups_that_cannot_be_left_are_named(run: Run, database: list[str]) -> None:
-    """As the number by which the namespace shows all that it does not have; some systems have a name for that."""
+    """By the number that the namespace shows for all groups that it lacks. Some systems have a name for it."""
     ended = run("-u", "root", "--", "echo", "started", before=[*database, "setpriv", "--groups=0,1050", *ROOTLESS])
     assert (ended.status, ended.out) == (125, ""), ended
     message = "cannot run as user 'root': in this user namespace no process can leave group 65534"
@@ -385,7 +385,7 @@ def test_groups_that_cannot_be_left_are_named(run: Run, database: list[str]) -> 
 
 
 def test_groups_that_cannot_be_joined_are_named(run: Run, database: list[str], tmp_path: Path) -> None:
-    """All ids are there, but setgroups(2) is denied."""
+    """All ids exist, but setgroups(2) is denied."""
     with (tmp_path / "group").open("a") as file:
         file.write("wheel:x:1060:root\nadm:x:1061:root\n")
     program = python(MAP_ALL)
@@ -398,7 +398,7 @@ SAVES = "trap 'echo {0} saved; exit 4' TERM; echo {0} ready; while :; do sleep 0
 
 
 def test_signals_reach_a_workload_of_another_user(start: Start, database: list[str]) -> None:
-    """And so does the stop signal those whom it leaves behind."""
+    """And stragglers get the stop signal."""
     program = f"({SAVES.format('child')}) & {SAVES.format('workload')}"
     container = start("-u", "app", "--", "sh", "-c", program, before=database)
     assert {container.line(), container.line()} == {"child ready", "workload ready"}
@@ -408,8 +408,8 @@ def test_signals_reach_a_workload_of_another_user(start: Start, database: list[s
     assert (ended.status, ended.out) == (4, "workload saved\nchild saved\n"), ended
 
 
-def test_without_the_right_to_signal_it_that_is_a_line_in_the_log(start: Start, database: list[str]) -> None:
-    """Once, however many come; the workload hears of none, and the container goes on."""
+def test_without_the_right_to_signal_the_workload_there_is_a_line_in_the_log(start: Start, database: list[str]) -> None:
+    """Once, however many signals arrive. The workload gets none, and the container runs on."""
     before = [*database, *WITHOUT_KILL]
     program = "trap 'echo heard' TERM USR1; echo ready; read -r line; exit 7"
     container = start("-u", "app", "--", "sh", "-c", program, before=before, stdin=subprocess.PIPE)

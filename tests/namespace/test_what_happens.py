@@ -1,4 +1,4 @@
-"""docs/what-happens.md: its table is what `bench.ends` measures, for the inits that start in a moment."""
+"""docs/what-happens.md: its table shows what `bench.ends` measures, for the inits that start quickly."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def rows(table: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def endings() -> list[ends.Ending]:
-    """The same container under each of them, stopped."""
+    """The end of the same container under each of these inits."""
     with end_inits.provided(MEASURED) as inits:
         return ends.measure_all(inits, at_once=len(inits))
 
@@ -32,7 +32,7 @@ def test_each_init_loses_what_the_page_says(endings: list[ends.Ending]) -> None:
 
 
 def test_under_pyinit_each_process_ends_by_itself_or_is_asked_once(endings: list[ends.Ending]) -> None:
-    """And long before the drain timeout, with the last one."""
+    """pyinit exits with the last process, long before the drain timeout."""
     ending = endings[MEASURED.index("pyinit")]
     assert not ending.lost
     assert {one.name: len(one.asked) for one in ending.processes if one.asked} == {

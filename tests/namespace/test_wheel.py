@@ -1,4 +1,4 @@
-"""What an installer makes of the distribution: a command that starts as `pyinitctl install` has it."""
+"""The command that an installer makes of the distribution: it starts like a launcher of `pyinitctl install`."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment
 from testing.waiting import PATIENCE
 from testing.wheels import build, copy_sources
 
-pytestmark = pytest.mark.xdist_group("wheel")  # each is built once
+pytestmark = pytest.mark.xdist_group("wheel")  # each wheel is built once
 
 ISOLATED = "-ISBXutf8"
 
@@ -33,13 +33,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel_for_any(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The one that is built where there is no C compiler."""
+    """The wheel that is built without a C compiler."""
     top = tmp_path_factory.mktemp("any")
     return build("wheel", copy_sources(top / "tree"), top / "dist", cc="false")
 
 
 def call(*words: str | Path, **variables: str) -> None:
-    """Run a command that is to succeed, without the network."""
+    """Run a command without the network; fail if it fails."""
     environment = {**os.environ, "PIP_NO_INDEX": "1", "UV_OFFLINE": "1", **variables}
     done = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -66,7 +66,7 @@ def by_pip(wheel: Path, folder: Path) -> Path:
 
 
 def by_pip_with_a_space(wheel: Path, folder: Path) -> Path:
-    """Where no `#!` line can name the interpreter."""
+    """Into a path that no `#!` line can hold."""
     return by_pip(wheel, folder / "my environment")
 
 
@@ -77,7 +77,7 @@ def by_pip_for_a_user(wheel: Path, folder: Path) -> Path:
 
 
 def by_pip_into_a_folder(wheel: Path, folder: Path) -> Path:
-    """As one of those that are put on PYTHONPATH."""
+    """Into a folder for PYTHONPATH."""
     pip(INTERPRETER, "install", "--target", folder, wheel)
     return folder / "bin" / "pyinit"
 
@@ -91,7 +91,7 @@ def by_uv(wheel: Path, folder: Path, *options: str) -> Path:
 
 
 def by_uv_to_be_moved(wheel: Path, folder: Path) -> Path:
-    """Into one whose scripts find their interpreter by way of a shell; and it is moved."""
+    """Into an environment whose scripts find their interpreter through a shell, and that is then moved."""
     by_uv(wheel, folder, "--relocatable")
     return (folder / "venv").rename(folder / "moved") / "bin" / "pyinit"
 
@@ -119,7 +119,7 @@ INSTALLERS = [
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Mapping[str, str]:
-    """Variables that end every interpreter that heeds them, before its first line."""
+    """Variables that end every interpreter that obeys them, before its first line."""
     (tmp_path / "hostile").mkdir()
     (tmp_path / "hostile" / "sitecustomize.py").write_text("import os; os._exit(88)\n")
     return {"PYTHONPATH": str(tmp_path / "hostile")}
@@ -129,7 +129,7 @@ def hostile(tmp_path: Path) -> Mapping[str, str]:
 def test_one_interpreter_is_started_and_it_is_isolated(
     wheel: Path, tmp_path: Path, hostile: Mapping[str, str], install: Callable[[Path, Path], Path]
 ) -> None:
-    """Whoever installs it: nothing of the image is heeded on the way; PID 1 goes by its name."""
+    """With each installer: nothing in the image has an effect on it, and PID 1 has the command's name."""
     command = install(wheel, tmp_path / "installed")
     ended = run(command, "-v", "--", *SHOW, **hostile)
     interpreter, options, _ = ended.out.partition(f" {ISOLATED} -Xname=pyinit ")
@@ -139,8 +139,8 @@ def test_one_interpreter_is_started_and_it_is_isolated(
     assert run(tmp_path / "dumb-init", "--version").out.startswith("dumb-init v1.2.5")
 
 
-def test_nothing_is_left_of_it(wheel: Path, tmp_path: Path) -> None:
-    """`pip uninstall` takes the command and what it starts away."""
+def test_nothing_is_left_after_an_uninstallation(wheel: Path, tmp_path: Path) -> None:
+    """`pip uninstall` removes the command and the files that it starts."""
     by_pip(wheel, tmp_path / "venv")
     pip(tmp_path / "venv" / "bin" / "python", "uninstall", "--yes", "pyinit-pid1")
     assert not list(tmp_path.rglob("*pyinit*"))
@@ -170,7 +170,7 @@ def test_the_environment_is_handed_over_as_it_was(wheel: Path, tmp_path: Path) -
 
 
 def test_without_its_files_it_says_so_in_one_line(wheel: Path, tmp_path: Path) -> None:
-    """Copied alone into an image, or without an interpreter."""
+    """If it is copied alone into an image, or there is no interpreter."""
     command = by_pip(wheel, tmp_path / "venv")
     for name in ("python3", "python"):
         (command.parent / name).unlink()
@@ -183,7 +183,7 @@ def test_without_its_files_it_says_so_in_one_line(wheel: Path, tmp_path: Path) -
 
 
 def test_it_starts_as_fast_as_the_launcher(wheel: Path, tmp_path: Path, launcher: str) -> None:
-    """At most a tenth slower, by the CPU time of the fastest of 20 starts and, as long as it is slower, of more."""
+    """At most a tenth slower, by the CPU time of the fastest of 20 starts, or of more as long as it is slower."""
     command = str(by_pip(wheel, tmp_path / "venv"))
     fastest = {command: math.inf, launcher: math.inf}
     for started in range(1, 200):
@@ -197,18 +197,18 @@ def test_it_starts_as_fast_as_the_launcher(wheel: Path, tmp_path: Path, launcher
 
 
 @pytest.mark.parametrize("command", [["pyinit"], ["python", "-m", "pyinit"]])
-def test_without_a_compiler_it_works_all_the_same(wheel_for_any: Path, tmp_path: Path, command: list[str]) -> None:
-    """The wheel is for any Python and machine; and PID 1 is isolated."""
+def test_without_a_compiler_it_works_too(wheel_for_any: Path, tmp_path: Path, command: list[str]) -> None:
+    """The wheel is for any Python and machine, and PID 1 is isolated."""
     assert wheel_for_any.name.endswith("-py3-none-any.whl")
     bin_folder = by_pip(wheel_for_any, tmp_path / "venv").parent
     ended = run(bin_folder / command[0], *command[1:], "-w", "--", *SHOW)
     assert ended.status == 5 and f" {ISOLATED} -Xname=" in ended.out and ended.err == "", ended
 
 
-def test_a_second_start_is_told_with_what_spares_it(
+def test_a_second_start_is_logged_with_the_remedy(
     wheel_for_any: Path, tmp_path: Path, hostile: Mapping[str, str]
 ) -> None:
-    """Once, with `-v`: as it says, it is done, and then one interpreter is started."""
+    """Once, with `-v`. After following its advice, one interpreter is started."""
     command = by_pip(wheel_for_any, tmp_path / "venv")
     remedy = f"pyinitctl install {command}"
     assert run(command, "--", *SHOW).err == ""
@@ -221,7 +221,7 @@ def test_a_second_start_is_told_with_what_spares_it(
 
 
 def test_an_editable_installation_runs_the_sources(tmp_path: Path) -> None:
-    """As they are now, by the script."""
+    """The script runs the current sources."""
     tree = copy_sources(tmp_path / "tree")
     call(INTERPRETER, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
@@ -231,8 +231,8 @@ def test_an_editable_installation_runs_the_sources(tmp_path: Path) -> None:
     assert run(python.with_name("pyinit"), "--version").out == "pyinit version 9.9.9\n"
 
 
-def test_the_sdist_has_all_that_a_wheel_is_built_from(wheel: Path, tmp_path: Path) -> None:
-    """The wheel that is built from it is the same."""
+def test_the_sdist_has_all_files_that_a_wheel_is_built_from(wheel: Path, tmp_path: Path) -> None:
+    """A wheel built from it is the same."""
     sdist = build("sdist", copy_sources(tmp_path / "tree"), tmp_path / "dist")
     (tmp_path / "unpacked").mkdir()
     call("tar", "-xf", sdist, "-C", tmp_path / "unpacked", "--strip-components=1")

@@ -50,7 +50,7 @@ CONDUCTOR = """if True:
             os.read(FAMILY[name][1], 1)
         print("done", flush=True)
 """
-"""A workload with children that have and reap zombies as they are told."""
+"""A workload with children that leave and reap zombies on demand."""
 
 STORM = """if True:
     import os, time
@@ -62,7 +62,7 @@ STORM = """if True:
         time.sleep(0.01)
         os.wait(); os.wait()
 """
-"""Zombies that are reaped, if not at once, and orphans."""
+"""Zombies that are reaped a little later, and orphans."""
 
 CROWD = r"""
 #include <stdlib.h>
@@ -82,7 +82,7 @@ int main(int count, char **words) {
 
 @pytest.fixture(scope="session")
 def crowd(bin_folder: Path) -> str:
-    """A program that has so many live children."""
+    """A program that has as many live children as its argument says."""
     return str(compile_c(CROWD, bin_folder.parent / "crowd"))
 
 
@@ -103,7 +103,7 @@ class Watched:
         return self.container.error_line()
 
     def until(self, name: str) -> list[str]:
-        """Have somebody of this name leak, and tell what is logged before that is. Two looks have been meanwhile."""
+        """Have a process of this name leave zombies; return the lines before that line, of at least two looks."""
         self.order(name, "+")
         before = []
         while not (line := self.line()).startswith(f"pyinit: {name} "):
@@ -114,12 +114,12 @@ class Watched:
 
 @pytest.fixture
 def watched(start: Start) -> Watched:
-    """The conductor under ``--zombie-watch``."""
+    """`CONDUCTOR` under ``--zombie-watch``."""
     return Watched(start(*WATCH, "--", *python(CONDUCTOR), stdin=subprocess.PIPE))
 
 
 def told(name: str, count: int) -> str:
-    """A pattern for the line about so many zombies."""
+    """A pattern for the line about `count` zombies."""
     since = (
         "1 child that it has not waited for, for" if count == 1 else f"{count} children that it has not waited for, "
     )
@@ -128,15 +128,15 @@ def told(name: str, count: int) -> str:
 
 
 def test_a_parent_is_named_once_and_again_only_when_it_got_worse(watched: Watched) -> None:
-    """Not when it stays as it is, nor when it gets better, nor when all had been reaped: worse than ever told."""
+    """Not if it stays the same or gets better, nor if all were reaped meanwhile: only if it is worse than ever."""
     watched.order("leaky", "+++")
     seen = watched.until("one")
     assert len(seen) == 1 and re.fullmatch(told("leaky", 3), seen[0]), seen
-    assert watched.until("two") == []  # as it was
+    assert watched.until("two") == []  # the same
     watched.order("leaky", "-")
     assert watched.until("three") == []  # better
     watched.order("leaky", "+")
-    assert watched.until("four") == []  # as it was at the worst
+    assert watched.until("four") == []  # as bad as at its worst
     watched.order("leaky", "+")
     seen = watched.until("five")
     assert len(seen) == 1 and re.fullmatch(told("leaky", 4), seen[0]), seen
@@ -149,8 +149,8 @@ def test_a_parent_is_named_once_and_again_only_when_it_got_worse(watched: Watche
     assert len(seen) == 1 and re.fullmatch(told("leaky", 5), seen[0]), seen
 
 
-def test_a_parent_that_goes_up_and_down_is_told_of_as_often_as_it_got_worse(start: Start) -> None:
-    """Each line names more than the one before, whatever the looks happen to see."""
+def test_a_parent_that_gets_better_and_worse_is_named_only_when_it_is_worse_than_ever(start: Start) -> None:
+    """Each line has more zombies than the line before, whatever the looks happen to see."""
     program = """if True:
         import posix, time
         for count in (1, 2, 1, 2, 1, 3, 2, 3, 1, 3) * 2:
@@ -166,8 +166,8 @@ def test_a_parent_that_goes_up_and_down_is_told_of_as_often_as_it_got_worse(star
     assert ended.err.count("\n") == len(counts), ended
 
 
-def test_another_with_the_same_number_is_told_of_for_itself(start: Start) -> None:
-    """As long as it lives: who gets its pid later is somebody else."""
+def test_another_process_with_the_same_pid_is_named_for_itself(start: Start) -> None:
+    """A process that gets the pid later is another one."""
     program = """if True:
         import posix, time
         def write(path, text):
@@ -199,7 +199,7 @@ def test_another_with_the_same_number_is_told_of_for_itself(start: Start) -> Non
 
 
 def test_each_parent_has_a_line(watched: Watched) -> None:
-    """Two who leak are told of by name and pid."""
+    """Two that leave zombies are logged with name and pid."""
     for name in ("first", "second"):
         watched.order(name, "++")
     seen = watched.until("last")
@@ -210,8 +210,8 @@ def test_each_parent_has_a_line(watched: Watched) -> None:
     assert not seen
 
 
-def test_who_is_reaped_in_time_is_not_told_of(start: Start) -> None:
-    """Orphans, which pyinit reaps, and children whose parent takes a moment."""
+def test_zombies_that_are_reaped_in_time_are_not_logged(start: Start) -> None:
+    """Neither orphans, which pyinit reaps, nor children whose parent reaps a moment later."""
     watched = Watched(
         start(
             "--zombie-watch=0.3", "--", "sh", "-c", '"$0" -ISc "$1" & exec "$0" -ISc "$2"',
@@ -223,7 +223,7 @@ def test_who_is_reaped_in_time_is_not_told_of(start: Start) -> None:
 
 
 def test_as_json_its_fields_have_names(start: Start) -> None:
-    """pid, name, zombies, oldest_seconds; the twin in the environment does the same as the option."""
+    """pid, name, zombies, oldest_seconds. The environment variable does the same as the option."""
     watched = Watched(
         start(
             "--log-format=json", "--", *python(CONDUCTOR), stdin=subprocess.PIPE,
@@ -239,8 +239,8 @@ def test_as_json_its_fields_have_names(start: Start) -> None:
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "nan", "inf", "1s", " "])
-def test_what_is_no_number_of_seconds_is_a_usage_error(run: Run, value: str) -> None:
-    """Of the option and of its twin: status 125 and a line that names it."""
+def test_a_value_that_is_not_a_number_of_seconds_is_a_usage_error(run: Run, value: str) -> None:
+    """For the option and the variable: status 125 and a line that names it."""
     ended = run("--zombie-watch", value, "true")
     assert ended.status == 125 and "zombie-watch" in ended.err and ended.err.count("\n") == 1, ended
     ended = run("true", env=clean_environment(PYINIT_ZOMBIE_WATCH=value))
@@ -249,13 +249,13 @@ def test_what_is_no_number_of_seconds_is_a_usage_error(run: Run, value: str) -> 
 
 @pytest.mark.parametrize("words", [[], ["--zombie-watch=0"]])
 def test_unless_asked_for_nothing_wakes_pyinit(start: Start, words: list[str]) -> None:
-    """It sleeps without a deadline, whatever zombies there are."""
+    """It sleeps without a deadline, even if there are zombies."""
     container = start(*words, "--", "sh", "-c", "(true & exec sleep 1000)")
     container.await_rest()
 
 
 def test_no_name_can_forge_a_line(watched: Watched) -> None:
-    """Whatever bytes it is made of, there is one line for each parent."""
+    """Whatever bytes it has, there is one line for each parent."""
     names = [
         r"a\nb",
         r"\x1b[31mx",
@@ -278,8 +278,8 @@ def test_no_name_can_forge_a_line(watched: Watched) -> None:
     }  # fmt: skip
 
 
-def test_a_tracer_with_zombies_of_its_own_is_not_told_of_at_each_look(start: Start, bin_folder: Path) -> None:
-    """It has two lines: what it traces, and what it has not waited for. They are counted apart."""
+def test_a_tracer_with_zombies_of_its_own_is_not_logged_at_each_look(start: Start, bin_folder: Path) -> None:
+    """It has two lines, about traced zombies and about its own children. They are counted separately."""
     source = r"""
     #include <signal.h>
     #include <sys/ptrace.h>
@@ -325,8 +325,8 @@ def test_a_tracer_with_zombies_of_its_own_is_not_told_of_at_each_look(start: Sta
         assert watched.until(name) == []
 
 
-def test_the_end_of_the_container_is_not_told_of_as_a_leak(run: Run) -> None:
-    """While everybody is asked to go, zombies whose parents go, too, are nobody's fault."""
+def test_zombies_at_the_end_of_the_container_are_not_logged(run: Run) -> None:
+    """While all are asked to end, zombies whose parents end, too, are no fault."""
     program = """if True:
         import os, signal, time
         def leak(*_):
@@ -345,7 +345,7 @@ def test_the_end_of_the_container_is_not_told_of_as_a_leak(run: Run) -> None:
 
 
 def test_as_a_subreaper_only_its_own_are_named(launcher: str, tmp_path: Path) -> None:
-    """In a PID namespace that is shared, somebody else's are none of its business."""
+    """In a shared PID namespace it ignores the zombies of others."""
     stranger = "import os, time; os.fork() or os._exit(0); print('ready', flush=True); time.sleep(1000)"
     script = '"$0" -ISc "$1" & read line; exec 3<&0; "$2" --zombie-watch=0.1 -- "$0" -ISc "$3" <&3; exit $?'
     python_path = python("")[0]
@@ -361,8 +361,8 @@ def test_as_a_subreaper_only_its_own_are_named(launcher: str, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_as_a_subreaper_it_holds_nothing_up(launcher: str) -> None:
-    """With a hundred who leak at the end of a chain of three hundred, which is walked for each of them: signals arrive
-    while it looks, and a look costs little."""
+    """A hundred processes leave zombies at the end of a chain of three hundred, which is walked for each of them.
+    Signals arrive while it looks, and a look costs little."""
     program = """if True:
         import os, signal, time
         def taken():
@@ -407,7 +407,7 @@ def test_as_a_subreaper_it_holds_nothing_up(launcher: str) -> None:
     ],
 )
 def test_it_sees_with_few_descriptors(start: Start, limit: int, options: list[str]) -> None:
-    """The counters take none that it needs."""
+    """The counters take no descriptor that it needs."""
     program = "import posix, time; posix.fork() or posix._exit(0); time.sleep(0.6)"
     ended = start(*options, *WATCH, "--", *python(program), before=["prlimit", f"--nofile={limit}"]).end()
     assert ended.status == 0 and ended.err.count(" has 1 child that it has not waited for") == 1, ended
