@@ -1,1 +1,1 @@
-"""pyinit in real containers: each test runs on every base image."""
+"""pyinit in real containers."""

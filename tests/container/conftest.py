@@ -19,7 +19,7 @@ from testing.images import pyinit_on
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """The engine of DOCKER_HOST, which `make test` sees to."""
+    """The engine at DOCKER_HOST, which `make test` provides."""
     with connect() as client:
         yield client
 
@@ -39,7 +39,7 @@ def base(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def image(engine: docker.DockerClient, base: str) -> Iterator[Image]:
-    """The image of the project's Dockerfile, built as anyone would."""
+    """The image of the project's Dockerfile."""
     with pyinit_on(engine, base) as image:
         yield image
 

@@ -17,7 +17,7 @@ SOURCE = "int main(void) { return 0; }\n"
 
 
 def test_a_program_built_for_another_c_library_is_explained(containers: Containers, base: str, tmp_path: Path) -> None:
-    """As one that was copied from Alpine to Debian, or from Debian to Alpine: its dynamic loader does not exist."""
+    """It may be copied from Alpine to Debian, or from Debian to Alpine: its dynamic loader does not exist."""
     if base == ALPINE:
         compiler, library = packages.provide("gcc", "gcc"), "glibc (as Debian, Ubuntu and Fedora have it)"
     else:
@@ -36,7 +36,7 @@ def test_a_program_built_for_another_c_library_is_explained(containers: Containe
     assert f"does not exist: it is built for {library}, 64-bit" in end.errors
 
 
-def test_line_ends_of_windows_are_told(containers: Containers) -> None:
+def test_line_ends_of_windows_are_named(containers: Containers) -> None:
     """A script that was checked out on Windows, with --user and without."""
     script = io.BytesIO()
     text = b"#!/usr/local/bin/python3\r\nprint(1)\r\n"

@@ -1,4 +1,4 @@
-"""compose.yaml: the leaky service under pyinit, and once more without an init."""
+"""compose.yaml: the leaky service under pyinit and without an init."""
 
 import os
 import subprocess
@@ -24,11 +24,11 @@ class Project:
     def __init__(self, engine: docker.DockerClient, base: str) -> None:
         self._engine = engine
         self._name = f"pyinit-test-{uuid4().hex[:8]}"
-        # Port 0: a free one, so that nothing else on this machine is in the way.
+        # Port 0: any free port.
         self._environment = {**os.environ, "BASE_IMAGE": base, "WEB_PORT": "0", "NO_INIT_PORT": "0"}
 
     def compose(self, *arguments: str) -> str:
-        """Run compose on the project; what it printed."""
+        """Run compose on the project; return its output."""
         command = [*compose.provide(), "--project-name", self._name, "--profile", "no-init", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
@@ -64,7 +64,7 @@ def project(engine: docker.DockerClient, base: str) -> Iterator[Project]:
 
 @contextmanager
 def running(project: Project) -> Iterator[Project]:
-    """The project up as long as the context lasts, and nothing of it afterwards."""
+    """The project is up as long as the context lasts, and is then removed."""
     try:
         project.compose("up", "--detach", "--build")
         yield project
@@ -73,13 +73,13 @@ def running(project: Project) -> Iterator[Project]:
 
 
 def test_service_under_pyinit_has_no_zombies(project: Project) -> None:
-    """PID 1 and the service: all that is left when the orphans have died."""
+    """When the orphans have died, only PID 1 and the service are left."""
     seen = eventually(lambda: processes(project.container("web")), holds=lambda seen: len(seen) == 2)
     assert "pyinit" in seen[0].command
 
 
 def test_service_is_healthy(project: Project) -> None:
-    """As its health check, which is pyinitctl, tells."""
+    """By its health check, which is pyinitctl."""
 
     def health() -> str:
         return str(project.container("web").attrs["State"]["Health"]["Status"])
@@ -87,8 +87,8 @@ def test_service_is_healthy(project: Project) -> None:
     assert eventually(health, holds=lambda status: status != "starting") == "healthy"
 
 
-def test_service_has_no_rights_that_it_does_not_need(project: Project) -> None:
-    """As PID 1 has them: not root, nor able to become it; and nothing can be changed in the image."""
+def test_service_has_only_the_rights_that_it_needs(project: Project) -> None:
+    """By those of PID 1: it is not root and cannot become root, and files of the image cannot be changed."""
     container = project.container("web")
     init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
     assert (init["Uid"].split(), init["Gid"].split()) == (["1000"] * 4, ["1000"] * 4)
@@ -101,14 +101,14 @@ def test_service_has_no_rights_that_it_does_not_need(project: Project) -> None:
 
 
 def test_timeouts_fit_into_the_grace_period(project: Project) -> None:
-    """As docs/shutdown.md has it: the engine's own must be longer than pyinit's two, and two seconds."""
+    """By docs/shutdown.md: the grace period must be two seconds longer than both timeouts of pyinit together."""
     container = project.container("web")
     timeouts = [execute(container, "printenv", f"PYINIT_{name}_TIMEOUT") for name in ("STOP", "DRAIN")]
     assert container.attrs["Config"].get("StopTimeout", 0) > sum(map(float, timeouts)) + 2
 
 
 def test_service_without_an_init_has_a_zombie_for_each_request(project: Project) -> None:
-    """The service is PID 1 itself, and does not know the orphans that it inherits."""
+    """The service is PID 1 itself, and knows nothing of the orphans that it inherits."""
     eventually(
         lambda: processes(project.container("web-no-init")),
         holds=lambda seen: [process.state for process in seen[1:]] == ["Z"] * REQUESTS,
@@ -117,12 +117,12 @@ def test_service_without_an_init_has_a_zombie_for_each_request(project: Project)
 
 @pytest.mark.parametrize(("service", "zombies"), [("web", 0), ("web-no-init", REQUESTS)])
 def test_service_lists_its_processes_itself(project: Project, service: str, zombies: int) -> None:
-    """For people without `ps` in their image: the difference can be seen in a browser."""
+    """For images without `ps`: a browser shows the difference."""
     eventually(lambda: project.ask(service, "/processes"), holds=lambda text: text.count("<defunct>") == zombies)
 
 
 def test_lister_runs_in_the_service(project: Project) -> None:
-    """The command that compose.yaml shows."""
+    """By the command that compose.yaml shows."""
     eventually(
         lambda: project.compose("exec", "-T", "web-no-init", "python3", "ps.py"),
         holds=lambda text: text.count("[sleep] <defunct>") == REQUESTS,
@@ -130,7 +130,7 @@ def test_lister_runs_in_the_service(project: Project) -> None:
 
 
 def test_stop_ends_the_service_by_term(engine: docker.DockerClient, base: str) -> None:
-    """Long before the grace period of 10 seconds is over, which would end in 137."""
+    """Long before the end of the grace period of 10 seconds, which would give 137."""
     with running(Project(engine, base)) as project:
         container = project.container("web")
         project.ask("web", "/")

@@ -1,4 +1,4 @@
-"""pyinitctl in containers: the leaks of programs in Python, sh and C, and who may look."""
+"""pyinitctl in containers: zombies of programs in Python, sh and C, and the users who may look."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.each_base
 PYTHON = """
 import multiprocessing, signal, time
 fork = multiprocessing.get_context("fork")
-workers = [fork.Process(target=time.sleep, args=(0.3,)) for _ in range(3)]  # a start waits for those that ended before
+workers = [fork.Process(target=time.sleep, args=(0.3,)) for _ in range(3)]  # start() waits for those that have ended
 for worker in workers:
     worker.start()
 print("ready", flush=True)
@@ -67,7 +67,7 @@ leaks = pytest.mark.parametrize(("command", "name"), LEAKS.values(), ids=LEAKS)
 
 
 class Said(NamedTuple):
-    """How a command ended and what it said."""
+    """How a command ended, and its output."""
 
     status: int
     output: str
@@ -81,7 +81,7 @@ def ctl(container: Container, *words: str, **options: Any) -> Said:
 
 
 def zombies(container: Container) -> dict[str, Any]:
-    """What `pyinitctl zombies --json` tells."""
+    """The output of `pyinitctl zombies --json`."""
     told: dict[str, Any] = json.loads(ctl(container, "zombies", "--json").output)
     return told
 
@@ -94,7 +94,7 @@ def leak_in_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def leaky(containers: Containers, leak_in_c: Path, command: list[str]) -> Container:
-    """A container whose workload sleeps, and beside it runs a program that has three zombies."""
+    """A container whose workload sleeps, and a program beside it that has three zombies."""
     beside = '"$@" & sleep 1000; exit'
     container = containers.start("sh", "-c", beside, "sh", *command, volumes=[f"{leak_in_c}:/tmp/leak:ro"])
     await_output(container, "ready")
@@ -104,7 +104,7 @@ def leaky(containers: Containers, leak_in_c: Path, command: list[str]) -> Contai
 
 @leaks
 def test_zombies_names_the_parent_that_does_not_reap(leaky: Container, name: str) -> None:
-    """With its pid, how many, and what to do."""
+    """With its pid, the number of zombies, and what to do."""
     status, output = ctl(leaky, "zombies")
     [parent] = {zombie["parent"] for zombie in zombies(leaky)["zombies"]}
     lines = output.splitlines()
@@ -116,7 +116,7 @@ def test_zombies_names_the_parent_that_does_not_reap(leaky: Container, name: str
 
 @leaks
 def test_clear_ends_the_parent_and_pyinit_reaps(leaky: Container, name: str) -> None:
-    """The first cure does not help here, the second does; the workload goes on."""
+    """The first cure does not help here, but the second does. The workload runs on."""
     assert ctl(leaky, "clear").status == 1
     assert len(zombies(leaky)["zombies"]) == 3
     done = ctl(leaky, "clear", "--terminate-parent")
@@ -141,7 +141,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(containers: Containers) ->
 
 @pytest.mark.parametrize("options", RESTRICTIONS.values(), ids=RESTRICTIONS)
 def test_every_command_works_where_everything_is_locked_up(containers: Containers, options: dict[str, Any]) -> None:
-    """On a read-only root, without capabilities, as another user than root: all that it takes is the same uid."""
+    """On a read-only root, without capabilities, as another user than root: it only needs the same uid."""
     container = containers.start_sleeper(**options)
     told = json.loads(ctl(container, "status", "--json").output)
     assert (told["workload"]["name"], told["stage"]) == ("sh", "running"), told
@@ -151,7 +151,7 @@ def test_every_command_works_where_everything_is_locked_up(containers: Container
     assert "sleep 100" in ctl(container, "tree").output
 
 
-def test_another_user_is_told_whom_to_ask_as(containers: Containers) -> None:
+def test_another_user_is_told_which_user_to_be(containers: Containers) -> None:
     """The counters are for the user of PID 1, and for root."""
     container = containers.start_sleeper()
     status, output = ctl(container, "status", user="1000")
@@ -161,8 +161,8 @@ def test_another_user_is_told_whom_to_ask_as(containers: Containers) -> None:
     assert ctl(container, "health", user="1000").status == 1
 
 
-def test_counters_tell_of_orphans_and_of_signals(containers: Containers) -> None:
-    """As PID 1 counted them: from the engine, that is from outside."""
+def test_counters_include_orphans_and_signals(containers: Containers) -> None:
+    """The signals come from the engine, which is outside."""
     program = "trap 'echo usr1' USR1; (sleep 0.01 &) ; (sleep 0.01 &); echo ready; while :; do sleep 0.05; done"
     container = containers.start("sh", "-c", program)
     await_output(container, "ready")

@@ -44,7 +44,7 @@ def plain(daemon: docker.DockerClient, base: str) -> Iterator[Containers]:
 
 
 def test_the_daemon_accepts_it(daemon: docker.DockerClient) -> None:
-    """It parses ``docker-init --version``, run by its own Python: docker info and docker version show the result."""
+    """The daemon runs ``docker-init --version`` and parses it; docker info and docker version show the result."""
     [component] = [found for found in daemon.version()["Components"] if found["Name"] == "docker-init"]
     assert component["Version"].startswith("0.19.0 (pyinit ")
     assert component["Details"]["GitCommit"] == daemon.info()["InitCommit"]["ID"] == "pyinit"
@@ -52,7 +52,7 @@ def test_the_daemon_accepts_it(daemon: docker.DockerClient) -> None:
 
 @each_base
 def test_it_is_the_init_of_an_image_without_pyinit(plain: Containers) -> None:
-    """It reaps, forwards, and exits with the status of the workload; as tini would, nothing is said."""
+    """It reaps, forwards, and exits with the status of the workload. Like tini, it writes nothing."""
     container = plain.start("sh", "-c", "trap 'exit 7' TERM; (sleep 100 &); while :; do sleep 0.05; done", init=True)
     orphans = eventually(lambda: [process for process in processes(container) if process.command == "sleep 100"])
     assert re.match(r"\S*python3\S* -ISBXutf8 /sbin/docker-init -- sh -c ", processes(container)[0].command)
@@ -69,7 +69,7 @@ def test_it_is_the_init_of_an_image_without_pyinit(plain: Containers) -> None:
 
 
 @each_base
-def test_a_program_that_is_not_there(plain: Containers) -> None:
+def test_a_program_that_does_not_exist(plain: Containers) -> None:
     """The status is tini's, the message is pyinit's."""
     done = plain.run("no-such-program", init=True)
     assert done.status == 127

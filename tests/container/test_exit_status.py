@@ -1,4 +1,4 @@
-"""The status of the container is the workload's, or one that says why there was none."""
+"""The status of the container is the workload's, or one that says why no workload was started."""
 
 import pytest
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.each_base
 
 @pytest.mark.parametrize("status", [0, 1, 3, 125, 255])
 def test_container_ends_with_the_status_of_the_workload(containers: Containers, status: int) -> None:
-    """The workload's own exit status is handed through, silently."""
+    """And without a message."""
     end = containers.run("sh", "-c", f"exit {status}")
     assert (end.status, end.errors) == (status, "")
 
@@ -20,13 +20,13 @@ def test_workload_that_dies_of_a_signal_counts_128_more(containers: Containers) 
 
 
 def test_docker_stop_of_an_ordinary_workload_ends_in_143(containers: Containers) -> None:
-    """TERM reaches the workload, which dies of it."""
+    """TERM reaches the workload, which dies of the signal."""
     container = containers.start_sleeper()
     assert stopped(container).status == 143
 
 
 def test_program_that_is_not_found_ends_in_127(containers: Containers) -> None:
-    """As `docker run` itself says it, with one line that names the program."""
+    """As with `docker run` itself. One line names the program."""
     end = containers.run("no-such-program")
     assert end.status == 127
     assert end.errors.startswith("pyinit: ") and end.errors.count("\n") == 1 and "no-such-program" in end.errors

@@ -24,7 +24,7 @@ while True:
     signal.pause()
 """
 
-# The inner shell is gone at once, and its child dies as an orphan.
+# The inner shell exits at once, and its child dies as an orphan.
 ORPHANS = "(sleep 0.1 &); (sleep 0.1 &); echo ready; exec sleep 1000"
 
 PYTHONS = {"with the SDK": [sys.executable], "without the SDK": [sys.executable, "-S"]}
@@ -32,7 +32,7 @@ pythons = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS)
 
 
 def look(python: list[str], *options: str) -> str:
-    """What the command says on the machine, where there are zombies."""
+    """The output of the command on the machine, which has zombies."""
     command = [*python, "-m", "pyinit.ctl", "zombies", "--host", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE)
     assert (done.returncode, done.stderr) == (1, ""), done
@@ -40,17 +40,17 @@ def look(python: list[str], *options: str) -> str:
 
 
 def called(container: Container, python: list[str]) -> str:
-    """What the container is to be called."""
+    """The name that the command should show for the container."""
     return f"docker {container.name if '-S' not in python else container.short_id}"
 
 
 def await_zombies(parent: int, count: int) -> set[int]:
-    """The pids of a process's zombies once there are so many."""
+    """Wait until a process has `count` zombies; return their pids."""
     return eventually(lambda: {*zombies(parent)}, holds=lambda pids: len(pids) == count)
 
 
 def start(containers: Containers, *command: str, **options: Any) -> Container:
-    """A container that has said that it is ready, with its state."""
+    """A container that has said that it is ready, with its current state."""
     container = containers.start(*command, **options)
     await_output(container, "ready")
     container.reload()
@@ -60,12 +60,12 @@ def start(containers: Containers, *command: str, **options: Any) -> Container:
 
 
 def first_of(container: Container) -> int:
-    """Its PID 1, as the host numbers it."""
+    """The pid of its PID 1 on the host."""
     return int(container.attrs["State"]["Pid"])
 
 
 def leaking(containers: Containers, count: int) -> tuple[Container, int]:
-    """A container whose workload has so many zombies, and the workload's pid on the host."""
+    """A container whose workload has `count` zombies, and the workload's pid on the host."""
     container = start(containers, "python3", "-c", LEAK, str(count))
     listed = container.top(ps_args="-eo pid,ppid")["Processes"]
     [parent] = [int(pid) for pid, above in listed if int(above) == first_of(container)]
@@ -74,7 +74,7 @@ def leaking(containers: Containers, count: int) -> tuple[Container, int]:
 
 @pytest.fixture
 def neighbour() -> Iterator[int]:
-    """A process of the host that has a zombie; its pid."""
+    """The pid of a process of the host that has a zombie."""
     with subprocess.Popen([sys.executable, "-c", LEAK, "1"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -83,8 +83,8 @@ def neighbour() -> Iterator[int]:
 
 
 @pythons
-def test_each_zombie_is_told_with_its_container(containers: Containers, neighbour: int, python: list[str]) -> None:
-    """With the pids of the host; so is each process that has not waited. On the host itself that is null."""
+def test_each_zombie_is_shown_with_its_container(containers: Containers, neighbour: int, python: list[str]) -> None:
+    """With pids of the host. So is each process that has not waited. For the host itself the container is null."""
     first, second = leaking(containers, 3), leaking(containers, 2)
     expected = [
         (called(first[0], python), first[1], 3),
@@ -102,8 +102,8 @@ def test_each_zombie_is_told_with_its_container(containers: Containers, neighbou
 
 
 @pythons
-def test_the_text_answers_a_login_message(containers: Containers, neighbour: int, python: list[str]) -> None:
-    """There are so many zombie processes: where, and whose."""
+def test_the_text_says_where_the_zombies_are(containers: Containers, neighbour: int, python: list[str]) -> None:
+    """A login message has only their number. The text has their containers and parents."""
     container, parent = leaking(containers, 3)
     name = called(container, python)
     pids = await_zombies(parent, 3)
@@ -117,8 +117,8 @@ def test_the_text_answers_a_login_message(containers: Containers, neighbour: int
     assert any(one.startswith("the host: ") and f"(pid {neighbour}) has 1 child" in one for one in lines)
 
 
-def test_pid_1_of_a_container_is_known_from_outside(containers: Containers) -> None:
-    """There it has another number; the cure is still an init."""
+def test_pid_1_of_a_container_is_recognized_from_outside(containers: Containers) -> None:
+    """It has another pid there. The cure is still an init."""
     container = start(containers, "sh", "-c", ORPHANS, entrypoint=[])
     parent = first_of(container)
     await_zombies(parent, 2)
@@ -128,10 +128,10 @@ def test_pid_1_of_a_container_is_known_from_outside(containers: Containers) -> N
     assert "it is PID 1 of its container" in verdict["verdict"]
 
 
-def test_an_engine_that_cannot_be_reached_is_no_failure(
+def test_an_engine_that_cannot_be_reached_is_not_an_error(
     containers: Containers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The id is there all the same."""
+    """The id of the container is still shown."""
     container, parent = leaking(containers, 1)
     await_zombies(parent, 1)
     monkeypatch.setitem(os.environ, "DOCKER_HOST", "unix:///dev/null")

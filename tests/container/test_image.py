@@ -1,4 +1,4 @@
-"""What the Dockerfile makes."""
+"""The image that the Dockerfile makes."""
 
 import re
 import shutil
@@ -37,18 +37,18 @@ print(*sorted(it.name for it in folder.glob("pyinit/*") if it != path))
 
 
 def test_layers_stay_under_400_kilobytes(engine: docker.DockerClient, image: Image, base: str) -> None:
-    """What the image adds to its base, all layers together."""
+    """All layers together that the image adds to its base."""
     size, base_size = (sum(layer["Size"] for layer in it.history()) for it in (image, engine.images.get(base)))
     assert 0 < size - base_size < 400_000
 
 
 def test_entrypoint_takes_any_command_for_the_workload(image: Image) -> None:
-    """`--` stands before the command, so that no word of it is taken for an option."""
+    """It ends with `--`, so that no word of the command is taken for an option."""
     assert image.attrs["Config"]["Entrypoint"] == ["pyinit", "--"]
 
 
-def test_the_image_says_what_it_is(image: Image) -> None:
-    """In the labels of the Open Container Initiative."""
+def test_the_image_has_labels(image: Image) -> None:
+    """Those of the Open Container Initiative."""
     labels = image.attrs["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == "pyinit"
     assert labels["org.opencontainers.image.description"] == "A container's PID 1 in Python"
@@ -56,7 +56,7 @@ def test_the_image_says_what_it_is(image: Image) -> None:
 
 
 def test_pid_1_is_pyinit_and_the_workload_its_child(containers: Containers) -> None:
-    """Nothing stands between the two: no shell, no second interpreter."""
+    """There is no process between the two: no shell, no second interpreter."""
     init, workload = processes(containers.start_sleeper())
     assert init.pid == 1 and " /usr/local/bin/pyinit -- sh -c " in init.command, init
     assert (workload.parent, workload.command) == (1, "sleep 100")
@@ -64,7 +64,7 @@ def test_pid_1_is_pyinit_and_the_workload_its_child(containers: Containers) -> N
 
 @pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])
 def test_launcher_is_an_executable_script_for_the_interpreter_of_the_image(containers: Containers, name: str) -> None:
-    """Everybody may run it; its first line names the image's own interpreter, isolated."""
+    """All users may run it. Its first line names the image's own interpreter, with the options that isolate."""
     host = testinfra.get_host(f"docker://{containers.start_sleeper().id}")
     launcher = host.file(f"/usr/local/bin/{name}")
     assert (launcher.is_file, launcher.user, launcher.mode) == (True, "root", 0o755)
@@ -73,7 +73,7 @@ def test_launcher_is_an_executable_script_for_the_interpreter_of_the_image(conta
 
 
 @pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])
-def test_launcher_tells_its_version(containers: Containers, name: str) -> None:
+def test_launcher_prints_its_version(containers: Containers, name: str) -> None:
     """`--version` works inside the image, beside the running PID 1."""
     host = testinfra.get_host(f"docker://{containers.start_sleeper().id}")
     assert re.fullmatch(rf"{name} version \d+\.\d+\S*\n", host.check_output(f"{name} --version") + "\n")
@@ -82,7 +82,7 @@ def test_launcher_tells_its_version(containers: Containers, name: str) -> None:
 def test_settings_of_the_base_and_of_the_checkout_do_not_matter(
     engine: docker.DockerClient, containers: Containers, base: str, tmp_path: Path
 ) -> None:
-    """A base with a user and PYTHON* variables of its own, a checkout that only its owner may read."""
+    """The base has a user and PYTHON* variables, and only the owner may read the checkout."""
     for name in ("Dockerfile", ".dockerignore", "pyinit"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
@@ -99,7 +99,7 @@ def test_settings_of_the_base_and_of_the_checkout_do_not_matter(
 
 
 def test_files_cannot_be_written_by_others(containers: Containers) -> None:
-    """What PID 1 executes belongs to root, and only root may change it."""
+    """The files that PID 1 executes belong to root, and only root may change them."""
     container = containers.start_sleeper()
     assert (
         execute(container, "find", "/usr/local/lib/pyinit", "(", "!", "-user", "root", "-o", "-perm", "/022", ")") == ""
@@ -107,13 +107,13 @@ def test_files_cannot_be_written_by_others(containers: Containers) -> None:
 
 
 def test_every_module_is_compiled(containers: Containers) -> None:
-    """For this interpreter, in the place of its source, which is in the archive."""
+    """For this interpreter, into the archive. The sources are removed."""
     left = execute(containers.start_sleeper(), "python3", "-Bc", COMPILED)
     assert left == "__init__.py launcher.py packed.py\n"
 
 
 def test_nothing_is_compiled_at_the_start(containers: Containers) -> None:
-    """PID 1 imports itself from the compiled file; of sources it reads its launcher alone."""
+    """PID 1 imports itself from the compiled file. The launcher is the only source that it reads."""
     end = containers.run("-v", "/usr/local/bin/pyinit", "--", "true", entrypoint=["python3", "-ISB"])
     assert end.status == 0 and "import 'pyinit.main' # <pyinit.loader.Finder object" in end.errors, end.errors
     assert not re.findall(r"code object from .*\.py'?$", end.errors, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The ways into an image, as README.md and docs/install.md show them: their lines are what is built here."""
+"""The ways into an image: the lines of README.md and docs/install.md are built here."""
 
 import os
 import re
@@ -22,16 +22,16 @@ from testing.wheels import build as build_distribution
 from testing.wheels import copy_sources
 
 SHOWN = "python:3.13-slim"
-"""What the pages build on."""
+"""The base image on the pages."""
 
 PYTHON = r"/usr(/local)?/bin/python[0-9.]*"
 PACKAGE = r"/usr/local/lib/python3\.[0-9]+/(dist|site)-packages/pyinit"
 COMPILED = r"compiled\.cpython-[0-9]+\.zip"
-"""Where the bases have their interpreter, and where pip installs the package: patterns, for Debian has its own ways."""
+"""Patterns for the path of a base's interpreter, and for that of a package installed by pip. Debian's differ."""
 
 README, GUIDE = ROOT / "README.md", ROOT / "docs" / "install.md"
 
-# The application: it has an orphan, waits until that is reaped, and tells what PID 1 is. 99 if nobody reaps.
+# The application: it has an orphan, waits until it is reaped, and prints PID 1's command line. 99 if it is not reaped.
 APP = """
 import os, subprocess, sys, time
 orphan = int(subprocess.check_output(["sh", "-c", "sleep 0.1 >&- & echo $!"]))
@@ -45,11 +45,11 @@ print(*words[: words.index("--")])
 sys.exit(3)
 """
 
-# Ends the interpreter of PID 1, if that listens to it.
+# Ends the interpreter of PID 1 if that obeys it.
 SITECUSTOMIZE = "import os\nif os.getpid() == 1: os._exit(88)\n"
 HOSTILE = {"PYTHONPATH": "/hostile"}
 
-# The wheel as pip installs it, and nothing more.
+# Only the wheel, as pip installs it.
 WHEEL_ALONE = f"""
 FROM {SLIM}
 COPY dist/pyinit_pid1-*.whl /tmp/
@@ -57,7 +57,7 @@ RUN pip install --no-index /tmp/pyinit_pid1-*.whl && useradd --create-home app
 COPY app.py /
 """
 
-# What is pure Python of the set-up: a pip for the bases that have none, and what builds a wheel.
+# Pure Python packages of the set-up: a pip for the bases that have none, and those that build a wheel.
 PIP = "PYTHONPATH=/tools PIP_NO_INDEX=1 PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip"
 
 # The wheel for the Python of a base.
@@ -72,7 +72,7 @@ Build = Callable[[str], AbstractContextManager[Image]]
 
 
 def block(page: Path, words: str) -> str:
-    """The one Dockerfile on a page that has these words in it."""
+    """The only Dockerfile on a page that contains these words."""
     [found] = [text for text in blocks(page) if words in text]
     return found
 
@@ -84,13 +84,13 @@ def blocks(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the application, the wheel for any Python, and what a hostile image would have.
+    """A folder with the application, the wheel for any Python, and the files of a hostile image.
 
-    Also the sources, as a folder, once with the command compiled, and as sdist; and what builds them.
+    Also the sources as a folder, the same with the command compiled, an sdist, and the packages that build them.
     """
     tree, context = copy_sources(tmp_path_factory.mktemp("sources") / "tree"), tmp_path_factory.mktemp("context")
     [words] = re.findall(r"^    CC=false python3 (-m pip wheel .*)$", GUIDE.read_text(), re.MULTILINE)
-    # The set-up has what it builds with; nothing is to be fetched.
+    # Nothing is downloaded: the set-up has all that builds them.
     command, environment = [sys.executable, *words.split(), "--no-build-isolation"], {**os.environ, "CC": "false"}
     done = subprocess.run(command, env=environment, cwd=tree, capture_output=True)
     assert done.returncode == 0, done.stderr
@@ -109,13 +109,13 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def build(engine: docker.DockerClient, context: Path) -> Build:
-    """Builds a Dockerfile with what is in the context; what is hostile is added to it."""
+    """Builds a Dockerfile in the context; the hostile files are added to it."""
     return lambda dockerfile: built(engine, f"{dockerfile}\nCOPY hostile /hostile\n", context)
 
 
 @pytest.fixture(scope="module")
 def guided(build: Build) -> Iterator[Image]:
-    """The wheel and the launchers, as the guide has them."""
+    """The wheel and the launchers, as in the guide."""
     with build(block(GUIDE, "&& pyinitctl install /usr/local/bin").replace(SHOWN, SLIM)) as image:
         yield image
 
@@ -129,14 +129,14 @@ def wheel_alone(build: Build) -> Iterator[Image]:
 
 @pytest.fixture(scope="module")
 def wheel_for_base(build: Build, base: str) -> Iterator[str]:
-    """The tag of an image with the wheel that is built by the Python of the base, in /dist."""
+    """The tag of an image with a wheel in /dist, built by the Python of the base."""
     with build(WHEEL_FOR_BASE.format(base=base)) as image:
         yield image.tags[0]
 
 
 @pytest.fixture
 def containers(engine: docker.DockerClient, wheel_alone: Image) -> Iterator[Containers]:
-    """Containers of the image that each is told."""
+    """Containers of an image that each call names."""
     with Containers(engine, wheel_alone) as containers:
         yield containers
 
@@ -144,7 +144,7 @@ def containers(engine: docker.DockerClient, wheel_alone: Image) -> Iterator[Cont
 def assert_starts(
     containers: Containers, image: Image, launcher: str, *command: str, python: str = PYTHON, **options: object
 ) -> None:
-    """The application runs, and PID 1 is this launcher: orphans are reaped, and what is hostile does not reach it."""
+    """Check that the application runs, PID 1 is this launcher and reaps orphans, and hostile files do not reach it."""
     end = containers.run(*command, image=image, environment=HOSTILE, **options)
     assert (end.status, end.errors) == (3, ""), end
     assert re.fullmatch(f"{python} -ISBXutf8 {launcher}\n", end.output), end
@@ -157,7 +157,7 @@ def assert_compiled(
     python: str = "python3",
     loader: str = "pyinit.loader.Finder",
 ) -> None:
-    """PID 1 compiles nothing but its launcher: it has its modules from this loader, the one of the compiled file."""
+    """Check that PID 1 compiles only its launcher: its modules come from this loader (default: the archive)."""
     end = containers.run("-v", launcher, "--", "true", image=image, entrypoint=[python, "-ISB"])
     assert end.status == 0 and f"import 'pyinit.main' # <{loader} object" in end.errors, end
     assert not re.findall(r"code object from .*\.py'?$", end.errors, re.MULTILINE)
@@ -165,7 +165,7 @@ def assert_compiled(
 
 @pytest.mark.parametrize("words", ["RUN pip install pyinit-pid1\n", "COPY --from=pyinit "])
 def test_the_readme_shows_the_lines_of_the_guide(words: str) -> None:
-    """All but what copies the application."""
+    """All except for those that copy the application."""
     [guided] = [text for text in blocks(GUIDE) if words in text and f"FROM {SHOWN}\n" in text]
     assert set(block(README, words).splitlines()) <= set(guided.splitlines())
 
@@ -179,7 +179,7 @@ def test_the_readme_shows_the_lines_of_the_guide(words: str) -> None:
 def test_the_ways_by_the_image(
     containers: Containers, image: Image, base: str, build: Build, words: str, elsewhere: bool
 ) -> None:
-    """Byte for byte, but for the names of the images; the fragment for another Python gets the lines around it."""
+    """Byte for byte, except for the names of the images. The fragment for another Python is completed."""
     tags = [it.tag for it in BASE_IMAGES]
     other = tags[tags.index(base) - 1]
     shown = block(GUIDE, words)
@@ -193,10 +193,10 @@ def test_the_ways_by_the_image(
 
 
 @pytest.mark.each_base
-def test_pip_installs_a_command_that_starts_as_ours(
+def test_pip_installs_a_command_that_starts_like_the_launcher(
     containers: Containers, build: Build, base: str, wheel_for_base: str
 ) -> None:
-    """The line that the guide shows is enough, on any base: one interpreter, isolated, and nothing to compile."""
+    """The line of the guide is enough, on any base: one interpreter, isolated, and nothing to compile."""
     lines = block(GUIDE, "RUN pip install pyinit-pid1").splitlines(keepends=True)
     given = f"FROM {base}\nCOPY tools /tools\nCOPY --from={wheel_for_base} /dist /dist\n"
     shown = "".join(lines[1:]).replace("pip install", f"{PIP} install --find-links=/dist")
@@ -209,10 +209,10 @@ def test_pip_installs_a_command_that_starts_as_ours(
 
 @pytest.mark.each_base
 @pytest.mark.parametrize(("source", "path"), [("sdist", "/source/*.tar.gz"), ("checkout", "/source")])
-def test_where_pip_finds_no_compiler_the_command_says_what_would_be_better(
+def test_if_pip_finds_no_compiler_the_command_names_the_remedy(
     containers: Containers, build: Build, base: str, source: str, path: str
 ) -> None:
-    """On any clean base: it starts two interpreters, and with -v names the line that spares the first."""
+    """On any clean base: it starts two interpreters, and with -v it names the command that saves one."""
     given = f"FROM {base}\nCOPY tools /tools\nCOPY {source} /source\nCOPY app.py /\n"
     with build(f"{given}RUN {PIP} install --no-build-isolation {path}\n") as image:
         words = ["pyinit", "-v", "--", "python3", "/app.py"]
@@ -225,7 +225,7 @@ def test_where_pip_finds_no_compiler_the_command_says_what_would_be_better(
 
 
 def test_the_wheel_with_launchers(containers: Containers, guided: Image) -> None:
-    """PID 1 is the launcher from the start: an interpreter that listened to the image would have ended."""
+    """PID 1 is the launcher from the start: an interpreter that obeys the image would have ended."""
     assert_starts(containers, guided, "/usr/local/bin/pyinit")
     assert_compiled(containers, guided, "/usr/local/bin/pyinit")
     assert execute(containers.start_sleeper(image=guided), "pyinitctl", "health") != ""
@@ -233,7 +233,7 @@ def test_the_wheel_with_launchers(containers: Containers, guided: Image) -> None
 
 @pytest.mark.parametrize("command", [["pyinit"], ["python3", "-m", "pyinit"]])
 def test_the_wheel_without_launchers(containers: Containers, command: list[str]) -> None:
-    """It works, by way of an interpreter that listens to the image: one that is hostile ends it."""
+    """It works, through an interpreter that obeys the image: a hostile image ends it."""
     words = [*command, "--", "python3", "/app.py"]
     end = containers.run(entrypoint=words)
     assert (end.status, end.errors) == (3, "")
@@ -246,7 +246,7 @@ def test_the_wheel_without_launchers(containers: Containers, command: list[str])
 def test_pip_removes_the_launchers_and_puts_its_own_commands_in_their_place(
     containers: Containers, guided: Image
 ) -> None:
-    """`pip uninstall` leaves nothing behind, compiled files included; after an installation ours are gone."""
+    """`pip uninstall` leaves nothing behind, not even compiled files. Another installation replaces our launchers."""
     container = containers.start("sleep", "100", image=guided, entrypoint=[])
     lines = ["head", "-qn1", "/usr/local/bin/pyinit", "/usr/local/bin/pyinitctl"]
     assert execute(container, *lines).count(" -ISBXutf8\n") == 2
@@ -258,11 +258,11 @@ def test_pip_removes_the_launchers_and_puts_its_own_commands_in_their_place(
 
 
 def test_a_virtual_environment_is_copied_as_a_whole(containers: Containers, build: Build) -> None:
-    """Its interpreter is the launcher's, and what was compiled for it is still good after the copy."""
+    """Its interpreter is the launcher's, and the compiled file is still valid after the copy."""
     with build(block(GUIDE, "-m venv /venv").replace(SHOWN, SLIM)) as image:
         assert_starts(containers, image, "/venv/bin/pyinit", python="/venv/bin/python[0-9.]*")
         assert_compiled(containers, image, "/venv/bin/pyinit", "/venv/bin/python")
-        # Elsewhere nothing in there works, until the launchers are written anew.
+        # At another path nothing in there works until the launchers are written again.
         [anew] = re.findall(r"^    (/moved/.*)$", GUIDE.read_text(), re.MULTILINE)
         move = f"mv /venv /moved; ! /moved/bin/pyinit -V 2>&- && {anew} >/dev/null && exec /moved/bin/pyinit -- $0 $@"
         python = "/moved/bin/python"
@@ -273,7 +273,7 @@ def test_a_virtual_environment_is_copied_as_a_whole(containers: Containers, buil
 
 @pytest.mark.parametrize("option", ["--copies", "--symlinks"])
 def test_each_interpreter_writes_its_own_launchers_and_says_so(containers: Containers, option: str) -> None:
-    """Two of them, with the same package: the base's, and one of an environment that sees the base's packages."""
+    """Two interpreters with the same package: the base's, and that of an environment with the base's packages."""
     venv = f"mkdir /a /b && python3 -m venv --without-pip --system-site-packages {option} /venv"
     container = containers.start("sleep", "100")
     execute(container, "sh", "-c", venv)
@@ -284,7 +284,7 @@ def test_each_interpreter_writes_its_own_launchers_and_says_so(containers: Conta
         assert re.fullmatch(f"{''.join(written)}compiled {PACKAGE} into {COMPILED}\n", said)
         lines = execute(container, "head", "-qn1", f"{folder}/pyinit", f"{folder}/pyinitctl")
         assert lines == f"#!{python} -ISBXutf8\n" * 2
-    # PID 1 of the container is `sleep`: pyinit runs beside it, and both launchers do.
+    # PID 1 of the container is `sleep`; both launchers run beside it.
     for folder in ("/a", "/b"):
         assert execute(container, f"{folder}/pyinit", "--", "echo", "started") == "started\n"
 
@@ -297,24 +297,24 @@ def test_without_pip_the_wheel_is_unpacked(containers: Containers, build: Build,
         assert_compiled(containers, image, "/usr/local/bin/pyinit")
 
 
-def test_a_user_without_any_right_runs_what_root_has_installed(containers: Containers, guided: Image) -> None:
+def test_a_user_without_privileges_runs_what_root_has_installed(containers: Containers, guided: Image) -> None:
     """On a read-only root, without capabilities."""
     assert_starts(containers, guided, "/usr/local/bin/pyinit", user="1000:1000", read_only=True, cap_drop=["ALL"])
 
 
-def test_a_user_writes_launchers_where_he_may(containers: Containers, build: Build, wheel_alone: Image) -> None:
-    """At the time of the build, where the package belongs to root."""
+def test_a_user_writes_launchers_into_their_home(containers: Containers, build: Build, wheel_alone: Image) -> None:
+    """During the build, with a package that belongs to root."""
     with build(f"FROM {wheel_alone.tags[0]}\nUSER app\n") as given:
         shown = block(GUIDE, "FROM company/python").replace("company/python", given.tags[0])
         with build(shown) as image:
             assert_starts(containers, image, "/home/app/.local/bin/pyinit", read_only=True, cap_drop=["ALL"])
-            from_cache = "_frozen_importlib_external.SourceFileLoader"  # what pip has compiled
+            from_cache = "_frozen_importlib_external.SourceFileLoader"  # compiled by pip
             assert_compiled(containers, image, "/home/app/.local/bin/pyinit", loader=from_cache)
 
 
 @pytest.mark.parametrize(("read_only", "why"), [(False, "Permission denied"), (True, "Read-only file system")])
 def test_a_user_is_told_what_could_not_be_written(containers: Containers, read_only: bool, why: str) -> None:
-    """The compiled file: a warning, and the launcher is PID 1 all the same. The launchers: one line, and status 1."""
+    """If not the compiled file: a warning, and the launcher can still be PID 1. If not the launchers: status 1."""
     options = {"user": "app", "cap_drop": ["ALL"], "read_only": read_only, "tmpfs": {"/tmp": "exec,mode=1777"}}
     command = "pyinitctl install /tmp && exec /tmp/pyinit -- python3 /app.py"
     end = containers.run(command, entrypoint=["sh", "-c"], **options)

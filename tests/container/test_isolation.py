@@ -1,4 +1,4 @@
-"""The image is not trusted by PID 1, and nothing of it is kept from the workload."""
+"""PID 1 does not trust the image, and withholds nothing of it from the workload."""
 
 import docker
 import pytest
@@ -73,7 +73,7 @@ WORDS = [
 
 @pytest.mark.parametrize(("variable", "value"), HOSTILE.items(), ids=HOSTILE)
 def test_hostile_variable_reaches_the_workload_alone(containers: Containers, variable: str, value: str) -> None:
-    """No PYTHON* variable changes PID 1; the workload gets it unchanged."""
+    """No PYTHON* variable changes PID 1. The workload gets it unchanged."""
     end = containers.run(
         *("-c", PLANT, "sh", "sh", "-c", f"echo ${variable}; exit 3"), entrypoint=["sh"], environment={variable: value}
     )
@@ -98,7 +98,7 @@ def test_site_customization_reaches_the_workload_alone(
 
 
 def test_arguments_are_untouched(containers: Containers) -> None:
-    """Whatever they hold, options of pyinit's own among them."""
+    """Whatever they contain, even options of pyinit."""
     end = containers.run("python3", "-c", "import sys; print(ascii(sys.argv[1:]))", *WORDS)
     assert end.output == f"{WORDS!a}\n", end.errors
 
@@ -117,8 +117,8 @@ def test_environment_is_untouched(containers: Containers, environment: dict[str,
 
 
 @pytest.mark.parametrize("file", ["limits", "cgroup", "attr/current", "oom_score_adj", "timerslack_ns"])
-def test_what_the_kernel_hands_down_is_untouched(containers: Containers, file: str) -> None:
-    """Limits and the like are those of a container without an init."""
+def test_what_a_process_inherits_is_untouched(containers: Containers, file: str) -> None:
+    """Limits and other properties are those of a container without an init."""
     limits = [docker.types.Ulimit(name="nofile", soft=123, hard=456), docker.types.Ulimit(name="core", soft=0, hard=0)]
     workload = ("sh", "-c", f"cat /proc/self/{file} 2>&1; true")
     expected = containers.run(*workload, entrypoint=[], ulimits=limits, oom_score_adj=500, cgroupns="private")
@@ -127,7 +127,7 @@ def test_what_the_kernel_hands_down_is_untouched(containers: Containers, file: s
 
 
 def test_workload_starts_in_the_working_directory(containers: Containers) -> None:
-    """And PID 1 does not stay there."""
+    """PID 1 leaves it."""
     container = containers.start("sh", "-c", "pwd; exec sleep 100", working_dir="/var/tmp")
     assert await_output(container, "\n") == "/var/tmp\n"
     assert execute(container, "readlink", "/proc/1/cwd") == "/\n"

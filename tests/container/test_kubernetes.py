@@ -1,4 +1,4 @@
-"""deploy/kubernetes: what the published schema says of the files, and what `podman kube play` makes of them."""
+"""deploy/kubernetes: the files are valid by the published schema, and work with `podman kube play`."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ SHARED = "shared-processes.yaml"
 
 of_each = pytest.mark.parametrize("manifest", MANIFESTS)
 
-# Three orphans that end, and one that does not; each has lost a shell.
+# Three orphans that end and one that does not. Their parents, shells, have exited.
 ORPHANS = "for name in 1 2 3; do (sleep 0.1 &); done; (sleep 555 &); exec sleep 666"
 
 # A program that does not wait for its child.
@@ -46,7 +46,7 @@ class Pod:
         self._app = spec["containers"][0]
         self.grace_period = spec["terminationGracePeriodSeconds"]
         file.write_text(yaml.safe_dump(manifest))
-        # No network: podman would ask the packet filter for one.
+        # No network: podman would change the packet filter for one.
         [pod] = re.findall(r"^Pod:\n(\w+)$", podman("kube", "play", "--network=none", str(file)), re.MULTILINE)
         self._name = podman("pod", "inspect", "--format={{.Name}}", pod).strip()
 
@@ -55,31 +55,31 @@ class Pod:
         return self._podman.run("exec", f"{self._name}-{container}", *command)
 
     def execute(self, *command: str) -> str:
-        """What a command in the container of the workload says; fails if it does."""
+        """The output of a command in the container of the workload; fails if the command does."""
         done = self.run(*command)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
     def probe(self, kind: str, container: str = "app") -> tuple[int, str]:
-        """The status of a probe of the workload, also where it is run in another container, and what it said."""
+        """The status and the output of a probe of the workload, which may be run in another container."""
         done = self.run(*self._app[kind]["exec"]["command"], container=container)
         return done.returncode, done.stdout
 
     def logs(self, container: str = "app") -> str:
-        """What a container has said."""
+        """The output of a container."""
         return self._podman("logs", f"{self._name}-{container}")
 
     def await_ready(self, number: int, container: str = "app") -> None:
-        """Return when so many processes of a container have said that they are ready."""
+        """Return when `number` processes of a container have said that they are ready."""
         eventually(lambda: self.logs(container), holds=lambda said: said.count(": ready\n") == number)
 
     def processes(self) -> list[Process]:
-        """What runs in the process namespace of the workload, without the lister."""
+        """The processes in the process namespace of the workload, without the lister."""
         found = listed(self.execute("python3", "-B", "-c", LISTER))
         return [process for process in found if not process.command.startswith("python3 -B -c")]
 
     def process(self, command: str) -> Process:
-        """The one process with this command, once there is one."""
+        """Wait for a process with this command; return it."""
 
         def look() -> list[Process]:
             return [process for process in self.processes() if process.command == command]
@@ -93,18 +93,18 @@ class Pod:
         return self._podman("inspect", template, f"{self._name}-{container}").strip()
 
     def stop_container(self, name: str) -> None:
-        """Send TERM to one container, and KILL when the grace period is over."""
+        """Send TERM to one container, and KILL after the grace period."""
         self._podman("stop", f"--time={self.grace_period}", f"{self._name}-{name}")
 
     def stop(self) -> None:
-        """The same with all containers at once.
+        """Do the same with all containers at once.
 
         The pause container is among them, which the kubelet leaves to the last: not where that is PID 1 of all.
         """
         self._podman("pod", "stop", f"--time={self.grace_period}", self._name)
 
     def kill(self) -> None:
-        """End all containers, and the pause container, and leave nothing of them."""
+        """Kill and remove all containers, with the pause container."""
         self._podman("pod", "rm", "--force", "--time=0", self._name)
 
 
@@ -118,7 +118,7 @@ class Pods:
         self._made: list[Pod] = []
 
     def play(self, name: str, *arguments: str, sidecar: Sequence[str] = ("sleep", "1000"), **environment: str) -> Pod:
-        """The pod of a manifest, in which pyinit runs `arguments`, and the sidecar, if there is one, its own."""
+        """Start the pod of a manifest: pyinit runs `arguments`, and the sidecar, if there is one, its own."""
         manifest = yaml.safe_load((FOLDER / name).read_text())
         manifest["metadata"]["name"] = f"app{uuid4().hex[:8]}"
         manifest["spec"]["replicas"] = 1
@@ -153,7 +153,7 @@ class Pods:
 
 @pytest.fixture(scope="module")
 def podman() -> Iterator[Podman]:
-    """A podman of our own; where none can be had that is a failure, and one line tells why."""
+    """A private podman. If there is none, the test fails with one line that says why."""
     try:
         with private_podman() as podman:
             yield podman
@@ -163,7 +163,7 @@ def podman() -> Iterator[Podman]:
 
 @pytest.fixture(scope="module")
 def image(engine: docker.DockerClient, podman: Podman) -> Iterator[str]:
-    """The name that podman knows the image of the project's Dockerfile by."""
+    """podman's name for the image of the project's Dockerfile."""
     with pyinit_on(engine, SLIM) as image:
         yield podman.load(engine, image.tags[0])
 
@@ -177,22 +177,22 @@ def pods(podman: Podman, image: str, tmp_path: Path) -> Iterator[Pods]:
 
 
 def validate(file: Path) -> "subprocess.CompletedProcess[str]":
-    """What the published schema says of a file, in which no field may be unknown."""
+    """Check a file by the published schema; unknown fields are errors."""
     command = [sys.executable, "-m", "kubernetes_validate", "--strict", str(file)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 @of_each
 def test_manifest_is_valid(manifest: str) -> None:
-    """By the schema of the newest Kubernetes that there is one for."""
+    """By the newest schema of Kubernetes that is available."""
     done = validate(FOLDER / manifest)
     assert done.returncode == 0, done.stdout + done.stderr
-    # A kind that there is no schema for is a mere warning.
+    # A kind without a schema would only be a warning.
     assert re.fullmatch(r"INFO .* passed for resource deployment/.*\n", done.stdout), done.stdout
 
 
 def test_manifest_with_a_misspelt_field_is_not_valid(tmp_path: Path) -> None:
-    """The check of the test above: the API server would take it, and drop the field."""
+    """This checks the test above. The API server would accept the file, and drop the field."""
     misspelt = tmp_path / "misspelt.yaml"
     text = (FOLDER / PLAIN).read_text()
     misspelt.write_text(text.replace("terminationGracePeriodSeconds:", "terminationGracePeriod:"))
@@ -202,7 +202,7 @@ def test_manifest_with_a_misspelt_field_is_not_valid(tmp_path: Path) -> None:
 
 @of_each
 def test_grace_period_is_long_enough(manifest: str) -> None:
-    """Longer than all that may come before the end, as docs/shutdown.md adds it up; preStop counts, too."""
+    """It is longer than the sum in docs/shutdown.md, which includes preStop."""
     spec = yaml.safe_load((FOLDER / manifest).read_text())["spec"]["template"]["spec"]
     app = spec["containers"][0]
     environment = {one["name"]: one["value"] for one in app["env"]}
@@ -213,7 +213,7 @@ def test_grace_period_is_long_enough(manifest: str) -> None:
 
 
 def test_workload_has_no_privileges(pods: Pods) -> None:
-    """It is as locked up as the manifest says, and pyinit needs no more to start it."""
+    """It is as restricted as the manifest says, and pyinit needs no more to start it."""
     pod = pods.play(PLAIN, "sleep", "666")
     workload = pod.process("sleep 666")
     status = pod.execute("cat", f"/proc/{workload.pid}/status")
@@ -224,7 +224,7 @@ def test_workload_has_no_privileges(pods: Pods) -> None:
 
 
 def test_orphans_are_those_of_pyinit_in_a_shared_process_namespace(pods: Pods) -> None:
-    """PID 1 is the pause container; pyinit inherits the orphans of its own workload all the same, and reaps them."""
+    """PID 1 is the pause container. pyinit still inherits the orphans of its own workload, and reaps them."""
     pod = pods.play(SHARED, "sh", "-c", ORPHANS)
     workload = pod.process("sleep 666")
     orphan = pod.process("sleep 555")
@@ -238,7 +238,7 @@ def test_orphans_are_those_of_pyinit_in_a_shared_process_namespace(pods: Pods) -
 
 
 def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(pods: Pods) -> None:
-    """It is another's process, even if the user is the same; the workload's own children are asked, and have time."""
+    """It belongs to another container, even if its user is the same. The workload's own children are asked."""
     pod = pods.play(SHARED, "sh", "-c", LAUNCHER, SAVER, sidecar=["python3", "-c", STRANGER])
     pod.await_ready(3)
     pod.await_ready(1, "sidecar")
@@ -250,7 +250,7 @@ def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(po
 
 
 def test_children_of_the_workload_save_their_work_when_the_pod_is_stopped(pods: Pods) -> None:
-    """They need two more seconds than the workload itself, and have them."""
+    """They need two seconds more than the workload itself, and have them."""
     pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER)
     pod.await_ready(3)
     pod.stop()
@@ -259,7 +259,7 @@ def test_children_of_the_workload_save_their_work_when_the_pod_is_stopped(pods: 
 
 
 def test_workload_that_ignores_term_ends_before_the_grace_period_and_leaves_a_message(pods: Pods) -> None:
-    """pyinit kills it, and tells why where Kubernetes reads it; the kubelet would kill it without a word."""
+    """pyinit kills it, and says why where Kubernetes reads it. The kubelet would kill it without a message."""
     pod = pods.play(PLAIN, "sh", "-c", STUBBORN, PYINIT_STOP_TIMEOUT="1")
     pod.await_ready(1)
     begin = time.monotonic()
@@ -275,7 +275,7 @@ def test_workload_that_ignores_term_ends_before_the_grace_period_and_leaves_a_me
 
 @of_each
 def test_probes_fail_when_the_program_is_stopped_and_not_for_zombies(pods: Pods, manifest: str) -> None:
-    """The line tells which of both it is."""
+    """The line says whether it is stopped or has zombies."""
     pod = pods.play(manifest, "sh", "-c", NEGLECTS)
     workload = pod.process("sleep 666")
     who = f"sh (pid {workload.pid})"
@@ -289,7 +289,7 @@ def test_probes_fail_when_the_program_is_stopped_and_not_for_zombies(pods: Pods,
 
 
 def test_probe_looks_at_the_pyinit_of_its_own_container(pods: Pods) -> None:
-    """Where all see each other's processes, and the sidecar runs pyinit, too."""
+    """Though all containers see each other's processes, and the sidecar runs pyinit, too."""
     pod = pods.play(SHARED, "sleep", "666", sidecar=["pyinit", "--", "sleep", "777"])
     for container, command in ("app", "sleep 666"), ("sidecar", "sleep 777"):
         workload = pod.process(command)

@@ -26,7 +26,7 @@ from .test_shutdown import LAUNCHER, SAVER
 
 @pytest.fixture(scope="module")
 def old_engine() -> Iterator[docker.DockerClient]:
-    """The engine, with a base image. As long as it is there, docker, compose and podman are of its Debian."""
+    """The engine, with a base image. As long as it runs, docker, compose and podman are those of its Debian."""
     with engine_of(OLD), connect() as client:
         assert client.version()["Version"].startswith("20.10.")
         [base] = [base for base in BASE_IMAGES if base.tag == DEBIAN]

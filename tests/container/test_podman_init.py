@@ -25,7 +25,7 @@ class Plain:
         podman("start", self._id)
 
     def processes(self) -> list[Process]:
-        """What runs in it, without the lister."""
+        """Its processes, without the lister."""
         found = listed(self._podman("exec", self._id, "python3", "-B", "-c", LISTER))
         return [process for process in found if process.parent != 0 or process.pid == 1]
 
@@ -34,7 +34,7 @@ class Plain:
         self._podman("kill", f"--signal={name}", self._id)
 
     def end(self) -> tuple[str, str]:
-        """Wait for the end: the exit status, and what it has said. Nothing of it is left."""
+        """Wait for the end, remove the container, and return the exit status and the output."""
         status = self._podman("wait", self._id).strip()
         said = self._podman("logs", self._id)
         self._podman("rm", self._id)
@@ -49,7 +49,7 @@ def podman_with_init(engine: docker.DockerClient, base: str, folder: Path) -> It
 
 
 def reaps_and_forwards(podman: Podman, image: str) -> None:
-    """See that the init is pyinit, reaps an orphan, forwards a signal, and exits with the workload's status."""
+    """Check that the init is pyinit, reaps an orphan, forwards a signal, and exits with the workload's status."""
     container = Plain(podman, image, "sh", "-c", "(sleep 0.3 &); trap 'exit 7' TERM; while :; do sleep 0.05; done")
     assert re.match(r"\S*python3\S* -ISBXutf8 /\S+/podman-init -- sh -c ", container.processes()[0].command)
     eventually(
@@ -68,11 +68,11 @@ def podman(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_it_is_the_init_of_an_image_without_pyinit(podman: tuple[Podman, str]) -> None:
-    """It reaps, forwards, and exits with the status of the workload; as catatonit would, nothing is said."""
+    """It reaps, forwards, and exits with the status of the workload. Like catatonit, it writes nothing."""
     reaps_and_forwards(*podman)
 
 
-def test_a_program_that_is_not_there(podman: tuple[Podman, str]) -> None:
+def test_a_program_that_does_not_exist(podman: tuple[Podman, str]) -> None:
     """The status is catatonit's, the message is pyinit's."""
     status, said = Plain(*podman, "no-such-program").end()
     assert status == "1"

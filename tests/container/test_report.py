@@ -1,4 +1,4 @@
-"""Why a container has ended, in one line: on standard error, and in the termination log."""
+"""The line that says why a container has ended: on standard error, and in the termination log."""
 
 import json
 import re
@@ -40,7 +40,7 @@ QUIET = {
 
 
 def fields(end: Ended) -> dict[str, Any]:
-    """The report of a container that logs JSON; fails if it said more, or in fields that are not documented."""
+    """The report of a container that logs JSON; fails if there are other lines, or undocumented fields."""
     [line] = end.errors.splitlines()
     found: dict[str, Any] = json.loads(line)
     page = (ROOT / "docs/log.md").read_text().partition("\n## The end\n")[2]
@@ -50,31 +50,31 @@ def fields(end: Ended) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("status", [0, 3])
-def test_exit_of_its_own_is_quiet(containers: Containers, status: int) -> None:
-    """A plain command leaves nothing on standard error, however it judges its own work."""
+def test_exit_by_itself_is_not_reported(containers: Containers, status: int) -> None:
+    """Whatever its status, an ordinary command leaves nothing on standard error."""
     end = containers.run("sh", "-c", f"(sleep 0.1 &); exit {status}")
     assert (end.status, end.errors) == (status, "")
 
 
 @pytest.mark.parametrize(("status", "workload"), QUIET.values(), ids=QUIET)
-def test_end_that_was_asked_for_is_quiet(containers: Containers, status: int, workload: str) -> None:
-    """After `docker stop` there is nothing to explain."""
+def test_end_that_was_asked_for_is_not_reported(containers: Containers, status: int, workload: str) -> None:
+    """For example, after `docker stop`."""
     container = containers.start("sh", "-c", workload)
     await_output(container, "ready")
     end = stopped(container)
     assert (end.status, end.errors) == (status, "")
 
 
-def test_death_by_a_signal_that_nobody_asked_for_is_told(containers: Containers) -> None:
-    """A program that crashes, for one."""
+def test_death_by_a_signal_that_was_not_forwarded_is_reported(containers: Containers) -> None:
+    """For example, a program that crashes."""
     end = containers.run("sh", "-c", "sleep 0.1; kill -SEGV $$")
     assert end.status == 139, end
     line = r"pyinit: sh \(pid \d+\) was killed by SIGSEGV after \d+ms; \d+ms CPU, \d+ MiB peak memory\n"
     assert re.fullmatch(line, end.errors), end
 
 
-def test_workload_that_runs_out_of_memory_is_told(containers: Containers) -> None:
-    """The 137 of a container that nobody killed: the line names the cause and the limit."""
+def test_workload_that_runs_out_of_memory_is_reported(containers: Containers) -> None:
+    """The status is 137, though no user killed the container. The line names the cause and the limit."""
     end = containers.run("python3", "-c", ALLOCATES, **MEMORY)
     assert end.status == 137, end
     line = (
@@ -84,8 +84,8 @@ def test_workload_that_runs_out_of_memory_is_told(containers: Containers) -> Non
     assert re.fullmatch(line, end.errors), end
 
 
-def test_child_that_runs_out_of_memory_is_told_as_that(containers: Containers) -> None:
-    """The workload has lived on, and exits with a status of its own."""
+def test_child_that_runs_out_of_memory_is_reported_as_a_child(containers: Containers) -> None:
+    """The workload runs on, and exits with a status of its own."""
     end = containers.run("sh", "-c", ALLOCATES_IN_A_CHILD, ALLOCATES, **MEMORY)
     assert (end.status, end.output) == (5, "child: 137\n"), end
     *_, last = end.errors.splitlines()  # the shell may say "Killed"
@@ -96,8 +96,8 @@ def test_child_that_runs_out_of_memory_is_told_as_that(containers: Containers) -
     assert re.fullmatch(line, last), end
 
 
-def test_nothing_is_claimed_where_the_cgroup_cannot_be_read(containers: Containers) -> None:
-    """Without the files of the cgroup a SIGKILL is a SIGKILL."""
+def test_no_cause_is_claimed_if_the_cgroup_cannot_be_read(containers: Containers) -> None:
+    """Without the files of the cgroup the report only has the SIGKILL."""
     unmount = "cut -d' ' -f2 /proc/mounts | grep ^/sys/fs/cgroup | sort -r | xargs -n1 umount -l"
     command = f'{unmount} && exec pyinit -- python3 -c "$0"'
     end = containers.run("-c", command, ALLOCATES, entrypoint=["sh"], **MEMORY, **MAY_UNMOUNT)
@@ -106,7 +106,7 @@ def test_nothing_is_claimed_where_the_cgroup_cannot_be_read(containers: Containe
 
 
 def test_end_that_was_asked_for_as_fields(containers: Containers) -> None:
-    """With --log-format=json: who asked for it, and how it ended."""
+    """With --log-format=json: which sender asked for it, and how it ended."""
     environment = {"PYINIT_EXIT_REPORT": "always", "PYINIT_LOG_FORMAT": "json"}
     container = containers.start_sleeper(environment=environment)
     found = fields(stopped(container))
@@ -134,7 +134,7 @@ def test_end_that_was_asked_for_as_fields(containers: Containers) -> None:
 
 
 def test_stragglers_and_a_mapped_status_as_fields(containers: Containers) -> None:
-    """Both statuses are there: the workload's, and the container's."""
+    """Both statuses are included: the workload's and the container's."""
     environment = {"PYINIT_LOG_FORMAT": "json", "PYINIT_REMAP_EXIT": "3:4", **BRIEF}
     end = containers.run("sh", "-c", LEAVES_A_STRAGGLER, environment=environment)
     found = fields(end)
@@ -143,8 +143,8 @@ def test_stragglers_and_a_mapped_status_as_fields(containers: Containers) -> Non
     assert (found["stragglers_ended"], found["stragglers_killed"]) == (0, 1), found
 
 
-def test_want_of_memory_as_fields(containers: Containers) -> None:
-    """Numbers to count with: kills, and bytes."""
+def test_out_of_memory_as_fields(containers: Containers) -> None:
+    """The kills and the bytes are numbers."""
     found = fields(containers.run("python3", "-c", ALLOCATES, environment={"PYINIT_LOG_FORMAT": "json"}, **MEMORY))
     assert (found["killed_by"], found["exit_status"], found["oom_kills"]) == ("SIGKILL", 137, 1), found
     assert found["memory_limit_bytes"] == 64 << 20, found
@@ -156,10 +156,10 @@ def test_want_of_memory_as_fields(containers: Containers) -> None:
     [(137, ("sh", "-c", "kill -KILL $$")), (127, ("no-such-program",))],
     ids=["killed", "never started"],
 )
-def test_termination_log_holds_the_very_line(
+def test_termination_log_has_the_same_line(
     containers: Containers, tmp_path: Path, status: int, words: tuple[str, ...]
 ) -> None:
-    """In a file that is mounted into the container, as Kubernetes does it, and that a user of no rights may write."""
+    """It is a file mounted into the container, as in Kubernetes, that a user without privileges may write."""
     log = tmp_path / "termination-log"
     log.touch()
     log.chmod(0o666)
@@ -175,8 +175,8 @@ def test_termination_log_holds_the_very_line(
     assert log.read_text() == end.errors
 
 
-def test_termination_log_stays_empty_where_the_end_is_quiet(containers: Containers, tmp_path: Path) -> None:
-    """What is not told on standard error is not told there."""
+def test_termination_log_stays_empty_if_the_end_is_not_reported(containers: Containers, tmp_path: Path) -> None:
+    """It gets only the line of standard error."""
     log = tmp_path / "termination-log"
     log.touch()
     end = containers.run(
@@ -191,7 +191,7 @@ def test_termination_log_stays_empty_where_the_end_is_quiet(containers: Containe
 def test_termination_log_that_cannot_be_written_is_a_warning(
     containers: Containers, path: str, options: dict[str, Any], reason: str
 ) -> None:
-    """It follows the report, and the status stays as it is."""
+    """The warning follows the report, and the status is the same."""
     end = containers.run("sh", "-c", "kill -KILL $$", environment={"PYINIT_TERMINATION_LOG": path}, **options)
     assert end.status == 137, end
     report, warning = end.errors.splitlines()

@@ -1,4 +1,4 @@
-"""Containers that are as locked up as one would deploy them."""
+"""Containers that are as restricted as in production."""
 
 import errno
 import json
@@ -32,15 +32,15 @@ restricted = pytest.mark.parametrize("options", RESTRICTIONS.values(), ids=RESTR
 
 
 @restricted
-def test_status_is_handed_through(containers: Containers, options: dict[str, Any]) -> None:
-    """Nothing is missed, and nothing said."""
+def test_status_is_that_of_the_workload(containers: Containers, options: dict[str, Any]) -> None:
+    """And nothing is written."""
     end = containers.run("sh", "-c", "echo hello; exit 3", **options)
     assert (end.status, end.output, end.errors) == (3, "hello\n", "")
 
 
 @restricted
 def test_docker_stop_reaches_the_workload(containers: Containers, options: dict[str, Any]) -> None:
-    """A signal needs no privilege that is missing there."""
+    """No missing privilege is needed for a signal."""
     container = containers.start_sleeper(**options)
     end = stopped(container)
     assert (end.status, end.errors) == (143, "")
@@ -51,14 +51,14 @@ def test_no_file_is_left_behind(containers: Containers, options: dict[str, Any])
     """PID 1 writes nothing into the container."""
     container = containers.start_sleeper(**options)
     assert len(processes(container)) == 2
-    # The engine itself makes the mount points of what it mounts.
+    # The engine itself makes its mount points.
     engine_made = ("/dev", "/etc", "/proc", "/sys")
     changed = [str(change["Path"]) for change in container.diff() or []]
     assert [path for path in changed if not path.startswith(engine_made)] == []
 
 
 def test_refused_fork_ends_in_125_with_one_line(containers: Containers) -> None:
-    """The limit on pids is reached by others before the workload exists."""
+    """Other processes reach the limit on pids before the workload exists."""
     fill = "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done; exec pyinit -- true"
     end = containers.run("-c", fill, entrypoint=["sh"], pids_limit=10)
     assert end.status == 125, end
@@ -73,10 +73,10 @@ def test_refused_fork_ends_in_125_with_one_line(containers: Containers) -> None:
         ("setsid", "cannot start a session"),
     ],
 )
-def test_a_system_call_that_it_cannot_do_without_ends_it_with_one_line(
+def test_without_a_system_call_that_it_needs_it_ends_with_one_line(
     containers: Containers, call: str, reason: str
 ) -> None:
-    """A sandbox refuses it from the start; `make soak` has them all."""
+    """A sandbox refuses it from the start. `make soak` tries all system calls."""
     refusal = {"names": [call], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS}
     profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refusal]})
     options = {"entrypoint": ["pyinit", "--session", "--"], "security_opt": ["no-new-privileges", f"seccomp={profile}"]}
@@ -86,14 +86,14 @@ def test_a_system_call_that_it_cannot_do_without_ends_it_with_one_line(
 
 
 def test_proc_is_not_needed(containers: Containers) -> None:
-    """With /proc unmounted the status is handed through, all the same."""
+    """With /proc unmounted the status is still the workload's."""
     command = "umount -l /proc && exec pyinit -- sh -c 'ls /proc; exit 3'"
     end = containers.run("-c", command, entrypoint=["sh"], **MAY_UNMOUNT)
     assert (end.status, end.output, end.errors) == (3, "", "")
 
 
 def test_orphans_are_reaped_without_proc(containers: Containers) -> None:
-    """Reaping asks the kernel, not /proc, which is mounted again only to look."""
+    """Reaping does not need /proc, which is mounted again only for the test to look."""
     leak = "for i in $(seq 50); do (true &); done; mount -t proc proc /proc; echo mounted; exec sleep 100"
     command = f"umount -l /proc && exec pyinit -- sh -c '{leak}'"
     container = containers.start("-c", command, entrypoint=["sh"], **MAY_UNMOUNT)

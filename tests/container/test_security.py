@@ -21,7 +21,7 @@ grep Uid: /proc/self/status; echo ready
 while :; do sleep 0.05; done
 """
 
-# As many orphans as the limit has room for; then once more.
+# As many orphans as the limit allows, twice.
 FORK_BOMB = """
 import os, time
 for turn in range(3):
@@ -54,7 +54,7 @@ RUN chmod 1777 /srv
 
 @pytest.mark.parametrize("user", ["0:0", "1000:1000"])
 def test_no_capability_is_needed(containers: Containers, user: str) -> None:
-    """It starts, reaps, forwards and ends with the workload's status without any, as root and as a user."""
+    """pyinit starts, reaps, forwards and exits with the workload's status, as root and as another user."""
     container = containers.start("sh", "-c", LEAVES_ORPHANS, user=user, **NONE)
     await_output(container, "ready")
     assert set(execute(container, "grep", "-E", "^Cap(Prm|Eff|Bnd|Amb):", "/proc/1/status").split()[1::2]) == {"0" * 16}
@@ -65,10 +65,10 @@ def test_no_capability_is_needed(containers: Containers, user: str) -> None:
 
 
 @pytest.mark.parametrize("capabilities", [[], ["SETUID"], ["SETGID"]], ids=str)
-def test_the_workload_is_no_other_user_for_want_of_a_capability(
+def test_the_workload_never_runs_as_another_user_if_a_capability_is_missing(
     containers: Containers, capabilities: list[str]
 ) -> None:
-    """That takes two: with one of them nothing is started, and one line says so."""
+    """Two are needed. With only one of them nothing is started, and one line says so."""
     end = containers.run(*AS_USER, "echo", "started", entrypoint=["pyinit"], cap_add=capabilities, **NONE)
     assert (end.status, end.output) == (125, "")
     assert end.errors == "pyinit: cannot run as user '1000:1000': Operation not permitted\n"
@@ -78,7 +78,7 @@ def test_the_workload_is_no_other_user_for_want_of_a_capability(
 def test_two_capabilities_start_a_workload_as_another_user_and_a_third_forwards_signals(
     containers: Containers, hears: bool
 ) -> None:
-    """With two it is started, and its orphans are reaped; without CAP_KILL it hears of no signal."""
+    """With two it is started, and its orphans are reaped. Without CAP_KILL it gets no signal."""
     capabilities = ["SETUID", "SETGID", *(["KILL"] if hears else [])]
     command = [*AS_USER, "sh", "-c", LEAVES_ORPHANS]
     container = containers.start(*command, entrypoint=["pyinit"], cap_add=capabilities, **NONE)
@@ -89,7 +89,7 @@ def test_two_capabilities_start_a_workload_as_another_user_and_a_third_forwards_
     assert end.output.splitlines()[0].split() == ["Uid:", *["1000"] * 4]
     if hears:
         assert (end.status, end.output.splitlines()[-1], end.errors) == (3, "heard", "")
-    else:  # it goes with PID 1, four seconds later
+    else:  # it ends with PID 1, four seconds later
         assert (end.status, end.output.splitlines()[-1]) == (137, "ready")
         first, second = end.errors.splitlines()[:2]
         assert first == "pyinit: cannot forward SIGTERM: Operation not permitted"
@@ -97,7 +97,7 @@ def test_two_capabilities_start_a_workload_as_another_user_and_a_third_forwards_
 
 
 def test_a_fork_bomb_does_not_stop_the_reaping(containers: Containers) -> None:
-    """Where no process is to be had any more PID 1 needs none."""
+    """PID 1 needs no further process to reap."""
     container = containers.start("python3", "-c", FORK_BOMB, pids_limit=50, user="1000:1000", **NONE)
     assert await_output(container, "all gone") == "7\n7\n7\nall gone\n"
     container.kill("TERM")
@@ -115,10 +115,10 @@ def test_a_signal_cannot_end_or_stop_pid_1_from_inside(containers: Containers, u
     assert ended(container).status == 143
 
 
-def test_pyinitctl_imports_nothing_from_where_the_workload_may_write(
+def test_pyinitctl_imports_nothing_that_the_workload_may_write(
     engine: docker.DockerClient, containers: Containers, image: Image
 ) -> None:
-    """As root in a container whose workload is another user: not from the working directory, PYTHONPATH or HOME."""
+    """Run by root in a container whose workload is another user: not from the working directory, PYTHONPATH or HOME."""
     plant = """
         import os
         for name in ("argparse", "json", "os", "re", "pyinit", "sitecustomize", "usercustomize", "zlib", "posix"):

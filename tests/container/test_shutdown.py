@@ -1,4 +1,4 @@
-"""The end of a container: who could have ended by itself is not killed, and nobody holds it up."""
+"""The end of a container: processes that can end by themselves are not killed, and none delays the end."""
 
 import re
 import signal
@@ -13,7 +13,7 @@ from testing.waiting import eventually
 
 from .test_restrictions import MAY_UNMOUNT, RESTRICTIONS
 
-# Saves its work when it is asked to go. Arguments: its name, and the seconds that saving takes.
+# Saves its work when it is asked to end. Arguments: its name, and the seconds that saving takes.
 SAVER = """
 import signal, sys, time
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -29,7 +29,7 @@ STUBBORN = "trap '' TERM; echo stubborn: ready; exec sleep 100"
 # The shell dies of TERM at once.
 LAUNCHER = 'for name in one two three; do python3 -c "$0" $name 2 & done; wait'
 
-# The double fork of the textbooks. What a daemon says goes to its log.
+# The usual double fork. The daemon's output goes to its log.
 DAEMON = """
 import os, signal, time
 os.dup2(os.open("/tmp/daemon.log", os.O_CREAT | os.O_WRONLY), 1)
@@ -59,7 +59,7 @@ while got != signal.SIGTERM:
     print(f"successor: {got.name}", flush=True)
 """
 
-# Runs its arguments as a worker with a manager in between, and has a child of its own besides.
+# Runs its arguments as a worker, with a manager in between, and has another child of its own.
 MANAGED = """
 sleep 100 &
 sh -c '"$@" & wait' manager "$@" &
@@ -67,7 +67,7 @@ wait $!
 exec sleep 100
 """
 
-# Two seconds of work that it could not do if it were sent a signal.
+# Two seconds of work that any signal would prevent.
 WORKS_ON = """
 import os, time
 print("worker: ready", flush=True)
@@ -78,7 +78,7 @@ print("worker: works on", flush=True)
 time.sleep(100)
 """
 
-# Tells every signal that it gets; USR1 ends it.
+# Prints every signal that it gets; USR1 ends it.
 STRANGER = """
 import signal
 every = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -91,7 +91,7 @@ while got != signal.SIGUSR1:
 """
 USR1 = f"stranger: signal {int(signal.SIGUSR1)}\n"
 
-# Two orphans in sessions of their own, the second one stubborn. Ends when it may.
+# Leaves two orphans in sessions of their own, the second of which ignores TERM. Ends on demand.
 LEAVES_TWO = """
 (setsid python3 -c "$0" straggler 0 &)
 (setsid sh -c "$1" &)
@@ -99,7 +99,7 @@ until [ -e /tmp/go ]; do sleep 0.02; done
 exit 3
 """
 
-# Names a `sleep` that has survived pyinit.
+# Prints the name of a `sleep` that has survived pyinit.
 BESIDE_A_STRANGER = """
 python3 -c "$0" &
 pyinit --drain-timeout=1 -- sh -c "$1" "$2" "$3"
@@ -109,7 +109,7 @@ kill -USR1 $!
 wait
 """
 
-# What `docker exec` brings in has no output of the container's but by way of PID 1's.
+# A process from `docker exec` can write to the container's output only through that of PID 1.
 BROUGHT_IN = """
 import pathlib, signal, sys
 sys.stdout = open("/proc/1/fd/1", "w")
@@ -130,22 +130,22 @@ while not pathlib.Path("/tmp/asked").exists():
 """
 
 KILLED = r"1 straggler killed \(sleep after [\d.]+m?s\)"
-"""In the report, where there was a stubborn process."""
+"""In the report, if a process ignored TERM."""
 
 LONG = {"PYINIT_DRAIN_TIMEOUT": "60"}
-"""Longer than a test waits, or an engine that has been asked to stop a container."""
+"""Longer than a test waits, or an engine waits before it kills a container."""
 
 BRIEF = {"PYINIT_DRAIN_TIMEOUT": "1"}
-"""For those who have to be killed."""
+"""For processes that have to be killed."""
 
 
 def await_ready(container: Container, number: int) -> None:
-    """Return when so many processes have said that they are ready."""
+    """Return when `number` processes have said that they are ready."""
     eventually(lambda: container.logs().decode(), holds=lambda said: said.count(": ready\n") == number)
 
 
 def test_children_of_a_launcher_that_exits_on_term_save_their_work(containers: Containers) -> None:
-    """They need two more seconds, and have them; the status is the launcher's, and nothing is said."""
+    """They need two more seconds, and have them. The status is the launcher's, and nothing is reported."""
     container = containers.start("sh", "-c", LAUNCHER, SAVER)
     await_ready(container, 3)
     end = stopped(container)
@@ -153,8 +153,8 @@ def test_children_of_a_launcher_that_exits_on_term_save_their_work(containers: C
     assert (end.status, end.errors) == (143, "")
 
 
-def test_children_of_a_launcher_lose_their_work_if_nobody_waits(containers: Containers) -> None:
-    """The check of the test above: without a drain, as under other inits, the kernel kills them."""
+def test_children_of_a_launcher_lose_their_work_without_a_drain(containers: Containers) -> None:
+    """This checks the test above: without a drain, as under other inits, the kernel kills them."""
     container = containers.start("sh", "-c", LAUNCHER, SAVER, environment={"PYINIT_DRAIN_TIMEOUT": "0"})
     await_ready(container, 3)
     end = stopped(container)
@@ -171,8 +171,8 @@ def test_daemon_behind_a_foreground_tail_cleans_up(containers: Containers) -> No
 
 
 def test_straggler_that_ignores_term_is_killed_and_named(containers: Containers) -> None:
-    """After the drain timeout; the status stays the workload's, and one line tells of it."""
-    # The name is that of the program once it has been executed.
+    """After the drain timeout. The status is still the workload's, and one line reports it."""
+    # It has this name when it has executed the program.
     leave = 'sh -c "$0" & until grep -q sleep /proc/$!/comm; do sleep 0.02; done; exit 3'
     end = containers.run("sh", "-c", leave, STUBBORN, environment=BRIEF)
     assert end.status == 3, end
@@ -180,7 +180,7 @@ def test_straggler_that_ignores_term_is_killed_and_named(containers: Containers)
 
 
 def test_straggler_that_may_not_be_killed_does_not_hold_up_the_end(containers: Containers) -> None:
-    """Another user's process, where PID 1 lacks CAP_KILL: it goes with PID 1, long before the engine gets impatient."""
+    """It is another user's, and PID 1 lacks CAP_KILL. It ends with PID 1, long before the grace period does."""
     become = 'setpriv --reuid 1000 --clear-groups sh -c "$0" & exec sleep 100'
     container = containers.start("sh", "-c", become, STUBBORN, cap_drop=["KILL"], environment=BRIEF)
     await_ready(container, 1)
@@ -189,7 +189,7 @@ def test_straggler_that_may_not_be_killed_does_not_hold_up_the_end(containers: C
 
 @pytest.mark.parametrize("restriction", ["read-only root", "non-root user", "all of them"])
 def test_drain_needs_no_privilege(containers: Containers, restriction: str) -> None:
-    """In a container as locked up as one would deploy it, who can save its work does, and who will not go is killed."""
+    """In a restricted container, processes that can save their work do, and those that do not end are killed."""
     both = 'python3 -c "$0" straggler 0.5 & sh -c "$1" & exec sleep 100'
     options: dict[str, Any] = RESTRICTIONS[restriction]
     container = containers.start("sh", "-c", both, SAVER, STUBBORN, environment=BRIEF, **options)
@@ -200,7 +200,7 @@ def test_drain_needs_no_privilege(containers: Containers, restriction: str) -> N
 
 
 def test_drain_does_not_need_proc(containers: Containers) -> None:
-    """PID 1 has a call that reaches everybody: it need not see them."""
+    """PID 1 can signal all processes with one call, without seeing them."""
     leave = 'python3 -c "$0" straggler 0.5 & exec sleep 100'
     unmount = 'umount -l /proc && exec pyinit -- sh -c "$@"'
     container = containers.start("-c", unmount, "sh", leave, SAVER, entrypoint=["sh"], **MAY_UNMOUNT)
@@ -210,8 +210,8 @@ def test_drain_does_not_need_proc(containers: Containers) -> None:
     assert end.output.endswith("straggler: saved\n"), end
 
 
-def test_end_without_stragglers_waits_for_nobody(containers: Containers) -> None:
-    """Neither at the end of a plain command nor on `docker stop`, however long stragglers would have."""
+def test_end_without_stragglers_has_no_wait(containers: Containers) -> None:
+    """Neither at the end of an ordinary command nor on `docker stop`, however long the drain timeout is."""
     assert containers.run("true", environment=LONG).status == 0
     container = containers.start_sleeper(environment=LONG)
     end = stopped(container)
@@ -219,7 +219,7 @@ def test_end_without_stragglers_waits_for_nobody(containers: Containers) -> None
 
 
 def test_workload_that_ignores_term_is_killed_after_the_stop_timeout(containers: Containers) -> None:
-    """Three seconds after `docker stop`, and with a line that says so; not by the engine after ten, with none."""
+    """Three seconds after `docker stop`, with a line that says so. The engine would kill it after ten, without one."""
     container = containers.start("sh", "-c", STUBBORN, environment={"PYINIT_STOP_TIMEOUT": "3"})
     await_ready(container, 1)
     begin = time.monotonic()
@@ -235,7 +235,7 @@ def test_workload_that_ignores_term_is_killed_after_the_stop_timeout(containers:
 
 
 def test_service_that_forks_a_successor_goes_on_living(containers: Containers) -> None:
-    """Signals reach the successor, `docker stop` too; the status is that of the first process."""
+    """Signals reach the successor, including `docker stop`. The status is that of the first process."""
     container = containers.start("python3", "-c", REEXECUTES, environment={"PYINIT_WAIT_FOR": "all"})
     await_ready(container, 1)
     eventually(lambda: [process.parent for process in processes(container)], holds=lambda parents: parents == [0, 1])
@@ -246,8 +246,8 @@ def test_service_that_forks_a_successor_goes_on_living(containers: Containers) -
     assert end.output == "successor: ready\nsuccessor: SIGUSR1\nsuccessor: SIGTERM\n"
 
 
-def test_successor_is_asked_to_go_where_nobody_waits_for_all(containers: Containers) -> None:
-    """The check of the test above: by default the end of the first process is the end."""
+def test_successor_is_asked_to_end_without_wait_for_all(containers: Containers) -> None:
+    """This checks the test above: by default pyinit does not stay after the first process."""
     end = containers.run("python3", "-c", REEXECUTES)
     assert (end.status, end.output, end.errors) == (7, "successor: ready\nsuccessor: SIGTERM\n", "")
 
@@ -260,7 +260,7 @@ def lose_manager(container: Container) -> None:
 
 
 def test_worker_whose_parent_was_killed_is_ended(containers: Containers) -> None:
-    """With --orphans=terminate it is asked to go and may save its work; who has a parent is left alone."""
+    """With --orphans=terminate it is asked to end and may save its work. Processes with a parent are left alone."""
     worker = ("python3", "-c", SAVER, "worker", "0.5")
     container = containers.start("sh", "-c", MANAGED, "sh", *worker, environment={"PYINIT_ORPHANS": "terminate"})
     await_ready(container, 1)
@@ -272,7 +272,7 @@ def test_worker_whose_parent_was_killed_is_ended(containers: Containers) -> None
 
 
 def test_worker_whose_parent_was_killed_lives_on(containers: Containers) -> None:
-    """The default: there are daemons among the orphans."""
+    """This is the default, because orphans may be daemons."""
     container = containers.start("sh", "-c", MANAGED, "sh", "python3", "-c", WORKS_ON)
     await_ready(container, 1)
     lose_manager(container)
@@ -280,7 +280,7 @@ def test_worker_whose_parent_was_killed_lives_on(containers: Containers) -> None
 
 
 def test_stranger_beside_a_subreaper_gets_no_signal(containers: Containers) -> None:
-    """Where PID 1 is another, pyinit ends its own stragglers, wherever they went, all of them and nobody else."""
+    """If PID 1 is another program, pyinit ends all of its own stragglers, and no other process."""
     container = containers.start("-c", BESIDE_A_STRANGER, STRANGER, LEAVES_TWO, SAVER, STUBBORN, entrypoint=["sh"])
     await_ready(container, 3)
     execute(container, "touch", "/tmp/go")
@@ -291,7 +291,7 @@ def test_stranger_beside_a_subreaper_gets_no_signal(containers: Containers) -> N
 
 
 def test_stranger_in_a_shared_pid_namespace_gets_no_signal(containers: Containers) -> None:
-    """As above, where the strangers are another container's."""
+    """As above, with strangers of another container."""
     other = containers.start("python3", "-c", STRANGER)
     await_ready(other, 1)
     leave = ("sh", "-c", LEAVES_TWO, SAVER, STUBBORN)
@@ -314,7 +314,7 @@ def test_stop_signal_for_all_does_not_leave_the_container_in_a_shared_pid_namesp
         "python3", "-c", REEXECUTES, pid_mode=f"container:{other.id}", environment={"PYINIT_WAIT_FOR": "all"}
     )
     await_ready(container, 1)
-    eventually(lambda: processes(other), holds=lambda seen: len(seen) == 3)  # the first process has gone
+    eventually(lambda: processes(other), holds=lambda seen: len(seen) == 3)  # the first process has exited
     container.kill("USR1")
     await_output(container, "successor: SIGUSR1\n")
     end = stopped(container)
@@ -324,8 +324,8 @@ def test_stop_signal_for_all_does_not_leave_the_container_in_a_shared_pid_namesp
     assert ended(other).output == f"stranger: ready\n{USR1}"
 
 
-def test_process_that_docker_exec_brought_in_is_not_waited_for(containers: Containers) -> None:
-    """Somebody's shell does not hold up the end, even if it ignores TERM."""
+def test_process_from_docker_exec_is_not_waited_for(containers: Containers) -> None:
+    """A user's shell does not delay the end, even if it ignores TERM."""
     container = containers.start_sleeper(environment=LONG)
     container.exec_run(["sh", "-c", f"exec >/proc/1/fd/1; {STUBBORN}"], detach=True)
     await_ready(container, 1)
@@ -333,8 +333,8 @@ def test_process_that_docker_exec_brought_in_is_not_waited_for(containers: Conta
     assert (end.status, end.errors) == (143, "")
 
 
-def test_process_that_docker_exec_brought_in_is_asked_to_go(containers: Containers) -> None:
-    """It has the time that stragglers have, and when they have gone the container ends."""
+def test_process_from_docker_exec_is_asked_to_end(containers: Containers) -> None:
+    """It has as much time as the stragglers take. When they have ended, the container ends."""
     both = 'python3 -c "$0" & exec sleep 100'
     container = containers.start("sh", "-c", both, WAITS_FOR_WHO_WAS_BROUGHT_IN, environment=LONG)
     container.exec_run(["python3", "-c", BROUGHT_IN], detach=True)

@@ -1,4 +1,4 @@
-"""Signals that come from outside the container."""
+"""Signals from outside of the container."""
 
 import time
 
@@ -20,7 +20,7 @@ BECOMES_A_USER = """if True:
 
 
 def test_docker_kill_reaches_the_workload(containers: Containers) -> None:
-    """Any signal, not only those that stop."""
+    """With any signal, not only stop signals."""
     container = containers.start("sh", "-c", SAYS_USR1)
     await_output(container, "ready")
     container.kill("USR1")
@@ -29,7 +29,7 @@ def test_docker_kill_reaches_the_workload(containers: Containers) -> None:
 
 
 def test_docker_stop_takes_well_under_a_second(containers: Containers) -> None:
-    """The best of three, since the engine's own share depends on what else the machine does."""
+    """The best of three, since the engine's part depends on what else the machine does."""
     seconds = []
     for _ in range(3):
         container = containers.start_sleeper()
@@ -40,14 +40,14 @@ def test_docker_stop_takes_well_under_a_second(containers: Containers) -> None:
 
 
 def test_workload_that_changes_its_user_still_gets_term(containers: Containers) -> None:
-    """PID 1 is root and may signal everybody."""
+    """PID 1 is root and may signal all processes."""
     container = containers.start("python3", "-c", BECOMES_A_USER)
     await_output(container, "ready")
     assert stopped(container).status == 143
 
 
 def test_signal_to_a_workload_that_may_not_be_signalled_is_a_log_line(containers: Containers) -> None:
-    """Without CAP_KILL the signal cannot be delivered: pyinit says so and stays."""
+    """Without CAP_KILL the signal cannot be delivered. pyinit says so and runs on."""
     container = containers.start("python3", "-c", BECOMES_A_USER, cap_drop=["KILL"])
     await_output(container, "ready")
     container.kill("TERM")
@@ -68,7 +68,7 @@ def test_a_real_time_signal_has_the_name_that_the_c_library_gives_it(containers:
 
 @pytest.mark.parametrize("flag", ["-v", "--verbose"])
 def test_verbose_log_says_that_the_signal_came_from_outside(containers: Containers, flag: str) -> None:
-    """The sender of a signal that crosses the border of a PID namespace has no pid inside."""
+    """A sender outside of a PID namespace has no pid inside."""
     container = containers.start(flag, "sleep", "100", entrypoint=["pyinit"])
     await_output(container, "started")
     end = stopped(container)
@@ -78,7 +78,7 @@ def test_verbose_log_says_that_the_signal_came_from_outside(containers: Containe
 
 
 def test_verbose_log_names_the_sender_inside(containers: Containers) -> None:
-    """The process that sends, with its name."""
+    """With pid and name."""
     end = containers.run("-v", "sh", "-c", "kill -USR1 1; exec sleep 100", entrypoint=["pyinit"])
     assert end.status == 138, end  # USR1 was forwarded, and the shell or the sleep died of it
     assert "pyinit: SIGUSR1 from pid" in end.errors

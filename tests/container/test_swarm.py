@@ -1,4 +1,4 @@
-"""deploy/swarm.yaml: as it is deployed, and updated under load with pyinit, with tini and with no init."""
+"""deploy/swarm.yaml: deployed, and updated under load with pyinit, with tini and without an init."""
 
 import itertools
 import json
@@ -39,10 +39,10 @@ INITS = {
     "tini": 'COPY tini-static /usr/local/bin/tini\nENTRYPOINT ["tini", "--"]\nCMD ["./start.sh"]\n',
     "no init": 'ENTRYPOINT []\nCMD ["./start.sh"]\n',
 }
-"""What each of them changes in the image."""
+"""The changes that each of them makes to the image."""
 
 STARTS = {"gunicorn": "", "exec gunicorn": "RUN sed -i 's/^gunicorn/exec gunicorn/' start.sh\n"}
-"""How the last command of start.sh is written, and what that changes in the image."""
+"""The forms of the last command of start.sh, and the changes that each makes to the image."""
 
 PYINITCTL = "pyinitctl health --max-zombies=100 && "
 """The part of the health check that only pyinit has."""
@@ -51,16 +51,16 @@ T = TypeVar("T")
 
 
 class Update(NamedTuple):
-    """What came of a rolling update."""
+    """The results of a rolling update."""
 
     requests: Counter[str]
-    """In the words of load.py."""
+    """The results of requests, by load.py."""
     finished: int
     """Orders that the replaced containers have finished."""
     killed: int
-    """Orders that they had begun, and have not finished."""
+    """Orders that they had begun and not finished."""
     seconds: float
-    """From the command until the replaced containers had gone."""
+    """From the command until the replaced containers were gone."""
 
     @property
     def lost(self) -> Counter[str]:
@@ -79,7 +79,7 @@ class Stack:
         self._load: Container | None = None
 
     def deploy(self, version: int, image: str | None = None) -> None:
-        """Deploy a version of it, as the head of the file says."""
+        """Deploy a version of it, by the command at the top of the file."""
         variables = {"WEB_IMAGE": image or self._image, "WEB_PORT": "0", "VERSION": str(version)}
         done = self._command("deploy", "--resolve-image", "never", "-c", str(self._file), self.name, **variables)
         assert done.returncode == 0, done
@@ -90,17 +90,17 @@ class Stack:
         return dict(service.attrs)
 
     def state(self) -> str:
-        """How far the update is that was asked for last."""
+        """The state of the last update."""
         return str(self.service().get("UpdateStatus", {}).get("State", "asked for"))
 
     def containers(self, **filters: str) -> list[Container]:
-        """Those of the service that run."""
+        """The running containers of the service."""
         label = f"com.docker.swarm.service.name={self.name}_web"
         found: list[Container] = self._engine.containers.list(filters={"label": label, **filters}, ignore_removed=True)
         return found
 
     def send(self) -> None:
-        """Start to send requests."""
+        """Start sending requests."""
         # The containers' own addresses: the service's virtual one takes IPVS, which not every kernel has.
         self._load = self._engine.containers.create(
             self._image, ["python3", "load.py", "tasks.web", "8000"], entrypoint=[], network=f"{self.name}_web"
@@ -109,13 +109,13 @@ class Stack:
         await_output(self._load, "sending")
 
     def orders(self, *hosts: str) -> Counter[str]:
-        """How many orders there are in each state, of all or those that the hosts have begun."""
+        """The number of orders in each state: of all orders, or of those that these hosts have begun."""
         [one, *_] = eventually(lambda: self.containers(health="healthy"), patience=SECONDS_TO_WAIT)
         names = [name.split(".") for name in execute(one, "ls", "/spool").split()]
         return Counter(state for _, *host, state in names if not hosts or set(host) & set(hosts))
 
     def requests(self) -> Counter[str]:
-        """Stop to send requests; what came of them."""
+        """Stop sending requests; return their results."""
         assert self._load is not None
         self._load.reload()
         assert self._load.status == "running", "it has ended by itself, and did not see all of the update"
@@ -124,7 +124,7 @@ class Stack:
         return Counter(json.loads(self._load.logs().decode().splitlines()[-1]))
 
     def remove(self) -> None:
-        """Leave nothing of it."""
+        """Remove the stack, with all that belongs to it."""
         if self._load:
             self._load.remove(force=True, v=True)
         # A network cannot be removed as long as Swarm has a task on it.
@@ -133,7 +133,7 @@ class Stack:
         )
         of_it: dict[str, Any] = {"label": f"com.docker.stack.namespace={self.name}"}
         for container in self._engine.containers.list(all=True, filters=of_it, ignore_removed=True):
-            with suppress(APIError):  # Swarm removes it as well, in its own time
+            with suppress(APIError):  # Swarm may remove it first
                 container.remove(force=True, v=True)
         eventually(
             lambda: self._engine.containers.list(all=True, filters=of_it, ignore_removed=True),
@@ -154,7 +154,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def node(engine: docker.DockerClient) -> Iterator[str]:
-    """The id of the engine as a node of its swarm, or where it is in none, of one made for the tests."""
+    """The id of the engine as a node of its swarm; if it is in none, one is made for the tests."""
     own = engine.info()["Swarm"]["LocalNodeState"] == "inactive"
     bridges = [network.name for network in engine.networks.list()]
     if own:
@@ -169,7 +169,7 @@ def node(engine: docker.DockerClient) -> Iterator[str]:
 
 
 def remove_gateway(engine: docker.DockerClient) -> bool:
-    """Try to remove the network that Swarm has made; whether it has gone."""
+    """Try to remove the network that Swarm has made; return whether it is gone."""
     with suppress(APIError):  # it is in use for as long as a container of Swarm's is left
         engine.networks.get(GATEWAY).remove()
     return GATEWAY not in [network.name for network in engine.networks.list()]
@@ -179,7 +179,7 @@ def remove_gateway(engine: docker.DockerClient) -> bool:
 def web(engine: docker.DockerClient) -> Iterator[str]:
     """The tag of the service's image."""
     with pyinit_on(engine, SLIM) as pyinit:
-        # The engine of a user may have another image by that name.
+        # A user's engine may have another image of that name.
         dockerfile = (FOLDER / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit.tags[0]}\n")
         with built(engine, dockerfile, FOLDER) as web:
             yield web.tags[0]
@@ -211,13 +211,13 @@ def stacks(
 
 
 def for_each(do: Callable[[Stack], T], stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], T]:
-    """What comes of each, all at the same time."""
+    """Call `do` for all stacks at the same time; return the results."""
     with ThreadPoolExecutor() as threads:
         return dict(zip(stacks, threads.map(do, stacks.values()), strict=True))
 
 
 def await_healthy(stack: Stack) -> list[Container]:
-    """The service's containers, once there are as many as there should be."""
+    """Wait until all containers of the service are healthy; return them."""
     return eventually(
         lambda: stack.containers(health="healthy"), holds=lambda found: len(found) == REPLICAS, patience=SECONDS_TO_WAIT
     )
@@ -225,18 +225,18 @@ def await_healthy(stack: Stack) -> list[Container]:
 
 @pytest.fixture(scope="module")
 def updates(stacks: dict[tuple[str, str], Stack]) -> dict[tuple[str, str], Update]:
-    """A rolling update of each under load, all at the same time."""
+    """Update all services under load, at the same time."""
     replaced = {key: [str(one.id) for one in containers] for key, containers in for_each(await_healthy, stacks).items()}
     for_each(Stack.send, stacks)
     for stack in stacks.values():
-        # Each process on its third order: they are busy, and the first reports have been answered.
+        # When each process is at its third order, they are busy, and the first requests have been answered.
         eventually(stack.orders, holds=lambda orders: orders["done"] >= 2 * PROCESSES, patience=SECONDS_TO_WAIT)
     begin = time.monotonic()
     for_each(lambda stack: stack.deploy(2), stacks)
     seconds: dict[tuple[str, str], float] = {}
 
     def look() -> dict[tuple[str, str], str]:
-        """Those whose update goes on."""
+        """The stacks whose update is not complete."""
         for key, stack in stacks.items():
             left = {one.id for one in stack.containers()} & set(replaced[key])
             if key not in seconds and not left:
@@ -264,7 +264,7 @@ def row(start: str, init: str, update: Update) -> str:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_rolling_update_under_pyinit_loses_nothing(updates: dict[tuple[str, str], Update], start: str) -> None:
-    """Every request is answered, and every order finished that one of the replaced containers had begun."""
+    """Every request is answered, and every order that a replaced container had begun is finished."""
     update = updates[start, "pyinit"]
     assert (update.lost, update.killed) == ({}, 0)
     assert update.finished >= 2 * PROCESSES
@@ -282,14 +282,14 @@ def test_rolling_update_under_pyinit_loses_nothing(updates: dict[tuple[str, str]
 def test_rolling_update_under_another_init_loses_work(
     updates: dict[tuple[str, str], Update], start: str, init: str, loses: str
 ) -> None:
-    """The same load and the same update."""
+    """With the same load and the same update."""
     update = updates[start, init]
     lost = {"requests": update.lost.total(), "orders": update.killed}
     assert " and ".join(what for what, count in lost.items() if count) == loses, update
 
 
 def test_the_page_shows_what_each_init_loses(updates: dict[tuple[str, str], Update]) -> None:
-    """Its numbers are those of another run: what is zero there is zero here, and nothing else is."""
+    """Its numbers are from another run: the same ones must be zero here."""
     page = (ROOT / "docs" / "rolling-update.md").read_text()
     number = r"\**(\d+)\**"
     rows = re.findall(rf"^\| `(.+)` \| (.+) \| \d+ \| {number} \| \d+ \| {number} \| \d+ \|$", page, re.MULTILINE)
@@ -298,7 +298,7 @@ def test_the_page_shows_what_each_init_loses(updates: dict[tuple[str, str], Upda
 
 
 def test_settings_are_in_force(stacks: dict[tuple[str, str], Stack]) -> None:
-    """As a container of the stack sees them, and PID 1's own timeouts fit into the time that the engine gives it."""
+    """By what a container of the stack sees. PID 1's timeouts fit into the grace period of the engine."""
     stack = stacks["gunicorn", "pyinit"]
     container = await_healthy(stack)[0]
     init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
@@ -313,7 +313,7 @@ def test_settings_are_in_force(stacks: dict[tuple[str, str], Stack]) -> None:
 def test_version_that_does_not_start_is_rolled_back(
     engine: docker.DockerClient, web: str, stacks: dict[tuple[str, str], Stack]
 ) -> None:
-    """Since the new container comes first, none of those that serve was ever replaced."""
+    """Since new containers are started first, no running container is replaced."""
     stack = stacks["gunicorn", "pyinit"]
     before = {one.id for one in await_healthy(stack)}
     with built(engine, f'FROM {web}\nCMD ["false"]\n') as broken:

@@ -1,4 +1,4 @@
-"""`docker run -it IMAGE bash`, with a person at the other end of the attached terminal."""
+"""`docker run -it IMAGE bash`, as used by a person at the attached terminal."""
 
 import os
 import re
@@ -18,7 +18,7 @@ PROMPT = r"at-prompt\$ "
 
 
 class Terminal:
-    """A container's terminal: what is typed, and what can be read there."""
+    """A container's terminal, to type on and to read from."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
@@ -27,20 +27,20 @@ class Terminal:
         self._expecter: fdspawn[str] = fdspawn(self._connection.fileno(), timeout=PATIENCE, encoding="utf-8")
 
     def type(self, text: str) -> None:
-        """Press keys; ^ and a capital stand for that key with control."""
+        """Press keys; ^ and a capital letter mean that key with Control."""
         keys = re.sub(r"\^([A-Z])", lambda key: chr(ord(key[1]) - 64), text)
         os.write(self._connection.fileno(), keys.encode())
 
     def read_until(self, pattern: str) -> str:
-        """What is read up to the pattern and with it; fails with what was read instead."""
+        """The output up to and with the pattern; fails with the output if that has no match."""
         try:
             self._expecter.expect(pattern)
         except (pexpect.TIMEOUT, pexpect.EOF):
-            pytest.fail(f"no {pattern!r} in what was read: {self._expecter.before!r}")
+            pytest.fail(f"no {pattern!r} in the output: {self._expecter.before!r}")
         return f"{self._expecter.before}{self._expecter.after}"
 
     def close(self) -> None:
-        """Let go of it."""
+        """Detach."""
         self._connection.close()
 
 
@@ -49,7 +49,7 @@ Open = Callable[..., Terminal]
 
 @pytest.fixture
 def open_terminal(containers: Containers) -> Iterator[Open]:
-    """Run a container with a terminal, which is attached from its first character on."""
+    """Run a container with a terminal, attached before the first character is written."""
     terminals = []
 
     def open_terminal(*command: str, **options: Any) -> Terminal:
@@ -75,8 +75,8 @@ def test_shell_starts_without_a_warning(terminal: Terminal) -> None:
     assert re.fullmatch(PROMPT, terminal.read_until(PROMPT))
 
 
-def test_control_c_interrupts_what_runs(terminal: Terminal) -> None:
-    """The program in the foreground, not the shell."""
+def test_control_c_interrupts_the_foreground_program(terminal: Terminal) -> None:
+    """And not the shell."""
     terminal.read_until(PROMPT)
     terminal.type("sleep 100\n")
     terminal.read_until("sleep 100\r\n")
@@ -113,8 +113,8 @@ def test_status_of_the_shell_is_that_of_the_container(terminal: Terminal) -> Non
 
 
 @pytest.mark.parametrize("session", [(), ("--session",)])
-def test_new_window_size_is_told(open_terminal: Open, session: tuple[str, ...]) -> None:
-    """`docker run -it` follows the window: SIGWINCH reaches the workload, and the size is there."""
+def test_new_window_size_is_signalled(open_terminal: Open, session: tuple[str, ...]) -> None:
+    """`docker run -it` follows the window: SIGWINCH reaches the workload, and the size is right."""
     program = """if True:
         import os, signal
         signal.signal(signal.SIGWINCH, lambda *_: print("size", *os.get_terminal_size(), flush=True))
@@ -129,7 +129,7 @@ def test_new_window_size_is_told(open_terminal: Open, session: tuple[str, ...]) 
 
 
 def test_session_has_the_terminal(open_terminal: Open) -> None:
-    """The workload leads a session whose terminal it is, and a shell in it has job control."""
+    """The workload leads a session with that terminal, and a shell in it has job control."""
     shell = ["bash", "--norc", "--noprofile", "-i"]
     program = f"import os; print(os.getsid(0) == os.getpid() == os.tcgetpgrp(0)); os.execvp('bash', {shell})"
     terminal = open_terminal("pyinit", "-v", "--session", "--", "python3", "-uc", program, entrypoint=[])
@@ -149,8 +149,8 @@ def test_session_has_the_terminal(open_terminal: Open) -> None:
 
 
 @pytest.mark.parametrize("session", [(), ("--session",)])
-def test_control_c_reaches_who_is_left(open_terminal: Open, session: tuple[str, ...]) -> None:
-    """The workload has ended and left a process that does not end: the terminal is pyinit's again, and so are its keys.
+def test_control_c_reaches_stragglers(open_terminal: Open, session: tuple[str, ...]) -> None:
+    """The workload has ended and left a process that does not end: the terminal and its keys are pyinit's again.
 
     That process has been asked to end already, so only a second stop signal reaches it.
     """
@@ -176,8 +176,8 @@ def test_control_c_reaches_who_is_left(open_terminal: Open, session: tuple[str, 
     assert terminal.container.wait(timeout=PATIENCE)["StatusCode"] == 3
 
 
-def test_control_z_does_nothing_where_nobody_could_go_on(open_terminal: Open) -> None:
-    """As without an init: there is no shell that would continue the workload."""
+def test_control_z_does_nothing_if_no_shell_could_continue_the_workload(open_terminal: Open) -> None:
+    """As without an init."""
     terminal = open_terminal("cat")
     for line in ("one", "two"):
         terminal.type(f"{line}\n")

@@ -1,4 +1,4 @@
-"""docs/zombies.md and docs/shutdown.md: each command that they show is run, and says what stands there."""
+"""docs/zombies.md and docs/shutdown.md: each command is run, and prints what the page shows."""
 
 import os
 import re
@@ -16,14 +16,14 @@ ZOMBIES, SHUTDOWN = ROOT / "docs" / "zombies.md", ROOT / "docs" / "shutdown.md"
 
 
 def steps(page: Path) -> list[tuple[str, str]]:
-    """The commands of the page and what each printed, in order."""
+    """The commands of the page and their output, in order."""
     blocks = re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     found = [block.partition("\n") for text in blocks for block in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]]
     return [(command, printed) for command, _, printed in found]
 
 
 def likeness(text: str) -> list[str]:
-    """The lines without what differs from run to run: ids, pids, ages, and the columns that these make wider."""
+    """The lines without ids, pids, ages and the widths of columns, which differ from run to run."""
     text = re.sub(r"\b[0-9a-f]{12,64}\b", "ID", text)
     text = re.sub(r"\b\d+(\.\d)?(ms|s|m(\d\ds)?|h\d\dm)\b", "AGE", text)
     text = re.sub(r"\d+", "N", text)
@@ -31,7 +31,7 @@ def likeness(text: str) -> list[str]:
 
 
 def run(command: str, image: Image, name: str) -> str:
-    """What a command of the page prints, with the image under test and a container name of its own."""
+    """The output of a command of the page, run with the image under test and another container name."""
     command = re.sub(
         r"\bpyinit(?= (sh|timeout|python3|/example/start.sh)\b)", image.tags[0], re.sub(r"\blab\b", name, command)
     )
@@ -64,5 +64,5 @@ def test_the_page_prints_what_it_shows(image: Image, page: Path) -> None:
 
 @pytest.mark.parametrize("path", ["examples/never_joins.py", "examples/reaps_on_sigchld.py"])
 def test_the_tutorial_shows_both_programs(path: str) -> None:
-    """That of the mistake, and that of the cure."""
+    """The one with the mistake, and the one with the cure."""
     assert path in ZOMBIES.read_text()

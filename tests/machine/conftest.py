@@ -1,4 +1,4 @@
-"""What runs in a machine with systemd only: `make machine TESTS=tests/machine`."""
+"""Tests that need a machine with systemd: `make machine TESTS=tests/machine`."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from tests.namespace.conftest import bin_folder, launcher  # noqa: F401 - as it 
 
 @pytest.fixture(scope="session", autouse=True)
 def systemd() -> None:
-    """It has to be the machine's init."""
-    assert Path("/run/systemd/system").is_dir(), "systemd does not run here: make machine TESTS=tests/machine"
+    """Fail unless systemd is the machine's init."""
+    assert Path("/run/systemd/system").is_dir(), "systemd is not running here: make machine TESTS=tests/machine"

@@ -8,7 +8,7 @@ TAKES_TOO_MUCH = ["python3", "-ISc", "b'x' * 500_000_000"]
 
 
 def run(launcher: str, policy: str) -> "subprocess.CompletedProcess[str]":
-    """Run pyinit as a unit that may have 60 MiB, to its end."""
+    """Run pyinit to its end, as a unit limited to 60 MiB."""
     limits = ["MemoryMax=60M", "MemorySwapMax=0", f"OOMPolicy={policy}"]
     command = ["systemd-run", "--quiet", "--wait", "--pipe", *(f"--property={limit}" for limit in limits)]
     return subprocess.run([*command, launcher, "--", *TAKES_TOO_MUCH], capture_output=True, text=True, timeout=PATIENCE)
@@ -23,7 +23,7 @@ def test_a_workload_that_runs_out_of_memory_is_reported(launcher: str) -> None:
 
 
 def test_with_oom_group_the_kernel_kills_pyinit_as_well(launcher: str) -> None:
-    """No line can be written then (docs/log.md)."""
+    """So it cannot write a line (docs/log.md)."""
     done = run(launcher, "kill")
     assert done.returncode != 0, done
     assert done.stderr == "", done

@@ -47,7 +47,7 @@ def service(engine: docker.DockerClient, node: str) -> Iterator[Service]:  # noq
     with ExitStack() as stack:
         image = stack.enter_context(pyinit_on(engine, SLIM))
         network = engine.networks.create(name, driver="overlay", attachable=True)
-        # As long as Swarm has a task on it, it cannot be removed.
+        # It cannot be removed as long as Swarm has a task on it.
         stack.callback(eventually, lambda: removed(network), patience=3 * PATIENCE)
         service: Service = engine.services.create(  # type: ignore[no-untyped-call]
             image.tags[0],
@@ -69,7 +69,7 @@ def service(engine: docker.DockerClient, node: str) -> Iterator[Service]:  # noq
 
 
 def removed(network: Network) -> bool:
-    """Try to remove it; whether it has gone."""
+    """Try to remove a network; return whether it is gone."""
     try:
         network.remove()
     except NotFound:
@@ -80,7 +80,7 @@ def removed(network: Network) -> bool:
 
 
 def ask(port: int) -> str:
-    """What the service answers at a port of this machine; the error, if it does not."""
+    """The service's answer at a port of this machine, or the error."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", "/")

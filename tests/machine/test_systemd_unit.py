@@ -56,15 +56,15 @@ class Service:
         (self.folder / what).touch()
 
     def has(self, **properties: str) -> None:
-        """Wait until systemd says so of it."""
+        """Wait until the unit has these properties."""
         eventually(lambda: self._seen([*properties]), holds=lambda seen: seen == properties)
 
     def main_process(self) -> str:
-        """The name of the process that systemd takes for the main one."""
+        """The name of the unit's main process, by systemd."""
         return Path("/proc", self._seen(["MainPID"])["MainPID"], "comm").read_text().strip()
 
     def seconds_of_pings(self) -> float:
-        """From the start until the last ping."""
+        """The seconds from the start until the last ping."""
         seen = self._seen(["ActiveEnterTimestampMonotonic", "WatchdogTimestampMonotonic"])
         return (int(seen["WatchdogTimestampMonotonic"]) - int(seen["ActiveEnterTimestampMonotonic"])) / 1e6
 
@@ -74,7 +74,7 @@ class Service:
 
 
 def systemctl(*arguments: str) -> str:
-    """What a command of systemctl says; fails if it does."""
+    """The output of a command of systemctl; fails if the command does."""
     done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done
     return done.stdout
@@ -82,7 +82,7 @@ def systemctl(*arguments: str) -> str:
 
 @contextmanager
 def loaded(**units: str) -> Iterator[str]:
-    """Units of one name, by type, as long as the context lasts; yields the name."""
+    """Load units of one name, by type, as long as the context lasts; yields the name."""
     name = f"pyinit-test-{uuid4().hex[:8]}"
     files = {Path(f"/run/systemd/system/{name}.{kind}"): text for kind, text in units.items()}
     try:
@@ -100,7 +100,7 @@ def loaded(**units: str) -> Iterator[str]:
 
 @pytest.fixture
 def service(launcher: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Loads the page's unit, with an application and another watchdog; other units by type."""
+    """Loads the page's unit with an application and another watchdog, and other units by type."""
     page = (ROOT / "docs" / "migrating.md").read_text()
     [text] = re.findall(r"```ini\n(\[Service\]\n.*?)```", page, re.DOTALL)
     (tmp_path / "app.py").write_text(APPLICATION)
@@ -114,8 +114,8 @@ def service(launcher: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
         yield lambda **units: Service(stack.enter_context(loaded(service=text, **units)), tmp_path)
 
 
-def test_the_unit_has_started_when_the_workload_says_so(service: Callable[..., Service]) -> None:
-    """`systemctl start` returns then; the workload knows of the watchdog, and pyinit is the main process."""
+def test_the_unit_has_started_when_the_workload_is_ready(service: Callable[..., Service]) -> None:
+    """`systemctl start` returns then. The workload knows of the watchdog, and pyinit is the main process."""
     unit = service()
     systemctl("start", "--no-block", f"{unit.name}.service")
     unit.has(ActiveState="activating", SubState="start")
@@ -151,7 +151,7 @@ def test_a_workload_is_started_with_the_socket_of_its_unit(service: Callable[...
 
 
 def test_a_stop_is_the_workloads_own(service: Callable[..., Service]) -> None:
-    """pyinit gets TERM and forwards it; the workload ends well, and so does the unit."""
+    """pyinit gets TERM and forwards it. The workload exits with 0, and the unit ends successfully."""
     unit = service()
     unit.tell("ready")
     systemctl("start", f"{unit.name}.service")
