@@ -1,8 +1,8 @@
 """The engine, the image under test, and containers that are removed afterwards.
 
-A test runs on one base: what a kernel or an engine decides is the same on all. It is marked `each_base`, and runs on
-all of them, where the interpreter or the C library decides: what is compiled and imported at the start, the numbers of
-signals, the errors of exec(2), the look at users and resources, and what pyinitctl takes from the standard library.
+A test runs on one base if its result depends only on the kernel or the engine. It is marked `each_base`, and runs on
+all bases, if its result depends on the interpreter or the C library: compiling and importing at the start, the numbers
+of signals, the errors of exec(2), users and resources, and pyinitctl, which uses the standard library.
 """
 
 from collections.abc import Iterator

@@ -99,7 +99,7 @@ class Pod:
     def stop(self) -> None:
         """Do the same with all containers at once.
 
-        The pause container is among them, which the kubelet leaves to the last: not where that is PID 1 of all.
+        This includes the pause container, which the kubelet stops last. Not to be used if that is PID 1 of all.
         """
         self._podman("pod", "stop", f"--time={self.grace_period}", self._name)
 

@@ -106,7 +106,7 @@ def test_a_stopped_workload_is_unhealthy(start: Start, health: Ask) -> None:
 
 
 def test_a_stopped_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
-    """It reaps nobody."""
+    """It does not reap."""
     container = start("--", "sleep", "60")
     becomes(lambda: health(container), 0, "healthy: .*")
     container.signal(signal.SIGSTOP)

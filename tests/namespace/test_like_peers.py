@@ -313,7 +313,7 @@ DIFFERENCES: dict[str, list[tuple[str, list[str], Changes]]] = {
             {"logs": (False, True), "left": ([["daemon"], ["member"]], [])},
         ),
     ],
-    "it says why it ended, when nobody asked for that end": [
+    "it says why it ended if that was not asked for": [
         (" ".join(NAMES), ["-- sh -c 'kill -TERM $$'"], {"logs": (False, True)}),
         (TINIS, ["-e 143 -- sh -c 'kill -TERM $$'", "-ge143 sh -c 'kill -TERM $$'"], {"logs": (False, True)}),
     ],

@@ -256,7 +256,7 @@ def test_as_pid_1_the_workload_is_suspended_alone(init: str, sender: str) -> Non
             send(number)
             eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")
             send(signal.SIGUSR1)
-            eventually(lambda: has_pending(workload.pid, signal.SIGUSR1), "PID 1 forwards all the same")
+            eventually(lambda: has_pending(workload.pid, signal.SIGUSR1), "PID 1 still forwards")
             send(signal.SIGCONT)
             container.expect(str(int(signal.SIGUSR1)))
             container.expect(str(int(signal.SIGCONT)))

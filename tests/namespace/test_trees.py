@@ -1,6 +1,6 @@
 """Random trees of processes: whatever they do, pyinit ends in time, with the right status, and nothing survives.
 
-``TREES=2000`` tries so many new ones with each test, in place of the few that are always the same.
+With ``TREES=2000`` each test tries 2000 new trees in place of a few that are always the same.
 """
 
 import ast
@@ -28,16 +28,16 @@ from testing.namespaces import UNSHARE, Container, python
 EXAMPLES = int(os.environ.get("TREES", "0"))
 
 SLACK = 15.0
-"""Seconds that a loaded machine may take for what needs none; a hang takes longer."""
+"""Seconds that a loaded machine may take for work that needs hardly any time. A hang takes longer."""
 
 PLENTY = 60.0
-"""Seconds that a timeout is set to which must not pass: what it would end, ends by itself."""
+"""Seconds of a timeout that must not pass, because the processes end by themselves."""
 
 STOP = (signal.SIGTERM, signal.SIGINT)
-"""The stop signals that are sent. (The third, SIGQUIT, would have the kernel write core files.)"""
+"""The stop signals that are sent. (SIGQUIT would make the kernel write core files.)"""
 
 OBEYED = 42
-"""The exit status of a process that ends in good order when it gets a stop signal."""
+"""The exit status of a process that ends in an orderly way when it gets a stop signal."""
 
 HEARS = ("die", "obey", "block")
 """The reactions of a workload that ends when it gets a stop signal."""
@@ -50,30 +50,30 @@ class Process:
     """What a process of the tree does, after it has started its children."""
 
     reaction: str = "die"
-    """To a stop signal: ``die`` of it; catch it and ``obey`` (exit in good order), ``await`` its children, or
-    ``hand-on`` the signal to them and await them; ``block`` it and exit in good order when it is pending; ``ignore``
-    it, or be ``deaf``: ignore it from the first moment, while it starts its children, too."""
+    """To a stop signal: ``die`` of it; catch it and ``obey`` (exit in an orderly way), ``await`` its children, or
+    ``hand-on`` the signal to them and await them; ``block`` it and exit in an orderly way when it is pending;
+    ``ignore`` it; or be ``deaf``: ignore it from the first moment, even while it starts its children."""
     lingers: float = 0.0
     """Seconds that it takes to ``obey``, or with ``block``."""
     reads: bool = False
-    """Whether its standard input is a pipe from the sibling before it, or from its parent if it is the first; it exits
-    at the end of that."""
+    """Whether its standard input is a pipe from the sibling before it, or from its parent if it is the first. It exits
+    at the end of its input."""
     lives: float | None = 0.0
     """Seconds until it exits by itself; None for never."""
     born: str = "child"
-    """``child``: by a mere fork; ``session``: calls setsid, too; ``daemon``: forks twice, and the one between exits."""
+    """``child``: by a fork; ``session``: calls setsid, too; ``daemon``: by two forks, and the process between exits."""
     stops: bool = False
     """Whether it stops itself (SIGSTOP) first."""
     forks: str = "nothing"
-    """What it starts again and again: ``children`` that end soon, ``orphans`` that do, or ``itself``: a successor, and
-    exits."""
+    """What it starts again and again: ``children`` or ``orphans`` that end soon, or ``itself``: it starts a successor
+    and exits."""
     waits: bool = False
     """Whether it reaps its children."""
     children: tuple["Process", ...] = ()
 
     @property
     def family(self) -> list["Process"]:
-        """It and its descendants."""
+        """The process and its descendants."""
         return [self, *(member for child in self.children for member in child.family)]
 
     @property
@@ -83,7 +83,7 @@ class Process:
 
     @property
     def generations(self) -> int:
-        """How many there are, with its own."""
+        """The number of generations, with its own."""
         return 1 + max((child.generations for child in self.children), default=0)
 
 
@@ -92,7 +92,7 @@ class Workload(Process):
     """The root of the tree, and pyinit's child."""
 
     status: int = 0
-    """How it ends by itself: the exit status, or less than 0 for the signal that it kills itself with."""
+    """How it ends by itself: the exit status, or the negative number of the signal that it kills itself with."""
     patient: bool = True
     """Whether it begins only when the whole tree has been started."""
 
@@ -103,8 +103,8 @@ class Plan:
 
     workload: Workload
     polite: bool = True
-    """Whether every process but the workload ends soon, by itself or asked in the right order: then none may have to be
-    killed."""
+    """Whether every process except for the workload ends soon, by itself or if it is asked in the right order. Then
+    none may be killed."""
     drain_timeout: float = PLENTY
     stop_timeout: float | None = None
     wait_for: str = "main"
@@ -113,9 +113,9 @@ class Plan:
     log: tuple[str, ...] = ()
     """More options."""
     signals: tuple[tuple[float, int], ...] = ()
-    """What pyinit gets from outside: seconds to wait since the workload has begun or the signal before, number."""
+    """The signals from outside: seconds after the beginning of the workload or the previous signal, and number."""
     odd_names: bool = False
-    """Whether the processes have names that are made to be misread."""
+    """Whether the processes have names that are easily misread."""
 
     @property
     def options(self) -> list[str]:
@@ -147,11 +147,11 @@ class Plan:
 
     @property
     def has_ear(self) -> bool:
-        """Whether the workload ends when it gets a stop signal; one that comes before it stops itself is no good."""
+        """Whether the workload ends when it gets a stop signal, even one that comes before it would stop itself."""
         return self.workload.reaction in HEARS and not self.workload.stops
 
     def promises(self, process: Process, parent: Process) -> bool:
-        """Whether the process will end in good order: by itself, or asked at the right time."""
+        """Whether the process will end in an orderly way: by itself, or if it is asked at the right time."""
         if process.reaction != "die":
             return process.reaction not in ("ignore", "deaf") or process.lives is not None
         if self.forward_to != "child" or self.orphans != "keep" or self.stops_sent > 1 or parent.reaction == "hand-on":
@@ -162,12 +162,12 @@ class Plan:
 
     @property
     def is_left_in_peace(self) -> bool:
-        """Whether nobody may get a signal at all: all end by themselves, and are waited for."""
+        """Whether no process may get a signal, because all end by themselves and are waited for."""
         return self.wait_for == "all" and self.orphans == "keep" and self.stopped_after is None
 
     @property
     def has_straggler(self) -> bool:
-        """Whether somebody is there for certain, when the workload ends, whom nothing ends but SIGKILL."""
+        """Whether it is certain that there is a process at the workload's end that only SIGKILL ends."""
         return self.workload.patient and any(
             member.reaction in ("ignore", "deaf")
             and member.lives is None
@@ -178,7 +178,7 @@ class Plan:
 
     @property
     def statuses(self) -> set[int]:
-        """The right ones. More than one only where it depends on who is first."""
+        """The right statuses. There are several only if the status depends on which process is first."""
         right = set()
         workload, is_stopped = self.workload, self.stopped_after is not None
         if self.has_end or (workload.lives is not None and is_stopped):
@@ -194,7 +194,7 @@ class Plan:
 
     @property
     def earliest(self) -> float:
-        """Seconds after the workload has begun before which pyinit must not have ended."""
+        """Seconds after the beginning of the workload before which pyinit must not end."""
         if not self.has_straggler or self.orphans == "terminate":
             return 0.0
         ends = []
@@ -210,13 +210,13 @@ class Plan:
 
     @property
     def latest(self) -> float:
-        """Seconds after the workload has begun when pyinit must have ended."""
+        """Seconds after the beginning of the workload when pyinit must have ended."""
         grace = 0.0 if self.polite else self.drain_timeout + 1
         passed = (self.stopped_after or 0.0) + max(member.lives or 0.0 for member in self.workload.family) + grace
         passed += self.workload.generations * 0.5  # to linger, and to be found re-parented
         if self.stop_timeout is not None and (self.wait_for == "all" or not (self.has_end or self.has_ear)):
             passed += self.stop_timeout
-        elif self.wait_for == "all":  # one generation is an orphan when the one before has been ended, and found so
+        elif self.wait_for == "all":  # a generation is orphaned, and found, after the end of the one before
             passed += self.workload.generations * (grace + 2)
         return passed + SLACK
 
@@ -228,7 +228,7 @@ REACTIONS = ["die", "obey", "await", "block", "hand-on", "ignore"]
 
 
 def processes(polite: bool) -> st.SearchStrategy[Process]:
-    """Trees of processes, which are not the workload."""
+    """Trees of processes below the workload."""
 
     def trees(children: st.SearchStrategy[tuple[Process, ...]]) -> st.SearchStrategy[Process]:
         return st.builds(
@@ -248,17 +248,17 @@ def processes(polite: bool) -> st.SearchStrategy[Process]:
 
 
 def make_polite(process: Process) -> Process:
-    """Have the process end soon, by itself or asked in the right order; its children do so already."""
-    if process.reads:  # a reader that is spared is not continued
+    """Make the process end soon, by itself or if it is asked in the right order. Its children do so already."""
+    if process.reads:  # spared readers are not continued
         process = replace(process, stops=False, forks="nothing")
-    if process.forks == "itself":  # what the one between has blocked or ignored is lost with it
+    if process.forks == "itself":  # a signal that an exited predecessor has blocked or ignored is lost
         return replace(process, reaction="die")
     if process.reaction == "ignore" and process.lives is None:
         return replace(process, lives=0.3)
     if process.reaction == "await":  # it has a task to await. Its children are not asked by pyinit
         task = Process(lives=0.6)
         return replace(process, children=(task, *[throughout(child, make_mortal) for child in process.children]))
-    if process.reaction == "hand-on":  # they get the signal alone
+    if process.reaction == "hand-on":  # its children get the signal without SIGCONT
         return replace(process, children=tuple(replace(child, stops=False) for child in process.children))
     return process
 
@@ -269,12 +269,12 @@ def throughout(process: Process, change: Callable[[Process], Process]) -> Proces
 
 
 def make_mortal(process: Process) -> Process:
-    """Have the process end by itself."""
+    """Make the process end by itself."""
     return replace(process, lives=0.3 if process.lives is None else process.lives, stops=False)
 
 
 def make_easy(process: Process) -> Process:
-    """Have the process be one that can be asked to go and then, much later, be found again and killed."""
+    """Make the process one that can be asked to end and, much later, be found again and killed."""
     process = replace(process, reaction="die") if process.forks == "itself" else process
     return process if process.reaction == "die" else replace(process, stops=False)
 
@@ -285,7 +285,7 @@ def plans(draw: st.DrawFn) -> Plan:
     polite = draw(st.booleans())
     wait_for = draw(st.sampled_from(["main", "main", "all"]))
     orphans = draw(st.sampled_from(["keep", "keep", "terminate"]))
-    long = [1.2] if orphans == "terminate" else []  # they are looked for every second
+    long = [1.2] if orphans == "terminate" else []  # pyinit looks for orphans every second
     workload = Workload(
         children=tuple(draw(st.lists(processes(polite), max_size=5))),
         reaction=draw(st.sampled_from([*HEARS, "ignore"])),
@@ -297,7 +297,7 @@ def plans(draw: st.DrawFn) -> Plan:
         patient=draw(st.sampled_from([True, True, False])),
     )
     if polite and (
-        workload.reaction == "ignore"  # and so does a child that is just being born
+        workload.reaction == "ignore"  # and so does a child that was just forked
         or any(process.stops and process.reaction != "die" for process in workload.family)  # after SIGCONT, perhaps
     ):
         workload = replace(workload, patient=True)
@@ -339,7 +339,7 @@ TREE = """if True:
     import _signal, posix, sys, time
 
     STOP = {_signal.SIGTERM, _signal.SIGINT}
-    READER, WRITER = posix.pipe()  # it ends when everybody has begun, or died
+    READER, WRITER = posix.pipe()  # it ends when all processes have begun or died
 
     def say(text):
         posix.write(1, f"{text}\\n".encode())
@@ -532,15 +532,15 @@ TREE = """if True:
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [number])
     posix.kill(posix.getpid(), number)
 """
-"""The workload that becomes a tree. It says ``begun``, when, and pyinit's pid; the others say ``+NUMBER`` when they
-promise to end in good order, and then ``~NUMBER`` on a signal or ``-NUMBER`` by themselves; and ``!NUMBER:PID:SENDER``
-for each SIGTERM that they hear of. A signal that was blocked has its sender with it; for a handler that is ``?``."""
+"""The workload that becomes a tree. It says ``begun``, the time, and pyinit's pid. The others say ``+NUMBER`` if they
+promise to end in an orderly way, then ``~NUMBER`` at a signal or ``-NUMBER`` if they end by themselves, and
+``!NUMBER:PID:SENDER`` for each SIGTERM that they get. SENDER is ``?`` if they have a handler."""
 
 STRANGERS = """if True:
     import _signal, posix, sys, time
 
     everything = _signal.valid_signals()
-    # Blocked: what anybody got is pending at the end.
+    # All signals are blocked: those that a process got are pending at the end.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
     reader, writer = posix.pipe()
 
@@ -650,12 +650,12 @@ STRANGERS = """if True:
             harmed.append((pid, state, hex(got(pid))))
     posix.write(1, f"\\nreport {(posix.waitstatus_to_exitcode(status), left, harmed)}\\n".encode())
 """
-"""PID 1 of a namespace in which pyinit is just somebody: it starts strangers, then pyinit, has its signals sent (one
-byte on standard input is a number), and tells who is left and who has got a signal that was not meant for him."""
+"""PID 1 of a namespace in which pyinit is an ordinary process: it starts strangers and then pyinit, has signals sent to
+pyinit (each byte on standard input is a number), and reports survivors and strangers that got a signal."""
 
 
 def describe(plan: Plan) -> str:
-    """The tree for the program."""
+    """The tree as text, for `TREE`."""
     count = 0
 
     def number(process: Process, parent: Process) -> dict[str, object]:
@@ -674,7 +674,7 @@ Connect = Callable[[Container], AbstractContextManager[Send]]
 
 @dataclass
 class Run:
-    """What was seen of a run."""
+    """The observations about a run."""
 
     plan: Plan
     command: Sequence[str]
@@ -682,19 +682,19 @@ class Run:
     err: str = ""
     status: int | None = None
     seconds: float = 0.0
-    """From the workload's beginning to the end."""
+    """From the beginning of the workload to the end."""
     pyinit: str = ""
     """Its pid in the namespace."""
     picture: str = ""
-    """The processes at the time when it should have ended."""
+    """The processes that were left when it should have ended."""
 
     def require(self, condition: object, what: str) -> None:
-        """Fail, with all that was seen, unless `condition` holds."""
+        """Fail with all observations unless `condition` holds."""
         names = {TREE: "TREE", STRANGERS: "STRANGERS"}
         facts = [
             f"not so: {what}",
             f"command: {shlex.join(names.get(word, word) for word in self.command)}",
-            f"right would be: status {self.plan.statuses}, {self.plan.earliest:.1f} to {self.plan.latest:.1f} s",
+            f"expected: status {self.plan.statuses}, {self.plan.earliest:.1f} to {self.plan.latest:.1f} s",
             f"seen: status {self.status}, {self.seconds:.2f} s",
             f"stdout: {' '.join(self.lines)}",
             f"stderr:\n{self.err}",
@@ -736,13 +736,13 @@ def play(plan: Plan, command: Sequence[str], connect: Connect) -> Run:
 
 
 def is_readable(container: Container, seconds: float) -> bool:
-    """Whether there is something to read before that time has passed."""
+    """Is there something to read within some seconds?"""
     assert container.process.stdout is not None
     return bool(select.select([container.process.stdout], [], [], seconds)[0])
 
 
 def take_picture(container: Container) -> str:
-    """The processes that are there, a line each. More than one look: some have a new number all the time."""
+    """The processes, a line each. It looks several times, because some get a new pid all the time."""
     lines = []
     for _ in range(5):
         family = {container.process.pid}
@@ -758,7 +758,7 @@ def take_picture(container: Container) -> str:
 
 @contextlib.contextmanager
 def connect_to_pid_1(container: Container) -> Iterator[Send]:
-    """Signal PID 1 from outside: by a handle, since its number may be another's when it has ended."""
+    """Signal PID 1 from outside, by a pidfd: its pid may belong to another process after its end."""
     with contextlib.ExitStack() as handles:
 
         def send(number: int) -> None:
@@ -777,7 +777,7 @@ def connect_to_pid_1(container: Container) -> Iterator[Send]:
 
 @contextlib.contextmanager
 def connect_to_listener(container: Container) -> Iterator[Send]:
-    """Signal a pyinit that is not PID 1: a stranger beside it does that."""
+    """Signal a pyinit that is not PID 1, through a stranger beside it."""
 
     def send(number: int) -> None:
         assert container.process.stdin is not None
@@ -788,7 +788,7 @@ def connect_to_listener(container: Container) -> Iterator[Send]:
 
 
 def requests(run: Run) -> Counter[tuple[int, str]]:
-    """How often pyinit has sent SIGTERM to each process that hears it: by number and pid; without the workload."""
+    """How often pyinit has sent SIGTERM to each process that notes it, by number and pid, without the workload."""
     lineage = run.plan.workload.lineage
     counted: Counter[tuple[int, str]] = Counter()
     for line in run.lines:
@@ -799,7 +799,7 @@ def requests(run: Run) -> Counter[tuple[int, str]]:
             continue
         process, parent = lineage[int(number) - 2]
         is_from_parent = sender == "?" and parent.reaction == "hand-on"
-        # One that is born just when the group is signalled may be asked again.
+        # A process that is forked just when the group is signalled may be asked again.
         is_born_late = process.forks == "itself" and run.plan.forward_to != "child"
         if sender in ("?", run.pyinit) and not is_from_parent and not is_born_late:
             counted[int(number), pid] += 1
@@ -807,7 +807,7 @@ def requests(run: Run) -> Counter[tuple[int, str]]:
 
 
 def check(run: Run) -> None:
-    """Whatever happened, this holds."""
+    """Check what holds for every run."""
     plan = run.plan
     run.require(run.status is not None, f"ends within {plan.latest:.1f} s")
     run.require(run.status in plan.statuses, "the right status")
@@ -816,23 +816,23 @@ def check(run: Run) -> None:
         least = (plan.stopped_after or 0.0) + (plan.stop_timeout or 0.0)
         run.require(run.seconds >= least, f"kills the workload after the stop timeout, {least:.1f} s")
     run.require("Traceback" not in run.err, "no traceback")
-    run.require("carrying on" not in run.err, "no error that was survived")
+    run.require("carrying on" not in run.err, "no internal error")
     if plan.polite:
         promised = {line[1:] for line in run.lines if line[:1] == "+"}
         kept = {line[1:] for line in run.lines if line[:1] in ("-", "~")}
-        run.require(promised <= kept, f"{sorted(promised - kept)} could have ended in good order")
+        run.require(promised <= kept, f"{sorted(promised - kept)} could have ended in an orderly way")
     if plan.stops_sent <= 1:
         twice = {asked: times for asked, times in requests(run).items() if times > 1}
         run.require(not twice, f"pyinit sends SIGTERM once to each: {twice}")
     if plan.is_left_in_peace:
-        run.require(not any(line[:1] == "~" for line in run.lines), "nobody gets a signal")
+        run.require(not any(line[:1] == "~" for line in run.lines), "no process gets a signal")
 
 
 @pytest.mark.slow
 @on_many_trees
 @given(plan=plans())
 def test_any_tree_comes_to_an_orderly_end(launcher: str, plan: Plan) -> None:
-    """As PID 1: in time, with the right status; who can end by himself does, and who cannot is killed."""
+    """As PID 1: in time, with the right status. Processes that can end by themselves do, and others are killed."""
     check(play(plan, [launcher, *plan.options, "--", *python(TREE, describe(plan))], connect_to_pid_1))
 
 
@@ -840,7 +840,7 @@ def test_any_tree_comes_to_an_orderly_end(launcher: str, plan: Plan) -> None:
 @on_many_trees
 @given(plan=plans())
 def test_any_tree_comes_to_an_orderly_end_and_strangers_notice_nothing(launcher: str, plan: Plan) -> None:
-    """As a subreaper: the same; nothing of the tree survives, and nobody else has got a signal."""
+    """As a subreaper: the same. Nothing of the tree survives, and no other process gets a signal."""
     command = [*python(STRANGERS), launcher, *plan.options, "--", *python(TREE, describe(plan))]
     run = play(plan, command, connect_to_listener)
     run.require(run.status in (0, None), "the namespace's PID 1 itself does not fail")

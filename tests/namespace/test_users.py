@@ -1,6 +1,6 @@
 """The workload as another user: its identity, its limits, and values that are not users.
 
-The workloads are no programs in Python: the interpreter may lie in a folder that is closed to other users.
+The workloads are not in Python: the interpreter may be in a folder that is closed to other users.
 """
 
 import os

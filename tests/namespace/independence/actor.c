@@ -162,7 +162,7 @@ static void await_gone(void)
     for (int i = 0; i < *count; i++)
         for (int turn = 0; !kill(known[i], 0); turn++) {
             if (turn > 2000) {
-                say("somebody is left");
+                say("a process is left");
                 return;
             }
             delay(5);
