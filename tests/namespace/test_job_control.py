@@ -61,6 +61,7 @@ with_and_without_session = pytest.mark.parametrize("pyinit", ["pyinit", "pyinit 
 
 def echoes(shell: Shell, line: str) -> None:
     """Check that a typed line comes back twice: from the terminal, and from cat(1)."""
+    eventually(shell.getecho, "the shell's own editing of lines is over")
     shell.sendline(line)
     shell.expect_exact(f"{line}\r\n{line}\r\n")
 
