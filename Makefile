@@ -15,9 +15,7 @@
 PYTHON ?= python3
 OTHER := $(findstring command line,$(origin PYTHON))
 BASE_IMAGE ?= python:3.13-slim
-TESTS ?= tests/unit tests/namespace $(if $(OTHER),,tests/container)
-HERE = $(filter-out tests/container%,$(TESTS))
-CONTAINERS = $(filter tests/container%,$(TESTS))
+TESTS ?= $(if $(OTHER),,tests/container) tests/namespace tests/unit
 ARGS ?=
 MINUTES ?= 15
 
@@ -27,18 +25,16 @@ FEW := $(VENV)/.few
 READY := $(VENV)/.ready
 ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
 PYTEST := $(RUN) -m pytest
+SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
 	@$(RUN) -m testing.duration 50 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
 
 tests:
-	@status=0; \
-	$(if $(HERE),$(PYTEST) --coverage $(HERE) $(ARGS) || status=$$?;) \
-	$(if $(CONTAINERS),$(ENGINE) $(PYTEST) $(CONTAINERS) $(ARGS) || status=$$?;) \
-	exit $$status
+	@$(if $(filter tests/container%,$(TESTS)),$(ENGINE)) $(PYTEST) $(SIDE_BY_SIDE) --coverage $(TESTS) $(ARGS)
 
 quick: $(READY)
-	@$(RUN) -m testing.duration 2 -- $(PYTEST) -n auto --dist loadgroup --quick tests/unit tests/namespace $(ARGS)
+	@$(RUN) -m testing.duration 2 -- $(PYTEST) $(SIDE_BY_SIDE) --quick tests/namespace tests/unit $(ARGS)
 
 machine: $(READY)
 	@$(RUN) -m testing.machine $(TESTS) $(ARGS)

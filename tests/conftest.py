@@ -14,9 +14,6 @@ from hypothesis import settings
 from testing import coverage
 from testing.surroundings import surroundings
 
-WORKERS_PER_CORE = 2
-"""How many tests run side by side on each core (`-n auto`): most of them wait most of the time."""
-
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("pyinit", deadline=None)
 settings.load_profile("pyinit")
@@ -33,8 +30,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` stands for."""
-    return WORKERS_PER_CORE * len(os.sched_getaffinity(0))
+    """What `-n auto` stands for: one more than there are cores, since tests wait, too."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 LINES_RUN = "PYTEST_LINES_RUN"

@@ -379,7 +379,6 @@ ready(*same)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("crowds")
 def test_thousands_are_readable_at_once(workload: Workload, tree: Tree) -> None:
     """3,000 sleeping processes are one line, and take little time."""
     container = workload("for _ in range(3000): child()\nready()")
@@ -405,7 +404,6 @@ def test_very_deep_trees_are_readable(start: Start, tree: Tree) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("crowds")
 def test_processes_that_come_and_go_are_no_error(workload: Workload, bin_folder: Path) -> None:
     """2,000 short-lived processes, with orphans among them."""
     container = workload(

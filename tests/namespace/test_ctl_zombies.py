@@ -723,7 +723,6 @@ def test_any_name_is_shown(bin_folder: Path, names: list[bytes]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("crowds")
 def test_five_thousand_zombies_are_counted(start: Start, look: Ctl, zoo: str) -> None:
     """And their parent is named."""
     container = start("--", zoo, "leak", "0", "5000", stdout=subprocess.PIPE)
@@ -765,7 +764,6 @@ def crowd(start: Start, zoo: str) -> Container:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("crowds")
 def test_ten_thousand_processes_take_less_than_half_a_second(crowd: Container, look: Ctl) -> None:
     """This includes the start of an interpreter, and two looks with a moment between them."""
     times = []

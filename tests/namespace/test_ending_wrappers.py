@@ -24,7 +24,7 @@ from testing.waiting import eventually
 from .family import Family
 
 # The measurements are made once.
-pytestmark = [pytest.mark.xdist_group("ending_wrappers"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "wrappers.md"
 BEGIN, END = "<!-- The table begins. -->\n", "<!-- The table ends. -->\n"

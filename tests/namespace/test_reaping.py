@@ -46,7 +46,6 @@ ORPHANS = """if True:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("crowds")
 def test_ten_thousand_orphans_that_die_at_once_are_all_reaped(start: Start) -> None:
     """Though one SIGCHLD stands for many of them."""
     program = """

@@ -5,7 +5,7 @@ import pytest
 from bench import end_inits, ends
 
 # They are measured once.
-pytestmark = [pytest.mark.xdist_group("what_happens"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 MEASURED = ("none", "tini", "dumb-init", "pyinit")
 

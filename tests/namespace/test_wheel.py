@@ -16,7 +16,6 @@ from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment
 from testing.waiting import PATIENCE
 from testing.wheels import build, copy_sources
 
-pytestmark = pytest.mark.xdist_group("wheel")  # each wheel is built once
 
 ISOLATED = "-ISBXutf8"
 

@@ -417,7 +417,6 @@ def test_it_sees_with_few_descriptors(start: Start, limit: int, options: list[st
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("crowds")
 def test_a_look_at_thousands_holds_nothing_up(start: Start, crowd: str) -> None:
     """Signals are forwarded and orphans reaped while pyinit looks without pause."""
     program = """if True:

@@ -14,7 +14,7 @@ from ..conftest import Start
 from .conftest import SUBREAPER
 
 # One at a time: pids are limited, and each test keeps the machine busy.
-pytestmark = [pytest.mark.xdist_group("crowds"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 NUMBER = 10_000
 
