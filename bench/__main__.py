@@ -98,7 +98,8 @@ def _run(parts: Sequence[str], quick: bool, python: str | None, written: Path | 
         compile_all(PROBES, built)
         inits = [equipment.install_pyinit(folder, python), *equipment.find_peers(folder)]
         equipped = stack.enter_context(engine.equip(folder / "image")) if "stop" in parts else None
-        setting = Setting({init.name: init for init in inits}, python, built, equipped, quick)
+        by_pip = equipment.install_wheel(folder, python) if "start" in parts else None
+        setting = Setting({init.name: init for init in inits}, python, built, by_pip, equipped, quick)
         return _measure(parts, setting, written)
 
 

@@ -15,6 +15,9 @@ BESIDE = "pyinit, not PID 1"
 INTERPRETER = "interpreter"
 """``python3 -I -S``: the lower bound for anything written in Python."""
 
+BY_PIP = "pyinit, by pip"
+"""The command that pip installs, in a virtual environment."""
+
 PACKAGE = ROOT / "pyinit"
 
 

@@ -1,12 +1,16 @@
 """The inits that are measured, installed on this machine."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from bench.contenders import PACKAGE, PYINIT, SUPERVISORD, Contender
+import setuptools
+
+from bench.contenders import BY_PIP, PACKAGE, PYINIT, SUPERVISORD, Contender
 from bench.supervisors import S6, Supervisord
-from testing import Unavailable, packages
+from testing import Unavailable, compiler, packages
+from testing.wheels import copy_sources
 
 PACKAGES = {
     "tini": "tini",
@@ -52,3 +56,21 @@ def install_pyinit(folder: Path, python: str) -> Contender:
         said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
         raise Unavailable(f"cannot install the launcher of pyinit: {said or error}") from error
     return Contender(PYINIT, (str(launcher), "--"))
+
+
+def install_wheel(folder: Path, python: str) -> Contender:
+    """Have pip build the wheel for `python` and install it into a virtual environment of that, under `folder`.
+
+    pip and setuptools are those of the set-up: nothing is fetched. Raises Unavailable.
+    """
+    environment = folder / "environment"
+    tools = {**os.environ, "PYTHONPATH": str(Path(setuptools.__file__).parents[1]), "CC": compiler.path()}
+    install: list[str | Path] = [environment / "bin" / "python", "-m", "pip", "install", "--no-build-isolation"]
+    try:
+        subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True, capture_output=True, text=True)
+        tree = copy_sources(folder / "sources")
+        subprocess.run([*install, "--no-index", tree], env=tools, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
+        raise Unavailable(f"cannot install pyinit with pip: {said or error}") from error
+    return Contender(BY_PIP, (str(environment / "bin" / PYINIT), "--"))

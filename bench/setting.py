@@ -16,12 +16,13 @@ from bench.engine import Engine
 class Setting:
     """The inits by name (including pyinit), the interpreter, the folder of probes, and whether the run is quick.
 
-    `engine` is set only if a measurement needs one.
+    `by_pip` and `engine` are set only if a measurement needs them.
     """
 
     inits: dict[str, Contender]
     python: str
     probes: Path
+    by_pip: Contender | None
     engine: Engine | None
     quick: bool
 

@@ -1,7 +1,7 @@
 """Measures the time until the workload runs, and the time of a whole run with an empty workload."""
 
 from bench.container import Container
-from bench.contenders import BESIDE, DIRECT, INTERPRETER, PYINIT, REFERENCE, SUPERVISORD, Contender
+from bench.contenders import BESIDE, BY_PIP, DIRECT, INTERPRETER, PYINIT, REFERENCE, SUPERVISORD, Contender
 from bench.figures import Collection, Measurement, Target, in_turns
 from bench.setting import Setting
 
@@ -18,7 +18,7 @@ FORK = (
 def measure(setting: Setting) -> Measurement:
     """Run the empty workload under each init and without one, and the interpreter with nothing to do, in turns."""
     rounds, seconds = (30, 4) if setting.quick else (250, 30)
-    names = [DIRECT, *setting.inits, BESIDE, INTERPRETER]
+    names = [DIRECT, *setting.inits, BY_PIP, BESIDE, INTERPRETER]
     begun, taken = Collection(names), Collection(names)
     for name in names:  # fill the page cache
         _run(setting, name)
@@ -47,7 +47,8 @@ def measure(setting: Setting) -> Measurement:
         ],
         "The time from the `exec` of the init until a static C program reads the clock in the first line of `main`, "
         "and until PID 1 has been waited for. For the interpreter, `python3 -I -S`, the first value is the time until "
-        "it has exec'ed that program, and the second a run with nothing to do (`-c pass`).",
+        "it has exec'ed that program, and the second a run with nothing to do (`-c pass`). "
+        f"`{BY_PIP}` is the command of an installed wheel, in a virtual environment.",
     )
 
 
@@ -61,6 +62,9 @@ def _run(setting: Setting, name: str) -> tuple[float, float]:
         return until_begun, (ended - began) / 1e6
     if name == BESIDE:
         return _time(setting.beside(*setting.inits[PYINIT].running(empty)))
+    if name == BY_PIP:
+        assert setting.by_pip
+        return _time(setting.contain(*setting.by_pip.running(empty)))
     return _time(setting.contain(*setting.inits.get(name, Contender(DIRECT)).running(empty)))
 
 
