@@ -29,6 +29,9 @@ NAME = "LINES_RUN"
 ENTRIES = ("launcher.py", "__init__.py")
 """One of these modules runs before all others, and maps the file."""
 
+MARK = "# not reached: REASON"
+"""What stands beside a line that no test reaches. It holds for all that is indented below that line, too."""
+
 MAP = """
 import builtins, posix
 if not hasattr(builtins, {name!r}):
@@ -93,18 +96,24 @@ def _note(before: ast.AST, index: int) -> ast.stmt:
     return note
 
 
+def source_of(path: Path, file: Path | None) -> str:
+    """The source of a module of the core; if there is a `file`, the module notes in it which lines run."""
+    if not file:
+        return path.read_text()
+    tree = noting(path)
+    if path.name in ENTRIES and path.parent == ROOT / "pyinit":
+        # A program that uses the API ends in an orderly way, and the mapping then closes its descriptor.
+        closes = path.name == "launcher.py"
+        begin = MAP.format(name=NAME, path=str(file), size=offsets()[ROOT], closes=closes)
+        tree.body[1:1] = ast.parse(begin).body  # after the docstring
+    return ast.unparse(tree) + "\n"
+
+
 def copy_package(target: Path, file: Path | None) -> None:
     """Copy the sources of pyinit to `target`; if `file` is given, the copied core notes in it which lines run."""
     shutil.copytree(ROOT / "pyinit", target, ignore=shutil.ignore_patterns("__pycache__", "compiled.*.zip"))
-    if file:
-        for path in core():
-            tree = noting(path)
-            if path.name in ENTRIES and path.parent == ROOT / "pyinit":
-                # A program that uses the API ends in an orderly way, and the mapping then closes its descriptor.
-                closes = path.name == "launcher.py"
-                begin = MAP.format(name=NAME, path=str(file), size=offsets()[ROOT], closes=closes)
-                tree.body[1:1] = ast.parse(begin).body  # after the docstring
-            (target / path.relative_to(ROOT / "pyinit")).write_text(ast.unparse(tree) + "\n")
+    for path in core():
+        (target / path.relative_to(ROOT / "pyinit")).write_text(source_of(path, file))
 
 
 class Finder(importlib.machinery.PathFinder):
@@ -141,10 +150,11 @@ def measure_this_process(file: Path) -> None:
     sys.meta_path.insert(0, Finder)
 
 
-def table(file: Path) -> str:
-    """A table of the core's modules, with the lines that have not run."""
+def table(file: Path) -> tuple[str, str]:
+    """A table of the core's modules, with the lines that have not run; and those of them without a reason, as text."""
     content = file.read_bytes()
     measured = coverage.Coverage(data_file=None, config_file=False)
+    measured.clear_exclude()
     measured.exclude("if TYPE_CHECKING:")
     ends = [*offsets().values()][1:]
     for (path, first), end in zip([*offsets().items()][:-1], ends, strict=True):
@@ -153,4 +163,6 @@ def table(file: Path) -> str:
         measured.get_data().touch_file(str(path))
     text = io.StringIO()
     measured.report(morfs=[str(path) for path in sorted(core())], show_missing=True, file=text)
-    return text.getvalue()
+    measured.exclude(MARK.replace("REASON", r"\w"))
+    missing = {path.relative_to(ROOT): measured.analysis2(str(path))[4] for path in sorted(core())}
+    return text.getvalue(), "".join(f"{path}: {lines}\n" for path, lines in missing.items() if lines)

@@ -1,7 +1,9 @@
 """PID 1 does not trust the image."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import pyinit
 from testing import ROOT
 from testing.coverage import copy_package
 from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment, python
@@ -103,10 +106,10 @@ def test_one_module_more_is_loaded_if_not_pid_1(launcher: str, option: list[str]
 
 
 @pytest.mark.parametrize("installed", [True, False], ids=["installed", "from sources"])
-def test_pid_1_needs_no_file_that_the_workload_deletes(tmp_path: Path, installed: bool) -> None:
+def test_pid_1_needs_no_file_that_the_workload_deletes(tmp_path: Path, installed: bool, lines_run: Path | None) -> None:
     """It first deletes the whole package, the compiled file and the launcher. Orphans are still reaped, and the drain
     and the report are the same."""
-    copy_package(tmp_path / "lib" / "pyinit", None)
+    copy_package(tmp_path / "lib" / "pyinit", lines_run)
     words = [str(tmp_path / "pyinit")]
     if installed:
         install = [INTERPRETER, "-m", "pyinit.ctl", "install", words[0]]
@@ -251,6 +254,34 @@ def test_an_installation_writes_one_file_into_the_package(tmp_path: Path) -> Non
     written = {path.relative_to(package) for path in package.rglob("*")}
     given = {path.relative_to(ROOT / "pyinit") for path in (ROOT / "pyinit").rglob("*")}
     assert {str(path) for path in written - given} == {COMPILED}
+
+
+def test_the_compiled_file_is_enough(tmp_path: Path, lines_run: Path | None) -> None:
+    """As in our image: of the sources there are only those that lead to it. Without it, the last line says
+    what is missing."""
+    library = tmp_path / "lib"
+    copy_package(library / "pyinit", lines_run)
+    install = [INTERPRETER, "-m", "pyinit.ctl", "install", tmp_path]
+    subprocess.run(install, cwd=library, check=True, capture_output=True)
+    for path in (library / "pyinit").iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in ("__init__.py", "launcher.py", "packed.py", COMPILED):
+            path.unlink()
+    words = [tmp_path / "pyinit", "--", tmp_path / "pyinitctl", "status", "--json"]
+    ended = run_as_module(words)
+    assert (ended.status, json.loads(ended.out)["workload"]["pid"], ended.err) == (0, 2, ""), ended
+    looks = "import pyinit; from importlib.util import find_spec"
+    shows = "print(dir(pyinit), hasattr(pyinit, 'nothing'), find_spec('pyinit.nothing'), find_spec('nothing'))"
+    program = [INTERPRETER, "-c", f"{looks}; {shows}; pyinit.run(['sh', '-c', 'exit 3'])"]
+    variables = clean_environment(PYTHONPATH=str(library))
+    ended = run_as_module(program, env=variables)
+    assert (ended.status, ended.out, ended.err) == (3, f"{pyinit.__all__} False None None\n", ""), ended
+    (library / "pyinit" / COMPILED).unlink()
+    ended = run_as_module(words)
+    assert (ended.status, ended.err.count("\n")) == (125, 1) and COMPILED in ended.err, ended
+    ended = run_as_module(program, env=variables)
+    assert ended.status == 1 and "'pyinit.version'" in ended.err.splitlines()[-1], ended
 
 
 def test_a_single_file_is_enough(bin_folder: Path, tmp_path: Path) -> None:

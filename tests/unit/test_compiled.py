@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from pyinit.ctl import compiled, install
-
-ROOT = Path(__file__).parents[2]
+from testing import ROOT
+from testing.coverage import source_of
 
 INTERPRETER = os.path.realpath(sys.executable)
 
@@ -84,14 +84,14 @@ class MadeUp(NamedTuple):
 
 
 @pytest.fixture
-def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines_run: Path | None) -> MadeUp:
     """The test package, installed by the usual functions."""
     package = tmp_path / "lib" / "pyinit"
     for name, source in MODULES.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(source)
     for name in ("launcher.py", "loader.py"):
-        shutil.copy(ROOT / "pyinit" / name, package)
+        (package / name).write_text(source_of(ROOT / "pyinit" / name, lines_run))
     monkeypatch.setattr(compiled, "PACKAGE", package)
     monkeypatch.setattr(install, "PACKAGE", package)
     file = package / compiled.NAME

@@ -54,7 +54,7 @@ class Installation:
 
 
 @pytest.fixture(scope="session")
-def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installation]:
+def installations(tmp_path_factory: pytest.TempPathFactory, lines_run: Path | None) -> dict[str, Installation]:
     """One of each kind."""
     top = tmp_path_factory.mktemp("independence")
     made = {}
@@ -67,7 +67,7 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Install
         else:
             package = home / "pyinit"
             command = ["env", f"PYTHONPATH={home}", INTERPRETER, "-Bm", "pyinit"]
-        copy_package(package, None)
+        copy_package(package, lines_run)
         if kind == "site-packages":  # as pip does
             compileall.compile_dir(package, quiet=2)
         if kind == "installed":
