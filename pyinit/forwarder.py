@@ -132,7 +132,7 @@ class Forwarder:
         elif stragglers.can_be_reached():
             stragglers.send(self._log, number)
         else:
-            posix.kill(pid, number)
+            posix.kill(pid, number)  # not reached: with --forward-to=all, not as PID 1, without /proc
         now = time.monotonic()
         for member in members:
             if number == signals.TERM:
@@ -191,7 +191,7 @@ def _is_handled(pid: int, number: int) -> bool:
 
     try:
         return procfs.handles(pid, number)
-    except MemoryError:
+    except MemoryError:  # not reached: takes memory that runs out in this very call
         return reserves.release_memory() and procfs.handles(pid, number)
 
 

@@ -110,10 +110,11 @@ class Init:
             except MemoryError:  # an init must not be the process that gives up
                 if reserves.release_memory():
                     continue
+                # not reached: takes memory that stays exhausted
                 if self.account.ending is not None and time.monotonic() > self.account.ended + self._last_patience:
                     break
-                time.sleep(_BREATH)
-            except ChildProcessError:
+                time.sleep(_BREATH)  # not reached: as above
+            except ChildProcessError:  # not reached: as in `_advance`
                 raise
             except Exception as error:  # unforeseen, but no reason to take the container down
                 failures += 1
@@ -121,7 +122,7 @@ class Init:
                     self._log.error("failed", f"carrying on after {error!r}")
                 if failures == PATIENCE:
                     if self.account.ending is not None:
-                        break
+                        break  # not reached: an end that fails ten times in a row
                     why = error.strerror or error if isinstance(error, OSError) else repr(error)
                     raise OSError(errno.EIO, f"cannot wait for children or signals: {why}") from None
         if self._pid != 1:
@@ -153,10 +154,11 @@ class Init:
         """Enter the next stage of the shutdown if it is due. `more` is what `reap` returned."""
         if self.account.ending is None:
             if self._reaper.is_childless:
+                # not reached: takes a debugger that reaps our child
                 raise ChildProcessError(errno.ECHILD, "the workload is gone, and another has reaped it")
         elif self.account.is_running:
             while more and time.monotonic() < self.account.ended + _AFTER_END:
-                more = self._reaper.reap()
+                more = self._reaper.reap()  # not reached: takes more zombies than one turn reaps, at that moment
             self._return_terminal(is_over=False)
             self._shutdown.workload_ended(self._none_is_left())
         elif self._none_is_left():

@@ -32,7 +32,7 @@ try:
         package.__path__ = [FOLDER + "/pyinit"]
         import pyinit.loader as loader
     loader.start(FOLDER, VERSION, file, index)
-except KeyboardInterrupt:  # Ctrl-C before signals are blocked: there is no workload to hand it to
+except KeyboardInterrupt:  # not reached: Ctrl-C in the half millisecond before signals are blocked
     sys.exit(130)
 except Exception as error:  # not there, not to be read: one line, and the status that says who failed
     why = getattr(index, "strerror", "cut short, or for another Python or pyinit")

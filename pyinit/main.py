@@ -28,7 +28,7 @@ def main(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]")
     status = 125
     try:
         status = story(words, mask, left)
-    except BaseException as error:  # the last handler of all: it imports nothing
+    except BaseException as error:  # not reached: the last handler of all: it imports nothing
         posix.write(2, f"pyinit: cannot go on: {error!r}\n".encode(errors="backslashreplace"))
     finally:
         posix._exit(status)  # a tidy end would only cost a millisecond
@@ -54,6 +54,7 @@ def story(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]"
         for is_warning, name, message in settings.remarks:
             (log.warning if is_warning else log.debug)("variable", message, variable=name)
         if "/" in str(left.get("name")):  # the path of a command that an installer has written
+            # not reached: the wheels of test_wheel.py are not measured
             log.info("started-over", f"two interpreters were started; pyinitctl install {words[0]} makes it one")
         if posix.getpid() != 1 or settings.parent_death_signal:
             from . import process_tree
@@ -82,7 +83,7 @@ def start(workload: "process.Workload | Adopted", settings: Settings, counters: 
     workload.release()
     try:
         return attend(workload, settings, counters, log)
-    except MemoryError:  # the workload has taken it away
+    except MemoryError:  # not reached: the workload takes memory away at this moment
         reserves.release_memory()
         return attend(workload, settings, counters, log)
 
@@ -113,6 +114,6 @@ def finish(init: "Init", settings: Settings, log: Log) -> int:
             from .reporting import exit_report
 
             exit_report.write(init.account, log, settings.termination_log if is_wanted else None, settings.user)
-        except Exception as error:  # no memory, or an interpreter that has lost its files
+        except Exception as error:  # not reached: no memory, or an interpreter that has lost its files
             log.error("failed", f"cannot report how it ended: {error!r}")
     return ending.exit_status

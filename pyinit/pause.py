@@ -55,7 +55,7 @@ class Pause(Init):
     def _forward(self, info: "struct_siginfo") -> None:
         if info.si_signo not in _ENDS:
             return
-        if self.account.ending is not None:
+        if self.account.ending is not None:  # not reached: a second signal, while other containers keep it waiting
             super()._forward(info)
             return
         received = look_up(info)

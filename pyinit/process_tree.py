@@ -24,5 +24,5 @@ def take_place(parent_death_signal: int, log: "Log") -> None:
             from .kernel import libc
 
             libc.set_parent_death_signal(parent_death_signal)
-    except Exception as error:
+    except Exception as error:  # not reached: the kernel takes every signal number that the option takes
         log.warning("parent-death-signal", f"cannot ask for a signal on the parent's death: {error}")

@@ -135,7 +135,7 @@ class Reaper:
                 from .kernel import libc
 
                 libc.stop_tracing(pid, 0 if number == signals.TRAP else number)
-            except Exception as error:
+            except Exception as error:  # not reached: no _ctypes, or the tracee was killed meanwhile
                 self._log.warn_once("ptrace", f"pid {pid} stopped to be traced, and cannot be let go: {error}", pid=pid)
         elif pid == self._account.pid:
             self.stopped_by = number

@@ -186,7 +186,7 @@ class Shutdown:
                 self._asker().look()
         except MemoryError:
             raise
-        except Exception as error:
+        except Exception as error:  # not reached: for what nobody has foreseen
             self._log.warn_once("undeliverable", f"cannot ask processes to end one by one: {error!r}", about="asking")
             are_seen = False
         if not are_seen:
@@ -214,9 +214,9 @@ class Shutdown:
 
         try:
             stragglers.send(self._log, number)
-        except ProcessLookupError:  # none is left
+        except ProcessLookupError:  # not reached: the last one ended since we looked
             pass
-        except Exception as error:
+        except Exception as error:  # not reached: for what nobody has foreseen
             name = signals.name_of(number)
             self._log.warn_once("undeliverable", f"cannot send {name} to what is left: {error!r}", signal=name)
 
@@ -226,7 +226,7 @@ class Shutdown:
         if self._settings.ends_group and self._settings.forward_to == "group" and number:
             try:
                 posix.kill(-self._account.pid, number)
-            except OSError:  # the group is empty, or another user's
+            except OSError:  # not reached: the group is empty, or another user's
                 pass
 
     def _kill(self) -> None:
@@ -278,7 +278,7 @@ class Shutdown:
                 posix.kill(member.pid, 0)
             except PermissionError as error:  # without CAP_KILL
                 stragglers.warn(self._log, member, signals.KILL, error)
-            except OSError:  # it has ended meanwhile
+            except OSError:  # not reached: it ended since we looked
                 pass
         self._account.has_killed = self._account.has_killed or bool(new)
 

@@ -56,13 +56,13 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
         found[pid] = Look()
         try:
             folder = posix.stat(f"/proc/{pid}")
-        except OSError:
+        except OSError:  # not reached: it ended since the line above
             continue
         others.setdefault((folder.st_uid, folder.st_gid), []).append(pid)
     for (user, group), theirs in others.items():
         try:
             answer = _ask_child(user, group, theirs, ours)
-        except OSError:  # no process, or no descriptor
+        except OSError:  # not reached: no process, or no descriptor, is left
             continue
         for line in answer.splitlines():
             seen, input, program = line.split(b" ", 2)
@@ -108,7 +108,7 @@ def _is_fed(path: str) -> bool:
         import select
 
         fd = reserves.open_file(path, posix.O_RDONLY | posix.O_NONBLOCK)
-    except (ImportError, OSError):  # the module may not be loaded when no descriptor is left, or its file is gone
+    except (ImportError, OSError):  # not reached: no module or no descriptor is left
         return True
     try:
         pipe = select.poll()
@@ -162,11 +162,11 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
                 break
             answer += part
         else:
-            posix.kill(child, signals.KILL)  # what it hangs on may outlive it: the loop reaps it
-            return answer.rpartition(b"\n")[0]
+            posix.kill(child, signals.KILL)  # not reached: takes a file system that hangs
+            return answer.rpartition(b"\n")[0]  # not reached: as above
         posix.waitpid(child, 0)
         return answer
     finally:
         posix.close(reading)
         if writing >= 0:
-            posix.close(writing)
+            posix.close(writing)  # not reached: fork failed after the pipe was made

@@ -50,7 +50,7 @@ def set_parent_death_signal(number: int) -> None:
     parent = posix.getppid()
     _call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0)
     if posix.getppid() != parent:  # it died before we had asked
-        posix.kill(posix.getpid(), number)
+        posix.kill(posix.getpid(), number)  # not reached: the parent died since the line above but one
 
 
 def clear_ambient_capabilities() -> None:
@@ -74,4 +74,5 @@ def stop_tracing(pid: int, number: int) -> None:
 def _call(name: str, option: int, *arguments: int) -> None:
     function = _Function(_ctypes.dlsym(_library, name))
     if function(option, *[_ULong(argument) for argument in arguments]) != 0:
+        # not reached: the kernel refuses none of these calls
         raise OSError(_ctypes.get_errno(), posix.strerror(_ctypes.get_errno()))

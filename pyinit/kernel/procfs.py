@@ -124,7 +124,7 @@ def processes() -> "Iterable[Process]":
     """Every visible process, in no particular order."""
     try:
         entries = reserves.list_folder("/proc") if is_ours() else []
-    except OSError:
+    except OSError:  # not reached: no descriptor or no memory is left
         entries = []
     for entry in entries:
         if entry.isdigit():
@@ -137,6 +137,7 @@ def children() -> "list[int]":
     """The pids of our own children, zombies included. None of these pids is used again before we wait for it."""
     listed = read("/proc/thread-self/children")
     if listed is None:  # a kernel without CONFIG_PROC_CHILDREN
+        # not reached: takes a kernel without CONFIG_PROC_CHILDREN
         return [found.pid for found in processes() if found.parent == posix.getpid()]
     return [int(pid) for pid in listed.split()]
 
@@ -206,7 +207,7 @@ def _masks(pid: int) -> "list[int]":
     status = read(f"/proc/{pid}/status") or b""
     try:
         return [int(field(status, name) or b"0", 16) for name in (b"SigCgt", b"SigIgn", b"SigBlk")]
-    except ValueError:
+    except ValueError:  # not reached: the kernel writes hexadecimal numbers
         return [0, 0, 0]
 
 
@@ -215,7 +216,7 @@ def let_hear(target: "Process | None", number: int) -> None:
     if target is not None and target.state == "T" and number in signals.STOP_SIGNALS:
         try:
             send(target, signals.CONT)
-        except OSError:  # it has ended
+        except OSError:  # not reached: it ended since it was looked up
             pass
 
 
@@ -256,7 +257,7 @@ def send(target: Process, number: int) -> None:
             signals.send_by_handle(handle, number)
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.EPERM):  # a sandbox may allow only the first of the two calls
-                raise
+                raise  # not reached: it ended since it was looked up
             posix.kill(target.pid, number)
     finally:
         if handle is not None:

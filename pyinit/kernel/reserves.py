@@ -39,7 +39,7 @@ def standard_input() -> str:
     """Our standard input, as the link in /proc/self/fd names it, also after we have given it up; empty if unknown."""
     try:
         return _stdin or posix.readlink("/proc/self/fd/0")
-    except OSError:
+    except OSError:  # not reached: no /proc, or standard input is closed
         return ""
 
 
@@ -97,13 +97,13 @@ def _with_room(call: "Callable[[], Result]") -> "Result":
         return call()
     except OSError as error:
         if error.errno == errno.ENOMEM and release_memory():
-            return call()
+            return call()  # not reached: memory has to run out in this very call
         if error.errno != errno.EMFILE or not _may_close_stdin:
             raise
     _stdin = standard_input()
     _may_close_stdin = False  # once: whatever has the number later is not standard input
     try:
         posix.close(0)
-    except OSError:  # EBADF: it was closed before
+    except OSError:  # not reached: EBADF, it was closed before
         pass
     return call()

@@ -66,7 +66,7 @@ def block() -> "set[int]":
     """
     try:
         return set(_signal.pthread_sigmask(_signal.SIG_BLOCK, CAUGHT))
-    except OSError as error:
+    except OSError as error:  # not reached: takes a sandbox that refuses sigprocmask(2)
         raise OSError(error.errno, f"cannot block signals: {error.strerror}") from None
 
 
@@ -99,7 +99,7 @@ def use_defaults() -> bool:
         if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
             _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         return hear_of_children()
-    except OSError as error:
+    except OSError as error:  # not reached: takes a sandbox that refuses sigaction(2)
         raise OSError(error.errno, f"cannot set what signals do: {error.strerror}") from None
 
 
@@ -171,8 +171,8 @@ def take_own(number: int) -> None:
     """
     while info := _signal.sigtimedwait((number,), 0):
         if info.si_pid != posix.getpid():
-            posix.kill(posix.getpid(), number)
-            return
+            posix.kill(posix.getpid(), number)  # not reached: the same signal has to come within microseconds
+            return  # not reached: as above
 
 
 def stop(number: int, is_for_group: bool) -> bool:
@@ -182,7 +182,7 @@ def stop(number: int, is_for_group: bool) -> bool:
     continue (setpgid(2)), and none of `STOPS` stops PID 1.
     """
     if CONT in _signal.sigpending():  # it was meant for this stop, which would discard it
-        return True
+        return True  # not reached: SIGCONT has to come within microseconds
     posix.kill(0 if is_for_group else posix.getpid(), number)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (number,))
@@ -229,7 +229,7 @@ def name_of(number: int) -> str:
     for name, value in _names().items():
         if value == number:
             return name
-    return str(number)
+    return str(number)  # not reached: every number that is caught has a name here
 
 
 def number_of(text: str) -> int:

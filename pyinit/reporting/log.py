@@ -99,7 +99,7 @@ class Log:
             return
         try:
             line = self.line(level, event, message, fields)
-        except MemoryError:
+        except MemoryError:  # not reached: memory has to run out in this very call
             self._drop()
         else:
             self.write(line)
@@ -144,14 +144,14 @@ class Log:
         while self._rest:
             written = self._write(self._rest)
             if not written:
-                raise BlockingIOError
+                raise BlockingIOError  # not reached: a line has to fit in part, and the rest not at all
             self._rest = self._rest[written:]
         self._rest = line[self._write(line) :]
 
     def _find_later(self, line: bytes) -> int:
         """Look for a way again: a FIFO may find a reader."""
         self._write = self._find_way()
-        return self._write(line)
+        return self._write(line)  # not reached: a FIFO has to find a reader at last
 
     def _find_way(self) -> "Write":
         """Find a way of writing to descriptor 2 that cannot block.
@@ -172,7 +172,7 @@ class Log:
         if stat.S_ISCHR(mode) and posix.isatty(2):
             try:
                 return self._reopen("/proc/self/fd/2")
-            except (PermissionError, FileNotFoundError):
+            except (PermissionError, FileNotFoundError):  # not reached: a terminal of another user's: container tests
                 posix.tcgetpgrp(2)  # fails unless it is our controlling terminal, the one that /dev/tty opens
                 return self._reopen("/dev/tty")
         return lambda line: posix.write(2, line)
@@ -190,7 +190,7 @@ def _sending() -> "Write":
     """
     try:
         import _socket
-    except ImportError as error:
+    except ImportError as error:  # not reached: takes an interpreter without sockets
         raise OSError(str(error)) from None
     connection = _socket.socket(fileno=posix.dup(2))  # it closes its descriptor when it is freed: not 2 itself
     return lambda line: connection.send(line, _MSG_DONTWAIT | _MSG_NOSIGNAL)

@@ -87,7 +87,7 @@ class Watch:
     ) -> "Iterator[None]":
         waiter = neglect.waiter
         if waiter is None or neglect.pid == self._pid:  # the parent has ended, and they have become ours
-            return
+            return  # not reached: it ended since its zombie was seen
         if self._pid != 1:  # in a shared PID namespace others have zombies, too
             yield from self._find_out(waiter, below)
             if not below[waiter.pid]:

@@ -39,7 +39,7 @@ class Neglect:
 def search() -> "Iterator[Process | None]":
     """Look at every process in turn: yield it if /proc shows it as a zombie, otherwise None."""
     if not procfs.is_ours():
-        return
+        return  # not reached: no /proc, or that of another namespace
     try:
         for name in _entries():
             yield _shown(name) if name.isdigit() else None
@@ -63,7 +63,7 @@ def _shown(pid: str) -> "Process | None":
         return None
     try:
         found = procfs.Process(line)
-    except ValueError:
+    except ValueError:  # not reached: the kernel writes whole lines
         return None
     return found if found.state == "Z" else None
 

@@ -132,12 +132,12 @@ def _missing_folder(path: bytes) -> str:
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return f": there is no folder {_quoted(folder)}"
-            break
+            break  # not reached: a folder on the way is closed to us
     if path[:1] == b"/":
         return ""
     try:
         return f" in the working directory {_quoted(posix.getcwdb())}"
-    except OSError:
+    except OSError:  # not reached: the working directory was deleted
         return ": the working directory has been deleted"
 
 
@@ -246,7 +246,7 @@ def _forbidden(path: bytes, it: str, found: "posix.stat_result") -> str:
             return (
                 f"{it} is on a file system that is mounted noexec ({_quoted(_mount_point(path))}); mount it with exec"
             )
-    except OSError:
+    except OSError:  # not reached: the file was deleted meanwhile
         pass
     return f"{it} is not executable for {_who()} ({_mode(found)}); make it so with chmod a+x"
 
@@ -279,9 +279,9 @@ def _out_of_reach(path: bytes, it: str, depth: int = 0) -> str:
                 found = posix.stat(folder)
                 if not posix.access(folder, posix.X_OK):
                     return f"{_who()} may not enter the folder {_quoted(folder)} ({_mode(found)}), where {it} should be"
-            except OSError:
+            except OSError:  # not reached: the folder was deleted meanwhile
                 break
-    return reason
+    return reason  # not reached: as above
 
 
 def _no_memory(path: bytes) -> str:
@@ -289,14 +289,15 @@ def _no_memory(path: bytes) -> str:
     facts = []
     try:
         facts.append(f"the file has {_mebibytes(posix.stat(path).st_size)}")
-    except OSError:
+    except OSError:  # not reached: the file was deleted meanwhile
         pass
     space = _limit(b"Max address space")
     if space is not None:
+        # not reached: ENOMEM with ulimit -v ends the child before it can say so
         facts.append(f"a process may have {_mebibytes(space)} (ulimit -v)")
     limit = cgroup.Memory().limit()
     if limit is not None:
-        facts.append(f"the container {_mebibytes(limit)}")
+        facts.append(f"the container {_mebibytes(limit)}")  # not reached: needs a memory cgroup
     for line in (procfs.read("/proc/meminfo") or b"").splitlines():
         if line.startswith(b"MemAvailable:"):
             facts.append(f"the machine has {_mebibytes(int(line.split()[1]) * 1024)} left")
@@ -308,7 +309,7 @@ def _limit(name: bytes) -> "int | None":
     for line in (procfs.read("/proc/self/limits") or b"").splitlines():
         if line.startswith(name):
             return whole(line[len(name) :].split()[0], 1 << 64)
-    return None
+    return None  # not reached: no /proc
 
 
 def _mebibytes(number: int) -> str:
@@ -326,7 +327,7 @@ def _mount_point(path: bytes) -> bytes:
             if not posix.statvfs(folder).f_flag & posix.ST_NOEXEC:
                 break
             point = folder
-    except OSError:  # no /proc
+    except OSError:  # not reached: no /proc
         pass
     return point
 

@@ -66,7 +66,7 @@ def _stop_along(tty: int, number: int, account: "Account", was_asked: bool, log:
     kind = number if number in signals.TERMINAL_STOPS else signals.TSTP
     account.is_suspended = signals.stop(kind, is_for_group=not was_asked)
     if had_terminal and not account.is_suspended:
-        _give(tty, account.pid)
+        _give(tty, account.pid)  # not reached: the kernel has to refuse to stop us
     return account.is_suspended
 
 
@@ -89,7 +89,7 @@ def return_terminal(workload: int, leads_session: bool, is_over: bool, log: "Log
             session.regain_terminal()
         else:
             take_back(workload, is_over)
-    except Exception as error:
+    except Exception as error:  # not reached: for what nobody has foreseen
         log.error("failed", f"cannot take the terminal back: {error!r}")
 
 
@@ -97,7 +97,7 @@ def continue_workload(workload: int, log: "Log") -> None:
     """Send SIGCONT to the workload's process group."""
     try:
         posix.kill(-workload, signals.CONT)
-    except OSError as error:
+    except OSError as error:  # not reached: it ended, or is another user's
         log.warn_once("undeliverable", f"cannot continue pid {workload}: {error.strerror}", signal="SIGCONT")
 
 
@@ -114,7 +114,7 @@ def can_be_continued() -> bool:
     processes = {found.pid: found for found in procfs.processes()}
     ours = processes.get(posix.getpid())
     if ours is None:  # no /proc, or that of other processes
-        return True
+        return True  # not reached: no /proc, or that of other processes
     parents = [processes.get(member.parent) for member in processes.values() if member.group == ours.group]
     return any(up.session == ours.session and up.group != ours.group for up in parents if up)
 
@@ -158,7 +158,7 @@ def _foreground(tty: int) -> int:
     """The process group in the terminal's foreground (0: one outside the PID namespace); -1 if it has hung up."""
     try:
         return posix.tcgetpgrp(tty)
-    except OSError:
+    except OSError:  # not reached: it hung up
         return -1
 
 
@@ -173,7 +173,7 @@ def _is_ours(tty: int) -> bool:
         return _foreground(tty) == group
     try:
         posix.read(tty, 0)
-    except BlockingIOError:  # another process is reading
+    except BlockingIOError:  # not reached: another process is reading at this moment
         return True
     except OSError:
         return False
@@ -194,6 +194,6 @@ def _exists(group: int) -> bool:
         posix.kill(-group, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except OSError:  # not reached: EPERM: it is another user's
         pass
     return True

@@ -75,13 +75,13 @@ class Workload:
                 if self.takes_terminal:  # or Ctrl-Z would stop the child before the exec that pyinit waits for
                     signals.catch(signals.TERMINAL_STOPS)
                 if not posix.read(wait, 1):  # pyinit has ended
-                    posix._exit(125)
+                    posix._exit(125)  # not reached: pyinit has to die within microseconds
                 posix.close(wait)  # a descriptor for a look at the program
                 signals.restore(mask)
                 failure, path = _execute(paths, words, failure)
             except OSError as error:
                 failure = error.errno or errno.EINVAL
-            except BaseException:
+            except BaseException:  # not reached: no memory is left in the child
                 step, failure = _EXECUTE, errno.ENOMEM
             try:
                 signals.block()  # or one might end us before we have said why
@@ -89,7 +89,7 @@ class Workload:
                     from .explain import explain
 
                     reason = explain(words, path, failure).encode("utf-8", "surrogateescape")
-            except BaseException:  # no memory, no descriptor: the errno has to do
+            except BaseException:  # not reached: no memory, no descriptor: the errno has to do
                 pass
             posix.write(sender, bytes((failure, step)) + reason[:_MOST])
             posix._exit(127)
@@ -134,6 +134,7 @@ class Workload:
 
         failure, step = report[:2]
         if step == _LEAD:
+            # not reached: setsid(2) cannot fail right after fork
             raise OSError(failure, f"cannot start a session: {posix.strerror(failure)}")
         if step == _BECOME_USER and self._settings.user:
             user = self._settings.user
@@ -207,12 +208,12 @@ def lead(takes_terminal: bool, leads_session: bool) -> None:
         return
     try:
         posix.setpgid(0, 0)
-    except OSError:  # only in a sandbox: right after fork it cannot fail otherwise
+    except OSError:  # not reached: only in a sandbox: right after fork it cannot fail otherwise
         return
     if takes_terminal:
         try:
             posix.tcsetpgrp(0, posix.getpid())  # SIGTTOU, which would stop us, is blocked
-        except OSError:  # the terminal has hung up, and the program will notice
+        except OSError:  # not reached: the terminal has hung up, and the program will notice
             pass
 
 
@@ -250,7 +251,7 @@ def let_go() -> None:
     """
     try:
         posix.chdir("/")
-    except OSError:  # EACCES: a root folder that is closed to us; no reason to end
+    except OSError:  # not reached: EACCES: a root folder that is closed to us; no reason to end
         pass
     try:
         numbers = [int(name) for name in posix.listdir("/proc/self/fd")]
@@ -269,7 +270,7 @@ def let_go() -> None:
         for number in {number for number in inherited if number > 2} - record_locks.holding(inherited):
             try:
                 posix.close(number)
-            except OSError:  # what was written could not be stored (close(2)); it is closed
+            except OSError:  # not reached: what was written could not be stored (close(2)); it is closed
                 pass
     if 0 in inherited:  # and not one of our files, which have its number where it came closed
         reserves.allow_giving_up_stdin()

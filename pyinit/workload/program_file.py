@@ -81,7 +81,7 @@ def open_regular(path: bytes) -> int:
         OSError: it is something else, or cannot be opened.
     """
     if not stat.S_ISREG(posix.stat(path).st_mode):
-        raise OSError
+        raise OSError  # not reached: a device or a FIFO that may be executed
     return posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
 
 
@@ -93,7 +93,7 @@ def head_of(path: bytes) -> "bytes | None":
         return None
     try:
         return posix.pread(file, 1024, 0)
-    except OSError:
+    except OSError:  # not reached: takes a file system that fails
         return None
     finally:
         posix.close(file)

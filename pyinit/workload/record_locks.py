@@ -25,6 +25,6 @@ def _file(fd: int) -> "tuple[int, int] | None":
     """What is unique to the file of a descriptor."""
     try:
         found = posix.fstat(fd)
-    except OSError:  # a network file system that has gone away
+    except OSError:  # not reached: a network file system that has gone away
         return None
     return found.st_dev, found.st_ino

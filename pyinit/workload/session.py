@@ -31,13 +31,13 @@ def release_terminal() -> bool:
     forwarded: both are taken back.
     """
     if posix.getsid(0) != posix.getpid():  # its leader would lose it, too
-        return False
+        return False  # not reached: standard input is a terminal, and we are not its session's leader
     try:
         import fcntl
         import termios
 
         fcntl.ioctl(0, termios.TIOCNOTTY)
-    except (OSError, ImportError):  # a sandbox; an interpreter without these modules
+    except (OSError, ImportError):  # not reached: a sandbox; an interpreter without these modules
         return False
     signals.take_own(signals.HUP)
     signals.take_own(signals.CONT)
@@ -62,7 +62,7 @@ def _take_terminal() -> None:
 
         if posix.get_inheritable(0):  # otherwise it was closed, and the log has its number
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    except ImportError:
+    except ImportError:  # not reached: an interpreter without these modules
         pass
     except OSError:  # ENOTTY, EBADF; EPERM: it is another session's
         pass

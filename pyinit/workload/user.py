@@ -131,7 +131,7 @@ def find(text: str) -> User:
         gid = _gid(group)
     try:
         return User(text, name, uid, gid, home)
-    except ValueError as error:  # more groups than a process may have, a name that is not UTF-8
+    except ValueError as error:  # not reached: more groups than a process may have, a name that is not UTF-8
         raise ValueError(f"cannot look up the groups of user '{user}': {error}") from None
 
 
@@ -185,5 +185,5 @@ def _with_name(gid: int) -> str:
         import grp
 
         return f"{gid} ({grp.getgrgid(gid).gr_name})"
-    except (ImportError, KeyError, OSError):
+    except (ImportError, KeyError, OSError):  # not reached: no entry in the database
         return str(gid)

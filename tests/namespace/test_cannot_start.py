@@ -601,7 +601,7 @@ def test_too_many_arguments_are_counted(bare: Start, launcher: str) -> None:
                 print(error.strerror)
     """
     variables = clean_environment(PYTHONPATH=str(Path(launcher).parent.parent / "lib"))
-    ended = bare(INTERPRETER, "-c", program, env=variables).end()
+    ended = bare(INTERPRETER, "-c", program, env=variables, cwd="/").end()
     first, second = ended.out.splitlines()
     assert first.endswith(
         f"anew: argument '{'y' * 40}' has 150001 bytes, and Linux takes 131072 at most; hand it over in a file"

@@ -307,6 +307,17 @@ def test_a_single_file_is_enough(bin_folder: Path, tmp_path: Path) -> None:
         assert run(name, "no-such-program").returncode == not_found
 
 
+def test_python_m_pyinit_without_its_launcher_says_so_in_one_line(tmp_path: Path, lines_run: Path | None) -> None:
+    """And ends with pyinit's own status."""
+    copy_package(tmp_path / "pyinit", lines_run)
+    launcher = tmp_path / "pyinit" / "launcher.py"
+    launcher.unlink()
+    environment = clean_environment(PYTHONPATH=str(tmp_path))
+    ended = run_as_module([INTERPRETER, "-m", "pyinit", "--", "true"], env=environment)
+    line = f"pyinit: cannot start {launcher}: No such file or directory\n"
+    assert (ended.status, ended.out, ended.err) == (125, "", line)
+
+
 def test_the_installed_command_acts_by_its_name(bin_folder: Path, tmp_path: Path) -> None:
     """The script that an installer makes of the entry point, and a link to it."""
     command = tmp_path / "pyinit"
