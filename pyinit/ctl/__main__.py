@@ -14,7 +14,7 @@ from pyinit.ctl import failure
 from pyinit.ctl.failure import CannotLook
 from pyinit.reporting.log import printable
 
-COMMANDS = ("status", "zombies", "clear", "tree", "health", "install")
+COMMANDS = ("status", "zombies", "clear", "tree", "health", "host", "install")
 """Each is the name of a module, which is loaded when the command is used."""
 
 

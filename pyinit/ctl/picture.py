@@ -7,7 +7,7 @@ second look was about to be reaped.
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,6 +106,12 @@ def has_outside() -> bool:
         return True
 
 
+def warn_if_inside() -> None:
+    """Say on standard error if there may be processes outside of our PID namespace."""
+    if has_outside():
+        print("pyinitctl: this is not the PID namespace of a host: other containers are not visible", file=sys.stderr)
+
+
 def warn_if_hidden() -> None:
     """Say on standard error if not all processes are visible."""
     if hides_others():
@@ -117,23 +123,27 @@ def hides_others() -> bool:
     return procfs.process(1) is None
 
 
-def _zombies(root: int | None) -> dict[procfs.Process, float]:
+def _zombies(root: int | None, listed: Iterable[procfs.Process] | None) -> dict[procfs.Process, float]:
     """The zombies among `processes`, in the order of their start, and when each was seen."""
-    if root is None:
+    if root is None and listed is None:
         check_proc()
         found = {one: time.monotonic() for one in zombies.search() if one}
     else:
-        found = {one: time.monotonic() for one in processes(root) if one.state == "Z"}
+        found = {one: time.monotonic() for one in listed or processes(root) if one.state == "Z"}
     return dict(sorted(found.items(), key=lambda one: one[0].started))
 
 
-def take(root: int | None, name_of: Callable[[procfs.Process], str] = command_of) -> Picture:
-    """Look twice; `name_of` returns the name of a parent for the verdict.
+def take(
+    root: int | None,
+    name_of: Callable[[procfs.Process], str] = command_of,
+    listed: Iterable[procfs.Process] | None = None,
+) -> Picture:
+    """Look twice; `name_of` returns the name of a parent for the verdict. `listed` is a first look.
 
     Raises:
         CannotLook: as `processes`.
     """
-    seen = _zombies(root)
+    seen = _zombies(root, listed)
     if not seen:
         if hides_others():
             raise CannotLook(f"no zombies among the visible processes; {HIDDEN}")

@@ -3,6 +3,7 @@
 Every process that may read them may also write there, so nothing in them is trusted.
 """
 
+import itertools
 import json
 import os
 import re
@@ -58,8 +59,10 @@ class Counters:
     workload: int
     """The pid of the workload; pyinit's own without a workload (``--pause``)."""
     name: str
+    started: float
+    """When the workload was started, by the monotonic clock."""
     seconds: float
-    """Time since the workload was started."""
+    """Time since then."""
     stage: str
     wait_status: int | None
     """That of the workload, once it has ended."""
@@ -115,7 +118,12 @@ def read(pid: int) -> Counters:
     Raises:
         CannotLook: the process has no counters, or we may not read them; the text says why.
     """
-    text, version = _object_in(_path(pid), pid)
+    return read_from(_path(pid), pid)
+
+
+def read_from(path: str, pid: int) -> Counters:
+    """As `read`, from the `path` that `find` has returned for this pid."""
+    text, version = _object_in(path, pid)
     try:
         return _parsed(json.loads(text), version)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -143,6 +151,7 @@ def _parsed(page: dict[str, object], version: str) -> Counters:
         pid=pid,
         workload=workload,
         name=_text(page["name"]),
+        started=now - _since(page["started"], now),
         seconds=_since(page["started"], now),
         stage=_text(page["stage"]),
         wait_status=wait_status,
@@ -196,18 +205,31 @@ def _list(value: object) -> list[object]:
     raise ValueError("not a list")
 
 
+def find(pid: int, most: int | None = None) -> str | None:
+    """The path under which the memfd of a pyinit can be opened; None if that process is not pyinit.
+
+    `most` is how many of its descriptors are looked at. (A pyinit has few, a busy server may have a million.)
+
+    Raises:
+        OSError: we may not see them, or the process has exited.
+    """
+    with os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in itertools.islice(entries, most):
+            try:
+                if os.readlink(entry.path) == f"/memfd:{COUNTERS} (deleted)":
+                    return entry.path
+            except FileNotFoundError:  # closed meanwhile
+                continue
+    return None
+
+
 def _path(pid: int) -> str:
     """The path under which the memfd of process `pid` can be opened."""
     check_proc()
     folder = f"/proc/{pid}/fd"
     try:
-        for entry in os.listdir(folder):
-            path = f"{folder}/{entry}"
-            try:
-                if os.readlink(path) == f"/memfd:{COUNTERS} (deleted)":
-                    return path
-            except FileNotFoundError:  # closed meanwhile
-                continue
+        if path := find(pid):
+            return path
     except FileNotFoundError:
         if os.path.exists("/proc/1"):  # every PID namespace has one
             raise CannotLook(f"no process with pid {pid} is visible") from None

@@ -7,6 +7,7 @@ from pyinit.ctl import arguments, picture, published
 from pyinit.ctl.ages import Ages
 from pyinit.ctl.commands import name_of
 from pyinit.ctl.failure import CannotLook
+from pyinit.ctl.metrics import Metrics
 from pyinit.ctl.published import Counters, Forwarded
 from pyinit.kernel import cgroup, procfs, wait_status
 from pyinit.reporting import humanize
@@ -133,23 +134,10 @@ def _zombies(root: int | None) -> int | None:
 
 def _as_metrics(counters: Counters, zombies: int | None) -> str:
     """The names are stable (docs/pyinitctl.md)."""
-    version = counters.version.replace("\\", "\\\\").replace('"', '\\"')
-    up = None if counters.is_pause else int(counters.wait_status is None)
-    forwarded = [(f'{{signal="{one.signal}"}}', one.count) for one in counters.forwarded]
-    stages = [(f'{{stage="{stage}"}}', int(stage == counters.stage)) for stage in published.STAGES]
-    dropped = counters.log_lines_dropped
-    metrics: list[tuple[str, str, str, list[tuple[str, float | None]]]] = [
-        ("info", "gauge", "The version of pyinit.", [(f'{{version="{version}"}}', 1)]),
-        ("uptime_seconds", "gauge", "Seconds since the workload was started.", [("", round(counters.seconds, 3))]),
-        ("workload_up", "gauge", "1 until the workload has ended, then 0; absent with --pause.", [("", up)]),
-        ("stage", "gauge", "The stage of the shutdown: 1 for the current one.", [*stages]),
-        ("orphans_reaped_total", "counter", "Orphans reaped.", [("", counters.orphans_reaped)]),
-        ("signals_forwarded_total", "counter", "Signals forwarded.", [*forwarded]),
-        ("log_lines_dropped_total", "counter", "Log lines that could not be written.", [("", dropped)]),
-        ("zombies", "gauge", "Zombies that their parents have not waited for.", [("", zombies)]),
-    ]
-    lines = []
-    for name, kind, text, samples in metrics:
-        lines += [f"# HELP pyinit_{name} {text}", f"# TYPE pyinit_{name} {kind}"]
-        lines += [f"pyinit_{name}{suffix} {value}" for suffix, value in samples if value is not None]
-    return "\n".join(lines)
+    written = Metrics()
+    written.add("info", {"version": counters.version}, 1)
+    written.add("uptime_seconds", {}, round(counters.seconds, 3))
+    written.add("workload_up", {}, None if counters.is_pause else int(counters.wait_status is None))
+    written.add_counters({}, counters)
+    written.add("zombies", {}, zombies)
+    return str(written)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 
 from pyinit.ctl import arguments, picture
 from pyinit.ctl.commands import name_of
@@ -40,8 +39,8 @@ def run(settings: argparse.Namespace) -> int:
     places = _places(seen) if settings.host else {}
     print(_as_json(seen, places) if settings.json else _as_text(seen, places))
     picture.warn_if_hidden()
-    if settings.host and picture.has_outside():
-        print("pyinitctl: this is not the PID namespace of a host: other containers are not visible", file=sys.stderr)
+    if settings.host:
+        picture.warn_if_inside()
     return 1 if seen.waiting else 0
 
 
@@ -50,8 +49,9 @@ def _places(seen: Picture) -> dict[int, str | None]:
     from pyinit.ctl.containers import Containers
 
     containers = Containers()
-    places = {verdict.neglect.pid: containers.name_of(verdict.neglect.pid) for verdict in seen.verdicts}
-    return places | {zombie.process.pid: containers.of_zombie(zombie.process) for zombie in seen.zombies}
+    places = {verdict.neglect.pid: containers.of(verdict.neglect.pid) for verdict in seen.verdicts}
+    places |= {zombie.process.pid: containers.of_zombie(zombie.process) for zombie in seen.zombies}
+    return {pid: str(container) if container else None for pid, container in places.items()}
 
 
 def _as_text(seen: Picture, places: dict[int, str | None]) -> str:

@@ -28,7 +28,7 @@ class Memory:
 
     def __init__(self, pid: "int | None" = None) -> None:
         process = f"/proc/{pid or 'self'}"
-        files = _find(_text(f"{process}/mountinfo"), _text(f"{process}/cgroup"))
+        files = find(_text(f"{process}/mountinfo"), _text(f"{process}/cgroup"))
         self._files = tuple([f"{process}/root{path}" for path in files]) if pid else files
         # The cgroup of a container is new, any other is not: do not count what happened in it before our start.
         self._before = self._count()
@@ -82,7 +82,7 @@ def _unescaped(path: str) -> str:
     return path
 
 
-def _find(mounts: str, memberships: str) -> "tuple[str, ...]":
+def find(mounts: str, memberships: str) -> "tuple[str, ...]":
     """The paths of the files, from /proc/self/mountinfo and /proc/self/cgroup; empty if those do not say."""
     paths = {}
     for line in memberships.split("\n"):  # not splitlines(): the name of a folder may contain other line ends

@@ -1,5 +1,6 @@
 """Names of containers, found by the cgroup paths that each engine uses."""
 
+import errno
 import json
 import os
 import socket
@@ -17,19 +18,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinit.ctl.containers import Containers
+from pyinit.ctl import containers
+from pyinit.ctl.containers import Container, Containers
 from pyinit.kernel import procfs
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
 UID = "2c48913c-b29f-11e7-9350-020968147796"
 PODS = "/kubepods.slice/kubepods-burstable.slice"
+SOCKETS = containers.sockets
 POD = f"{PODS}/kubepods-burstable-pod{UID.replace('-', '_')}.slice"
 
 
 @pytest.fixture(autouse=True)
-def no_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Docker is unreachable, except in tests that provide one."""
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No engine of the machine is asked, and none has left configurations; tests may provide both."""
+    find = containers.sockets
+    monkeypatch.setattr(containers, "sockets", lambda: [one for one in find() if one[1].startswith(str(tmp_path))])
+    monkeypatch.setattr(containers, "CONFIGS", (f"{tmp_path}/{{}}/config.json",))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
 
 
@@ -37,7 +43,8 @@ def name_from(monkeypatch: pytest.MonkeyPatch, *lines: str) -> str | None:
     """The container of a process whose /proc/PID/cgroup has these lines."""
     files = {"/proc/7/cgroup": "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")}
     monkeypatch.setattr(procfs, "read", files.get)
-    return Containers().name_of(7)
+    found = Containers().of(7)
+    return str(found) if found else None
 
 
 @pytest.mark.parametrize(
@@ -130,14 +137,14 @@ def test_a_zombie_of_version_1_is_in_the_container_of_its_parent(monkeypatch: py
         "/proc/3/cgroup": f"4:memory:/docker/{ID}\n0::/system.slice/containerd.service\n".encode(),
     }
     monkeypatch.setattr(procfs, "read", files.get)
-    assert Containers().of_zombie(zombie) == "docker 0123456789ab"
+    assert str(Containers().of_zombie(zombie)) == "docker 0123456789ab"
     files["/proc/7/cgroup"] = b"0::/lxc/web\n"
-    assert Containers().of_zombie(zombie) == "lxc web"
+    assert str(Containers().of_zombie(zombie)) == "lxc web"
 
 
 def test_a_process_that_cannot_be_seen_is_in_no_container() -> None:
     """It has exited, or is hidden."""
-    assert Containers().name_of(0) is None
+    assert Containers().of(0) is None
 
 
 def test_a_name_cannot_forge_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,8 +177,7 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        answer = {"ApiVersion": "1.44"} if self.path.endswith("/version") else self.server.containers
-        body = json.dumps(answer).encode()
+        body = json.dumps(self.server.containers).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -198,8 +204,8 @@ def engine(monkeypatch: pytest.MonkeyPatch, folder: Path, containers: object) ->
 def test_docker_is_asked_for_its_names_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A link to a container is not its name. A container that Docker does not know is named by its id."""
     names = [
-        {"Id": ID, "Names": ["/a/b", "/webserver"]},
-        {"Id": OTHER, "Names": ["/evil\x1b[2J"]},
+        {"Id": ID, "Names": ["/a/b", "/webserver"], "Image": "registry/web:1"},
+        {"Id": OTHER, "Names": ["/evil\x1b[2J"], "Image": "\n"},
         {"Id": "0" * 64, "Names": None},
     ]
     files = {
@@ -210,13 +216,14 @@ def test_docker_is_asked_for_its_names_once(monkeypatch: pytest.MonkeyPatch, tmp
     }
     monkeypatch.setattr(procfs, "read", files.get)
     with engine(monkeypatch, tmp_path, names) as docker:
-        containers = Containers()
-        assert containers.name_of(1) is None
+        found = Containers()
+        assert found.of(1) is None
         assert not docker.asked
-        assert [containers.name_of(pid) for pid in (2, 3, 4, 2)] == [
+        assert [str(found.of(pid)) for pid in (2, 3, 4, 2)] == [
             "docker webserver", r"docker evil\x1b[2J", "docker 000000000000", "docker webserver",
         ]  # fmt: skip
-        assert len([path for path in docker.asked if "/containers/json" in path]) == 1
+        assert [one.image for pid in (2, 3, 4) if (one := found.of(pid))] == ["registry/web:1", r"\x0a", ""]
+        assert docker.asked == ["/containers/json"]
 
 
 @pytest.mark.parametrize("nonsense", [None, [], {"message": "no"}, [{"Id": ID}], [{"Names": ["/x"]}], "text"])
@@ -244,18 +251,112 @@ def test_docker_may_have_an_unusable_address(monkeypatch: pytest.MonkeyPatch, ho
     assert name_from(monkeypatch, f"0::/docker/{ID}") == "docker 0123456789ab"
 
 
-@pytest.mark.parametrize("source", [None, "", "raise SystemError('broken')", "def from_env(): pass", "nonsense ("])
-def test_the_sdk_may_be_missing_or_broken(tmp_path: Path, source: str | None) -> None:
-    """The interpreter has no module `docker`, or another one of that name."""
-    if source is not None:
-        (tmp_path / "docker.py").write_text(source)
-    root = Path(__file__).parents[2]
+def test_an_isolated_interpreter_can_ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the installed launcher starts: without site, so without any package but ours."""
     program = (
-        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from pyinit.kernel import procfs; from pyinit.ctl.containers import Containers\n"
         f"procfs.read = lambda path: b'0::/docker/{ID}'\n"
-        "print(Containers().name_of(7))"
+        "print(Containers().of(7))"
     )
-    command = [sys.executable, "-ISB", "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=60)
-    assert (done.stdout, done.stderr) == ("docker 0123456789ab\n", "")
+    with engine(monkeypatch, tmp_path, [{"Id": ID, "Names": ["/web"]}]):
+        command = [sys.executable, "-ISB", "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=60)
+    assert (done.stdout, done.stderr) == ("docker web\n", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (f"/libpod_parent/libpod-{ID}", "podman web"),
+        (f"/my-parent/{ID}", "podman web"),
+        (f"/docker/{ID}", "docker web"),
+    ],
+)
+def test_podman_speaks_the_same_protocol(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str, name: str) -> None:
+    """It is asked after Docker, and names the engine where the cgroup does not."""
+    monkeypatch.setattr(containers, "sockets", lambda: [("docker", "/dev/null"), ("podman", f"{tmp_path}/socket")])
+    with engine(monkeypatch, tmp_path, [{"Id": ID, "Names": ["/web"]}]):
+        assert name_from(monkeypatch, f"0::{path}") == name
+
+
+CONTAINERD = {
+    "io.kubernetes.cri.container-name": "web",
+    "io.kubernetes.cri.image-name": "registry/web:1",
+    "io.kubernetes.cri.sandbox-name": "web-1\n",
+    "io.kubernetes.cri.sandbox-namespace": "shop",
+    "io.kubernetes.cri.sandbox-id": OTHER,
+}
+CRIO = {
+    "io.kubernetes.container.name": "web",
+    "io.kubernetes.cri-o.ImageName": "registry/web:1",
+    "io.kubernetes.pod.name": "web-1\n",
+    "io.kubernetes.pod.namespace": "shop",
+}
+
+
+@pytest.mark.parametrize(("engine", "annotations"), [("cri-containerd", CONTAINERD), ("crio", CRIO)])
+def test_kubernetes_names_a_container_in_its_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: str, annotations: object
+) -> None:
+    """Pod, namespace and image as well. It is not the cgroup that says so: that has the UID of the pod."""
+    (tmp_path / ID).mkdir()
+    (tmp_path / ID / "config.json").write_text(json.dumps({"annotations": annotations}))
+    engine_name = engine.removeprefix("cri-")
+    assert name_from(monkeypatch, f"0::{POD}/{engine}-{ID}.scope") == rf"{engine_name} web (pod shop/web-1\x0a)"
+    found = Containers().of(7)
+    assert found == Container(engine_name, ID, "web", "registry/web:1", r"web-1\x0a", "shop")
+    # A pause container has no name, and another engine writes other annotations.
+    (tmp_path / ID / "config.json").write_text(json.dumps({"annotations": {"io.kubernetes.cri.sandbox-name": "web-1"}}))
+    assert name_from(monkeypatch, f"0::{POD}/{engine}-{ID}.scope") == f"{engine_name} 0123456789ab (pod web-1)"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"annotations": []}', '{"annotations": {"a": "b"}}'])
+def test_a_configuration_may_say_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    """The container is then named by its id and the UID of its pod."""
+    (tmp_path / ID).mkdir()
+    (tmp_path / ID / "config.json").write_text(text)
+    name = name_from(monkeypatch, f"0::{POD}/cri-containerd-{ID}.scope")
+    assert name == f"containerd 0123456789ab (pod {UID})"
+
+
+def test_what_may_not_be_read_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paths of sockets and of folders, each once."""
+
+    def refuse(*_: object) -> object:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(containers, "_listed", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(containers, "sockets", lambda: [("docker", "/run/docker.sock")])
+    monkeypatch.setattr(containers, "CONFIGS", ("/run/some/{}/config.json",))
+    files = {"/proc/1/cgroup": f"0::/docker/{ID}".encode(), "/proc/2/cgroup": f"0::/docker/{OTHER}".encode()}
+    monkeypatch.setattr(procfs, "read", files.get)
+    found = Containers()
+    assert [str(found.of(pid)) for pid in (1, 2)] == ["docker 0123456789ab", "docker fedcba987654"]
+    assert found.denied == {"/run/docker.sock", "/run/some"}
+
+
+def test_only_sockets_of_root_and_of_this_user_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of other users; and no engine over the network."""
+    own = f"/run/user/{os.geteuid()}"
+    rest = [f"{own}/docker.sock", "/run/podman/podman.sock", f"{own}/podman/podman.sock"]
+    for host, first in [("", ["/var/run/docker.sock"]), ("unix:///a b", ["/a b"]), ("tcp://127.0.0.1:1", [])]:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        assert [path for _, path in SOCKETS()] == [*first, *rest]
+
+
+@pytest.mark.parametrize(
+    ("line", "outer"),
+    [
+        (f"0::/docker/{ID}/system.slice/cron.service", f"0::/docker/{ID}"),
+        (f"4:memory:/docker/{OTHER}/docker/{ID}/a", f"4:memory:/docker/{OTHER}/docker/{ID}"),
+        (f"0::/machine.slice/libpod-{ID}.scope/container (deleted)", f"0::/machine.slice/libpod-{ID}.scope"),
+        ("0::/lxc/web/init.scope", "0::/lxc/web"),
+        ("0::/init.scope", "0::/init.scope"),
+        ("", ""),
+    ],
+)
+def test_the_cgroup_of_the_container_counts(line: str, outer: str) -> None:
+    """Not one that its processes have made inside."""
+    assert containers.without_inner(f"{line}\n1:name=systemd:/") == f"{outer}\n1:name=systemd:/"
