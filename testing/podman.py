@@ -15,6 +15,7 @@ from pathlib import Path
 import docker
 
 from testing import Unavailable, packages
+from testing.waiting import eventually
 
 # The limits are low enough for a machine where not even root may raise its own. The rest makes podman ask neither
 # systemd nor the journal for anything, and keep its locks in files, not in the shared memory of all podmans.
@@ -70,6 +71,18 @@ class Podman:
             archive.writelines(client.images.get(tag).save(named=tag))
             archive.flush()
             return self("load", "--quiet", f"--input={archive.name}").strip().removeprefix("Loaded image: ")
+
+    @contextmanager
+    def service(self, socket: Path) -> Iterator[str]:
+        """Have it listen at this socket, as long as the context lasts; yields the address."""
+        address = f"unix://{socket}"
+        command = [*self._command, "system", "service", "--time=0", address]
+        with subprocess.Popen(command, env=self._environment, stdin=subprocess.DEVNULL) as service:
+            try:
+                eventually(socket.exists)
+                yield address
+            finally:
+                service.terminate()
 
     def __call__(self, *arguments: str) -> str:
         """Run a command; return its output, and fail if it fails."""

@@ -108,7 +108,7 @@ def test_the_metrics_are_read_alike_by_both_parsers(machine: Container, ctl: Ctl
     """That of Prometheus' text format, for the textfile collector, and that of OpenMetrics."""
     text = ctl(machine, "host", "--prometheus").stdout
     assert text.endswith("\n# EOF\n")
-    families = list(open_metrics(text))
+    families = list(open_metrics(text))  # type: ignore[no-untyped-call]
     assert [(one.name, one.samples) for one in text_format(text)] == [(one.name, one.samples) for one in families]
     assert all(one.documentation for one in families)
     _, with_pyinit, first, second = [str(one["pid"]) for one in by_pid(told(machine))]
@@ -121,12 +121,12 @@ def test_the_metrics_are_read_alike_by_both_parsers(machine: Container, ctl: Ctl
         assert abs(time.time() - values.pop(("pyinit_start_time_seconds", pid))) < 60
     [workload] = [key[-1] for key in values if key[:2] == ("pyinit_container_info", with_pyinit)]
     stages = ("running", "staying", "draining", "killing", "over")
-    assert values == {
+    expected: dict[tuple[str, ...], float] = {
         ("pyinit_container_info", with_pyinit, pyinit.__version__, workload): 1,
         ("pyinit_container_info", first, "sleep"): 1,
         ("pyinit_container_info", second, "sleep"): 1,
         ("pyinit_up", with_pyinit): 1,
-        **{("pyinit_stage", with_pyinit, stage): stage == "running" for stage in stages},
+        **{("pyinit_stage", with_pyinit, stage): int(stage == "running") for stage in stages},
         ("pyinit_orphans_reaped_total", with_pyinit): 1,
         ("pyinit_log_lines_dropped_total", with_pyinit): 0,
         ("pyinit_zombies", "(the host)"): 1,
@@ -134,6 +134,7 @@ def test_the_metrics_are_read_alike_by_both_parsers(machine: Container, ctl: Ctl
         ("pyinit_zombies", first): 0,
         ("pyinit_zombies", second): 0,
     }
+    assert values == expected
 
 
 def test_a_start_time_stays_the_same(machine: Container, told: Told) -> None:
