@@ -40,6 +40,8 @@ _TITLES = (
     "CONTAINER", "IMAGE", "PYINIT", "WORKLOAD", "UPTIME", "STAGE", "REAPED", "OOM KILLS", "LINES LOST", "ZOMBIES"
 )  # fmt: skip
 
+_DENIED = ""
+
 Place = Hashable
 """Where a process is: a container; outside of those the inode of another PID namespace, as text, or the pid of the
 pyinit that it descends from; None: on the host itself."""
@@ -149,14 +151,16 @@ def look() -> tuple[list[Entry], list[str]]:
     hidden = [picture.HIDDEN] if picture.hides_others() else []
     containers = names.Containers()
     own = _namespace("self")
+    denied = 0
     members: dict[Place, list[procfs.Process]] = {}
     processes = {one.pid: one for one in procfs.processes()}
     for one in processes.values():
         if one.state != "Z":
             place: Place = containers.of(one.pid) or _namespace(one.pid)
-            members.setdefault(None if place == own else place, []).append(one)
-    if unknown := sum(one.state != "Z" and _namespace(pid) is None for pid, one in processes.items()):
-        hidden.append(f"the PID namespaces of {unknown} processes")
+            denied += place == _DENIED and one.pid != 1 and os.path.exists(f"/proc/{one.pid}")
+            members.setdefault(None if place in (own, _DENIED) else place, []).append(one)
+    if denied:
+        hidden.append(f"the PID namespaces of {humanize.count(denied, 'process', 'processes')}")
     entries: dict[Place, Entry] = {None: Entry()}
     errors: list[str] = []
     for one in members.pop(None, []):
@@ -184,9 +188,11 @@ def look() -> tuple[list[Entry], list[str]]:
 
 
 def _namespace(pid: int | str) -> str | None:
-    """The PID namespace of a process; None if that is not visible."""
+    """The PID namespace of a process; `_DENIED` if we may not see it, or the process has exited; or None then."""
     try:
         return os.readlink(f"/proc/{pid}/ns/pid")
+    except PermissionError:
+        return _DENIED
     except OSError:
         return None
 
@@ -241,7 +247,7 @@ def _add_zombies(
     namespaces = {
         _namespace(entry.first.pid): place for place, entry in entries.items() if entry.first and seen.zombies
     }
-    namespaces |= {None: None, own: None}
+    namespaces |= {None: None, _DENIED: None, own: None}
     ages = {zombie.process.pid: zombie.age for zombie in seen.zombies}
     for verdict in seen.verdicts:
         if verdict.kind == Kind.REAPING:

