@@ -264,8 +264,10 @@ def test_podman_names_its_containers(engine: docker.DockerClient, base: str, tmp
     with private_podman() as podman:
         image = podman.load(engine, base)
         number = podman("run", "--detach", "--network=none", "--name=web", image, "sleep", "1000").strip()
-        with podman.service(tmp_path / "socket") as address, patch.dict(os.environ, DOCKER_HOST=address):
-            [found] = [one for one in json.loads(host("--json"))["containers"] if one["id"] == number]
+        try:
+            with podman.service(tmp_path / "socket") as address, patch.dict(os.environ, DOCKER_HOST=address):
+                [found] = [one for one in json.loads(host("--json"))["containers"] if one["id"] == number]
+        finally:
+            podman("rm", "--force", "--time=0", number)
         assert (found["engine"], found["name"], found["workload"]) == ("podman", "web", "sleep")
         assert base in found["image"]
-        podman("rm", "--force", "--time=0", number)
