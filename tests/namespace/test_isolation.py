@@ -279,19 +279,19 @@ def test_the_compiled_file_is_enough(tmp_path: Path, lines_run: Path | None) -> 
     what is missing."""
     library = tmp_path / "lib"
     copy_package(library / "pyinit", lines_run)
-    install = [INTERPRETER, "-m", "pyinit.ctl", "install", tmp_path]
+    install: list[str | Path] = [INTERPRETER, "-m", "pyinit.ctl", "install", tmp_path]
     subprocess.run(install, cwd=library, check=True, capture_output=True)
     for path in (library / "pyinit").iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name not in ("__init__.py", "launcher.py", "packed.py", COMPILED):
             path.unlink()
-    words = [tmp_path / "pyinit", "--", tmp_path / "pyinitctl", "status", "--json"]
+    words: list[str | Path] = [tmp_path / "pyinit", "--", tmp_path / "pyinitctl", "status", "--json"]
     ended = run_as_module(words)
     assert (ended.status, json.loads(ended.out)["workload"]["pid"], ended.err) == (0, 2, ""), ended
     looks = "import pyinit; from importlib.util import find_spec"
     shows = "print(dir(pyinit), hasattr(pyinit, 'nothing'), find_spec('pyinit.nothing'), find_spec('nothing'))"
-    program = [INTERPRETER, "-c", f"{looks}; {shows}; pyinit.run(['sh', '-c', 'exit 3'])"]
+    program: list[str | Path] = [INTERPRETER, "-c", f"{looks}; {shows}; pyinit.run(['sh', '-c', 'exit 3'])"]
     variables = clean_environment(PYTHONPATH=str(library))
     ended = run_as_module(program, env=variables)
     assert (ended.status, ended.out, ended.err) == (3, f"{pyinit.__all__} False None None\n", ""), ended

@@ -16,6 +16,8 @@ from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment
 from testing.waiting import PATIENCE
 from testing.wheels import build, copy_sources
 
+pytestmark = pytest.mark.slow
+
 ISOLATED = "-ISBXutf8"
 
 SHOW = ["sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; exit 5"]
