@@ -18,6 +18,7 @@ from testing import roots, say
 from testing.images import build
 from testing.musl import MUSL
 from testing.roots import Root
+from testing.waiting import SLOWNESS
 
 LABEL = "pyinit.made-of"
 
@@ -86,7 +87,7 @@ def provide(client: docker.DockerClient, image: BaseImage) -> None:
 
 def main(arguments: list[str]) -> None:
     """Provide all base images, then become the command that follows `--`."""
-    with closing(docker.from_env(timeout=600)) as client:
+    with closing(docker.from_env(timeout=int(600 * SLOWNESS))) as client:
         for image in BASE_IMAGES:
             provide(client, image)
     command = arguments[arguments.index("--") + 1 :]

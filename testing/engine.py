@@ -37,8 +37,8 @@ OLD = Root("bookworm", ("docker.io", "docker-compose", "iproute2", "ca-certifica
 # The engine would use a containerd that runs already, which cannot see its mounts.
 WITHOUT_CONTAINERD = 'mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec "$@"'
 
-SECONDS_TO_START = 60
-SECONDS_TO_STOP = 30
+SECONDS_TO_START = 60 * SLOWNESS
+SECONDS_TO_STOP = 30 * SLOWNESS
 BRIDGE_ADDRESS = "02:42:00:00:00:01"
 
 
@@ -71,7 +71,8 @@ def engine_of(root: Root) -> Iterator[None]:
 def answers(host: str | None = None) -> bool:
     """Does an engine answer at `host`, or else at the address in the environment?"""
     try:
-        client = docker.DockerClient(base_url=host, timeout=5) if host else docker.from_env(timeout=5)
+        timeout = int(5 * SLOWNESS)
+        client = docker.DockerClient(base_url=host, timeout=timeout) if host else docker.from_env(timeout=timeout)
         with closing(client):
             return bool(client.ping())
     except (DockerException, OSError):
