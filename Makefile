@@ -31,7 +31,7 @@ test: $(READY)
 	@$(RUN) -m testing.duration 50 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
 
 tests:
-	@$(if $(filter tests/container%,$(TESTS)),$(ENGINE)) $(PYTEST) $(SIDE_BY_SIDE) --coverage $(TESTS) $(ARGS)
+	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(SIDE_BY_SIDE) --coverage $(TESTS) $(ARGS)
 
 quick: $(READY)
 	@$(RUN) -m testing.duration 2 -- $(PYTEST) $(SIDE_BY_SIDE) --quick tests/namespace tests/unit $(ARGS)
