@@ -2,7 +2,8 @@
 # make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
 #               namespace tests on another interpreter, in a virtual environment of its own. If no Docker engine answers,
 #               one is started from Debian packages in .cache/
-# make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS
+# make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS; machine-keep starts one that
+#               make machine uses until Ctrl-C
 # make check    run ruff and mypy
 # make demo     show zombies without pyinit and none with it; needs only Python and util-linux
 # make pages    write docs/options.md, the manual pages and the completions from the tables of options
@@ -25,19 +26,26 @@ FEW := $(VENV)/.few
 READY := $(VENV)/.ready
 ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
 PYTEST := $(RUN) -m pytest
+COVERAGE := --coverage
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
 	@$(RUN) -m testing.duration 50 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
 
 tests:
-	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(SIDE_BY_SIDE) --coverage $(TESTS) $(ARGS)
+	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(SIDE_BY_SIDE) $(COVERAGE) $(TESTS) $(ARGS)
 
 quick: $(READY)
 	@$(RUN) -m testing.duration 2 -- $(PYTEST) $(SIDE_BY_SIDE) --quick tests/namespace tests/unit $(ARGS)
 
+# What the kernel decides, on one base image.
+machine: TESTS = tests/machine $(addprefix tests/container/test_,report.py compose.py image.py docker_init.py kubernetes.py)
+machine: ARGS = -k 'not pyinit-base or pyinit-base:slim'
 machine: $(READY)
-	@$(RUN) -m testing.machine $(TESTS) $(ARGS)
+	@$(RUN) -m testing.machine TESTS="$(TESTS)" ARGS="$(ARGS)"
+
+machine-keep: $(READY)
+	@$(RUN) -m testing.machine --keep
 
 check: $(FEW)
 	$(RUN) -m ruff check .
@@ -76,4 +84,4 @@ $(READY): requirements-test.txt $(FEW)
 	@$(PYTHON) -m testing.environment $(VENV) $<
 	@touch $@
 
-.PHONY: test tests quick machine check demo bench soak image clean pages docs docs-serve
+.PHONY: test tests quick machine machine-keep check demo bench soak image clean pages docs docs-serve

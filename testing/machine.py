@@ -1,15 +1,20 @@
-"""Runs tests in a virtual machine with a current Debian: `python -m testing.machine [PYTEST-ARGUMENT]...`.
+"""Runs tests in a virtual machine with a current Debian: `python -m testing.machine [VARIABLE=VALUE]...`.
 
 For tests that depend on the kernel: cgroup v2, systemd, IPVS. The machine is a Debian root with a kernel of its own in
-qemu(1). It gets a copy of the repository and runs `make test` there. Only the results are kept, in .cache/results.
-Hardware virtualization is used if a guest really boots with it. Emulation takes minutes to boot, and ten times as long
-for the rest.
+qemu(1). It gets a copy of the repository and runs `make tests` there with these variables (TESTS, ARGS). Only the
+results are kept, in .cache/results. Hardware virtualization is used if a guest really boots with it. Emulation takes
+minutes to boot, and ten times as long for the rest.
+
+`python -m testing.machine --keep` starts a machine and keeps it until Ctrl-C. Meanwhile tests run in that one.
 """
 
 import base64
+import io
+import json
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from testing import ROOT, Unavailable, packages, say
 from testing.base_images import BASE_IMAGES
@@ -30,6 +36,10 @@ from testing.waiting import Failed, eventually
 
 NOT_COPIED = {".git", ".venv", ".cache", "build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 VENV = "/opt/venv"
+REPOSITORY = "pyinit"
+"""Where it is in the machine, below the home of root."""
+KEPT = CACHE / "machine.json"
+"""How to reach the machine that is kept."""
 
 PINS = [line for file in (FEW, ALL) for line in file.read_text().splitlines() if line[0] not in "#-"]
 
@@ -37,7 +47,8 @@ DEBIAN = Root(
     "trixie",
     (
         *("systemd-sysv", "dbus", "linux-image-cloud-amd64", "openssh-server", "kmod", "iproute2", "iptables"),
-        *("docker.io", "docker-cli", "docker-buildx", "docker-compose", "podman", "netavark", "aardvark-dns"),
+        *("docker.io", "docker-cli", "docker-buildx", "docker-compose"),
+        *("podman", "netavark", "aardvark-dns", "nftables"),
         *("runc", "catatonit", "tini", "dumb-init", "python3", "python3-venv", "ca-certificates", "make", "procps"),
         # Tests would otherwise install these one by one, slowly.
         *("gcc", "libc6-dev", "musl-tools", "strace", "less", "vim-tiny", "mmdebstrap"),
@@ -46,7 +57,6 @@ DEBIAN = Root(
         'bundle=/etc/ssl/certs/ca-certificates.crt; [ ! -e $bundle ] || cp $bundle "$1$bundle"',
         f'chroot "$1" python3 -m venv {VENV}',
         f'chroot "$1" {VENV}/bin/pip --quiet install {" ".join(PINS)}',
-        f'touch "$1{VENV}/.ready"',
         r'printf "[Match]\nType=ether\n[Network]\nDHCP=yes\n" > "$1/etc/systemd/network/machine.network"',
         'chroot "$1" systemctl enable systemd-networkd',
         'echo machine > "$1/etc/hostname" && echo "127.0.0.1 localhost machine" > "$1/etc/hosts"',
@@ -82,11 +92,17 @@ class Machine:
 
     def __init__(self, slowness: int, ssh: list[str]) -> None:
         self.slowness = slowness
-        self._ssh = ssh
+        self.ssh = ssh
 
     def run(self, command: str, **popen: object) -> "subprocess.CompletedProcess[bytes]":
         """Run a line of shell to its end; `popen` are arguments of `subprocess.run`."""
-        return subprocess.run([*self._ssh, command], stdin=subprocess.DEVNULL, **popen)  # type: ignore[call-overload, no-any-return]
+        return subprocess.run([*self.ssh, command], **{"stdin": subprocess.DEVNULL, **popen})  # type: ignore[call-overload, no-any-return]
+
+    def answers(self) -> bool:
+        """Does it, within a minute?"""
+        with suppress(subprocess.TimeoutExpired):
+            return self.run("true", timeout=60).returncode == 0
+        return False
 
 
 def disk() -> Path:
@@ -114,33 +130,50 @@ def disk() -> Path:
     return target
 
 
-def pack_repository(target: Path) -> None:
-    """Make a tar of the repository with the base images, so that these need not be made in the machine."""
+def pack_base_images(target: Path) -> None:
+    """Make a tar of the base images, so that these need not be made in the machine."""
     with tarfile.open(target, "w") as archive:
-        archive.add(ROOT, "pyinit", filter=lambda member: None if NOT_COPIED & {*Path(member.name).parts} else member)
         for image in BASE_IMAGES:
             path = image.root.archive()
-            archive.add(path, f"pyinit/.cache/{path.name}")
+            archive.add(path, f"{REPOSITORY}/.cache/{path.name}")
+
+
+def pack_repository(target: IO[bytes]) -> None:
+    """Write a tar of the repository."""
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        archive.add(ROOT, REPOSITORY, filter=lambda member: None if NOT_COPIED & {*Path(member.name).parts} else member)
 
 
 @contextmanager
-def machine(repository: Path) -> Iterator[Machine]:
-    """A machine as long as the context lasts, in which `repository`, a tar, is unpacked."""
-    folder = repository.parent
+def machine() -> Iterator[Machine]:
+    """The machine that is kept, or else one as long as the context lasts."""
+    kept = Machine(**json.loads(KEPT.read_text())) if KEPT.exists() else None
+    if kept and kept.answers():
+        yield kept
+        return
+    with tempfile.TemporaryDirectory(prefix="pyinit-machine-") as folder, new_machine(Path(folder)) as made:
+        yield made
+
+
+@contextmanager
+def new_machine(folder: Path) -> Iterator[Machine]:
+    """A machine as long as the context lasts, whose files are in `folder`."""
+    base_images = folder / "base-images.tar"
+    pack_base_images(base_images)
     subprocess.run(
         [packages.provide("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"],
         check=True,
     )
     for accelerator in ACCELERATORS:
-        say(f"starting a machine ({accelerator.option})")
+        say(f"starting a machine ({accelerator.option}), whose console is {console()}")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        with started(accelerator, repository, port) as process:
+        with started(accelerator, base_images, port) as process:
             ssh = ["ssh", "-q", "-p", str(port), "-i", str(folder / "key")]
             ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "root@127.0.0.1"]
             answered = Machine(accelerator.slowness, ssh)
-            if answers(answered, process, accelerator.seconds_to_boot):
+            if boots(answered, process, accelerator.seconds_to_boot):
                 # The disk is the root of a container, which has another name server.
                 answered.run(f"echo nameserver {NAME_SERVER} > /etc/resolv.conf")
                 answered.run("systemctl is-system-running --wait", stdout=subprocess.DEVNULL)
@@ -157,10 +190,10 @@ def console() -> Path:
 
 
 @contextmanager
-def started(accelerator: Accelerator, repository: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def started(accelerator: Accelerator, base_images: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """A virtual machine as long as the context lasts, whose ssh is at `port`."""
     qemu = packages.provide("qemu-system-x86_64", "qemu-system-x86", with_recommended=False)
-    key = base64.b64encode((repository.parent / "key.pub").read_bytes()).decode()
+    key = base64.b64encode((base_images.parent / "key.pub").read_bytes()).decode()
     folder = DEBIAN.folder()
     command = [qemu, "-accel", accelerator.option, "-cpu", "max", "-smp", "2", "-m", "4G", "-display", "none"]
     command += ["-no-reboot", "-serial", f"file:{console()}", "-device", "virtio-rng-pci"]
@@ -168,7 +201,7 @@ def started(accelerator: Accelerator, repository: Path, port: int) -> Iterator["
     credential = f"systemd.set_credential_binary=ssh.authorized_keys.root:{key}"
     command += ["-append", " ".join([*KERNEL_ARGUMENTS, credential])]
     command += ["-drive", f"file={disk()},format=raw,if=virtio,snapshot=on,cache=unsafe"]
-    command += ["-drive", f"file={repository},format=raw,if=virtio,readonly=on"]
+    command += ["-drive", f"file={base_images},format=raw,if=virtio,readonly=on"]
     command += ["-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{port}-:22"]
     with (CACHE / "qemu.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -179,39 +212,60 @@ def started(accelerator: Accelerator, repository: Path, port: int) -> Iterator["
         process.wait()
 
 
-def answers(machine: Machine, process: "subprocess.Popen[bytes]", seconds: int) -> bool:
+def boots(machine: Machine, process: "subprocess.Popen[bytes]", seconds: int) -> bool:
     """Does the machine answer within some seconds?"""
-
-    def look() -> bool:
-        with suppress(subprocess.TimeoutExpired):
-            return machine.run("true", timeout=60).returncode == 0
-        return False
-
     with suppress(Failed):
-        eventually(lambda: process.poll() is not None or look(), patience=seconds)
+        eventually(lambda: process.poll() is not None or machine.answers(), patience=seconds)
         return process.poll() is None
     return False
 
 
-def main(arguments: list[str]) -> int:
-    """Run `make test` in a machine, with these arguments of pytest's, and bring the results back; its exit status."""
-    with tempfile.TemporaryDirectory(prefix="pyinit-machine-") as scratch:
-        repository = Path(scratch, "repository.tar")
+def run_tests(machine: Machine, variables: list[str]) -> int:
+    """Run `make tests` in the machine with these variables of make's, and bring the results back; its exit status."""
+    with tempfile.TemporaryFile() as repository:
         pack_repository(repository)
-        with machine(repository) as here:
-            variables = {name: value for name, value in os.environ.items() if re.fullmatch("(?i)[a-z]+_proxy", name)}
-            variables["SLOWNESS"] = str(here.slowness)
-            make = ["env", *(f"{name}={value}" for name, value in variables.items())]
-            make += ["make", "-C", "pyinit", "test", f"VENV={VENV}", f"--old-file={VENV}/.ready"]
-            make += [f"TESTS={shlex.join(arguments)}", "ARGS=--junitxml=results.xml"]
-            status = here.run(shlex.join(make)).returncode
-            results = here.run("cat pyinit/results.xml", stdout=subprocess.PIPE)
-    if results.returncode == 0:
-        RESULTS.mkdir(exist_ok=True)
-        target = RESULTS / f"machine-{datetime.now(UTC):%Y%m%d-%H%M%S}.xml"
-        target.write_bytes(results.stdout)
-        say(f"the results are in {target.relative_to(ROOT)}")
+        repository.seek(0)
+        # Files that only an earlier copy had must not stay.
+        machine.run(f"rm -rf {REPOSITORY}/.cache/results", check=True)
+        machine.run(f"find {REPOSITORY} -mindepth 1 -maxdepth 1 ! -name .cache -exec rm -rf {{}} +", check=True)
+        machine.run("tar -x", stdin=repository, check=True)
+    environment = {name: value for name, value in os.environ.items() if re.fullmatch("(?i)[a-z]+_proxy", name)}
+    environment["SLOWNESS"] = str(machine.slowness)
+    environment["PYTEST_ADDOPTS"] = f"--junitxml=.cache/results/machine-{datetime.now(UTC):%Y%m%d-%H%M%S}.xml"
+    make = ["env", *(f"{name}={value}" for name, value in environment.items()), "make", "-C", REPOSITORY, "tests"]
+    make += [f"VENV={VENV}", "SIDE_BY_SIDE=", "COVERAGE=", *variables]
+    status = machine.run(shlex.join(make)).returncode
+    RESULTS.mkdir(exist_ok=True)
+    packed = machine.run(f"tar -c -C {REPOSITORY}/.cache/results .", stdout=subprocess.PIPE)
+    if packed.returncode == 0:
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as results:
+            results.extractall(RESULTS, filter="data")
+        say(f"the results are in {RESULTS.relative_to(ROOT)}")
     return status
+
+
+def keep(machine: Machine) -> None:
+    """Let other runs use the machine until Ctrl-C."""
+    KEPT.write_text(json.dumps(vars(machine)))
+    try:
+        say(f"kept until Ctrl-C: make machine TESTS=..., or {shlex.join(machine.ssh)}")
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        KEPT.unlink()
+
+
+def main(arguments: list[str]) -> int:
+    """Run tests in a machine, or keep one; an exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    if arguments == ["--keep"]:
+        with tempfile.TemporaryDirectory(prefix="pyinit-machine-") as folder, new_machine(Path(folder)) as made:
+            keep(made)
+        return 0
+    with machine() as here:
+        return run_tests(here, arguments)
 
 
 if __name__ == "__main__":
