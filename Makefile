@@ -38,9 +38,8 @@ tests:
 quick: $(READY)
 	@$(RUN) -m testing.duration 2 -- $(PYTEST) $(SIDE_BY_SIDE) --quick tests/namespace tests/unit $(ARGS)
 
-# What the kernel decides, on one base image.
+# What the kernel decides.
 machine: TESTS = tests/machine $(addprefix tests/container/test_,report.py compose.py image.py docker_init.py kubernetes.py)
-machine: ARGS = -k 'not pyinit-base or pyinit-base:slim'
 machine: $(READY)
 	@$(RUN) -m testing.machine TESTS="$(TESTS)" ARGS="$(ARGS)"
 

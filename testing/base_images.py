@@ -42,7 +42,7 @@ class BaseImage:
 SLIM, DEBIAN = "pyinit-base:slim", "pyinit-base:debian"
 NEWEST, ALPINE = "pyinit-base:newest", "pyinit-base:alpine"
 
-BASE_IMAGES = (
+ALL = (
     BaseImage(
         SLIM,
         "FROM python:3.13-slim\n",
@@ -65,6 +65,9 @@ BASE_IMAGES = (
     BaseImage(NEWEST, "FROM python:3.14-slim\n", roots.unstable("python3")),
     BaseImage(ALPINE, "FROM python:3.13-alpine\n", MUSL),
 )
+
+BASE_IMAGES = tuple(image for image in ALL if image.tag in os.environ.get("BASES", image.tag).split())
+"""Those that the environment variable BASES names, or all: where a machine is slow, one may do."""
 
 
 def provide(client: docker.DockerClient, image: BaseImage) -> None:

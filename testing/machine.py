@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO
 
 from testing import ROOT, Unavailable, packages, say
-from testing.base_images import BASE_IMAGES
+from testing.base_images import BASE_IMAGES, SLIM
 from testing.environment import ALL, FEW
 from testing.roots import CACHE, Root
 from testing.seen import RESULTS
@@ -38,6 +38,8 @@ NOT_COPIED = {".git", ".venv", ".cache", "build", "dist", "__pycache__", ".mypy_
 VENV = "/opt/venv"
 REPOSITORY = "pyinit"
 """Where it is in the machine, below the home of root."""
+BASE = SLIM
+"""The base image of its containers. One will do: interpreters are not what the kernel decides."""
 KEPT = CACHE / "machine.json"
 """How to reach the machine that is kept."""
 
@@ -130,12 +132,11 @@ def disk() -> Path:
     return target
 
 
-def pack_base_images(target: Path) -> None:
-    """Make a tar of the base images, so that these need not be made in the machine."""
+def pack_base_image(target: Path) -> None:
+    """Make a tar of the base image, so that it need not be made in the machine."""
+    [root] = [image.root for image in BASE_IMAGES if image.tag == BASE]
     with tarfile.open(target, "w") as archive:
-        for image in BASE_IMAGES:
-            path = image.root.archive()
-            archive.add(path, f"{REPOSITORY}/.cache/{path.name}")
+        archive.add(root.archive(), f"{REPOSITORY}/.cache/{root.archive().name}")
 
 
 def pack_repository(target: IO[bytes]) -> None:
@@ -158,8 +159,8 @@ def machine() -> Iterator[Machine]:
 @contextmanager
 def new_machine(folder: Path) -> Iterator[Machine]:
     """A machine as long as the context lasts, whose files are in `folder`."""
-    base_images = folder / "base-images.tar"
-    pack_base_images(base_images)
+    base_image = folder / "base-image.tar"
+    pack_base_image(base_image)
     subprocess.run(
         [packages.provide("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"],
         check=True,
@@ -169,7 +170,7 @@ def new_machine(folder: Path) -> Iterator[Machine]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        with started(accelerator, base_images, port) as process:
+        with started(accelerator, base_image, port) as process:
             ssh = ["ssh", "-q", "-p", str(port), "-i", str(folder / "key")]
             ssh += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "root@127.0.0.1"]
             answered = Machine(accelerator.slowness, ssh)
@@ -190,10 +191,10 @@ def console() -> Path:
 
 
 @contextmanager
-def started(accelerator: Accelerator, base_images: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def started(accelerator: Accelerator, base_image: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """A virtual machine as long as the context lasts, whose ssh is at `port`."""
     qemu = packages.provide("qemu-system-x86_64", "qemu-system-x86", with_recommended=False)
-    key = base64.b64encode((base_images.parent / "key.pub").read_bytes()).decode()
+    key = base64.b64encode((base_image.parent / "key.pub").read_bytes()).decode()
     folder = DEBIAN.folder()
     command = [qemu, "-accel", accelerator.option, "-cpu", "max", "-smp", "2", "-m", "4G", "-display", "none"]
     command += ["-no-reboot", "-serial", f"file:{console()}", "-device", "virtio-rng-pci"]
@@ -201,7 +202,7 @@ def started(accelerator: Accelerator, base_images: Path, port: int) -> Iterator[
     credential = f"systemd.set_credential_binary=ssh.authorized_keys.root:{key}"
     command += ["-append", " ".join([*KERNEL_ARGUMENTS, credential])]
     command += ["-drive", f"file={disk()},format=raw,if=virtio,snapshot=on,cache=unsafe"]
-    command += ["-drive", f"file={base_images},format=raw,if=virtio,readonly=on"]
+    command += ["-drive", f"file={base_image},format=raw,if=virtio,readonly=on"]
     command += ["-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{port}-:22"]
     with (CACHE / "qemu.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -230,7 +231,7 @@ def run_tests(machine: Machine, variables: list[str]) -> int:
         machine.run(f"find {REPOSITORY} -mindepth 1 -maxdepth 1 ! -name .cache -exec rm -rf {{}} +", check=True)
         machine.run("tar -x", stdin=repository, check=True)
     environment = {name: value for name, value in os.environ.items() if re.fullmatch("(?i)[a-z]+_proxy", name)}
-    environment["SLOWNESS"] = str(machine.slowness)
+    environment |= {"SLOWNESS": str(machine.slowness), "BASES": BASE}
     environment["PYTEST_ADDOPTS"] = f"--junitxml=.cache/results/machine-{datetime.now(UTC):%Y%m%d-%H%M%S}.xml"
     make = ["env", *(f"{name}={value}" for name, value in environment.items()), "make", "-C", REPOSITORY, "tests"]
     make += [f"VENV={VENV}", "SIDE_BY_SIDE=", "COVERAGE=", *variables]
