@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from testing import ROOT, coverage
 from testing.surroundings import surroundings
+from testing.waiting import SLOWNESS
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("pyinit", deadline=None)
@@ -71,6 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "slow: takes more than five seconds on an idle machine; not part of `make quick`"
     )
     config.addinivalue_line("markers", "unmeasured: looks at what measuring coverage changes: memory, files, modules")
+    if config.option.timeout is None:
+        config.option.timeout = SLOWNESS * float(config.getini("timeout"))
     allow_crowds(config)
     if not config.option.coverage:
         return
