@@ -59,7 +59,8 @@ DEBIAN = Root(
         'bundle=/etc/ssl/certs/ca-certificates.crt; [ ! -e $bundle ] || cp $bundle "$1$bundle"',
         f'chroot "$1" python3 -m venv {VENV}',
         f'chroot "$1" {VENV}/bin/pip --quiet install {" ".join(PINS)}',
-        r'printf "[Match]\nType=ether\n[Network]\nDHCP=yes\n" > "$1/etc/systemd/network/machine.network"',
+        # This interface alone: from others, those of containers, it would take away the bridge that they are on.
+        r'printf "[Match]\nName=en*\n[Network]\nDHCP=yes\n" > "$1/etc/systemd/network/machine.network"',
         'chroot "$1" systemctl enable systemd-networkd',
         'echo machine > "$1/etc/hostname" && echo "127.0.0.1 localhost machine" > "$1/etc/hosts"',
     ),
