@@ -2,6 +2,8 @@
 # make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
 #               namespace tests on another interpreter, in a virtual environment of its own. If no Docker engine answers,
 #               one is started from Debian packages in .cache/
+# make test-newest, make test-musl
+#               run the unit and namespace tests on the newest CPython of Debian, and on one that is built with musl
 # make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS; machine-keep starts one that
 #               make machine uses until Ctrl-C
 # make check    run ruff and mypy
@@ -26,7 +28,7 @@ FEW := $(VENV)/.few
 READY := $(VENV)/.ready
 ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
 PYTEST := $(RUN) -m pytest
-COVERAGE := --coverage
+COVERAGE := $(if $(OTHER),,--coverage)
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
@@ -34,6 +36,12 @@ test: $(READY)
 
 tests:
 	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(SIDE_BY_SIDE) $(COVERAGE) $(TESTS) $(ARGS)
+
+test-newest:
+	@$(PYTHON) -m testing.newest make --no-print-directory test PYTHON=python3
+
+test-musl:
+	@python=$$($(PYTHON) -m testing.musl) && $(MAKE) --no-print-directory test PYTHON=$$python
 
 quick: $(READY)
 	@$(RUN) -m testing.duration 2 -- $(PYTEST) $(SIDE_BY_SIDE) --quick tests/namespace tests/unit $(ARGS)
@@ -83,4 +91,4 @@ $(READY): requirements-test.txt $(FEW)
 	@$(PYTHON) -m testing.environment $(VENV) $<
 	@touch $@
 
-.PHONY: test tests quick machine machine-keep check demo bench soak image clean pages docs docs-serve
+.PHONY: test tests test-newest test-musl quick machine machine-keep check demo bench soak image clean pages docs docs-serve

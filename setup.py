@@ -37,7 +37,7 @@ class Wheel(bdist_wheel):
         if not self.is_native:
             return super().get_tag()
         python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-        return python, python, f"manylinux_2_17_{MACHINE}.manylinux2014_{MACHINE}.musllinux_1_1_{MACHINE}"
+        return python, "none", f"manylinux_2_17_{MACHINE}.manylinux2014_{MACHINE}.musllinux_1_1_{MACHINE}"
 
 
 def compiled_command() -> str | None:

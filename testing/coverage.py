@@ -18,8 +18,6 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
-import coverage
-
 from testing import ROOT
 from testing.code_lines import core
 
@@ -152,6 +150,8 @@ def measure_this_process(file: Path) -> None:
 
 def table(file: Path) -> tuple[str, str]:
     """A table of the core's modules, with the lines that have not run; and those of them without a reason, as text."""
+    import coverage  # which needs sqlite3, and not every interpreter has that
+
     content = file.read_bytes()
     measured = coverage.Coverage(data_file=None, config_file=False)
     measured.clear_exclude()

@@ -4,11 +4,8 @@ Runs before anything is installed, so it uses the standard library only.
 """
 
 import importlib.util
-import os
 import subprocess
 import sys
-import sysconfig
-from pathlib import Path
 
 from testing import ROOT, packages, say
 
@@ -19,25 +16,13 @@ FEW, ALL = ROOT / "requirements-dev.txt", ROOT / "requirements-test.txt"
 def main(folder: str, requirements: str) -> None:
     """Install the requirements into `folder`, which is made anew for those of `make check`."""
     say(f"installing {requirements} into {folder}")
+    if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
+        packages.install("python3-venv")
+    if requirements == FEW.name:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
     # Compiling takes a third of the time, most of it for modules that are never imported.
-    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
-    pip += ["--requirement", str(ROOT / requirements)]
-    venv = [sys.executable, "-m", "venv", "--clear"]
-    is_new = requirements == FEW.name
-    if importlib.util.find_spec("_ssl"):
-        if importlib.util.find_spec("ensurepip") is None:  # Debian keeps it in a package of its own
-            packages.install("python3-venv")
-        if is_new:
-            subprocess.run([*venv, folder], check=True)
-        subprocess.run([f"{folder}/bin/python", *pip], check=True)
-    else:  # it was built by `testing.musl` and cannot use TLS: the machine's pip fetches the packages
-        packages.provide("pip3", "python3-pip")
-        if is_new:
-            subprocess.run([*venv, "--without-pip", folder], check=True)
-        [target] = Path(folder).glob("lib/python3.*/site-packages")
-        version, platform = sysconfig.get_python_version(), f"musllinux_1_2_{os.uname().machine}"
-        pip += ["--target", str(target), "--python-version", version, "--platform", platform, "--only-binary=:all:"]
-        subprocess.run(["python3", *pip], check=True)
+    pip = [f"{folder}/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
+    subprocess.run([*pip, "--requirement", str(ROOT / requirements)], check=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """A root like that of `python:3.13-alpine`: musl, busybox, and CPython built from Debian's source packages.
 
-It has no OpenSSL, and so no pip. The tests there need neither.
+`python3 -m testing.musl` prints the path of its interpreter, for which it installs musl on this machine.
 """
 
 import shlex
 
+from testing import packages
 from testing.roots import Root
 
 RECIPE = """
@@ -16,7 +17,7 @@ fetch() {
     apt-get -qq update
     apt-get -qq source --download-only "$@"
 }
-fetch bookworm zlib bzip2 libffi
+fetch bookworm zlib bzip2 libffi openssl
 fetch trixie python3.13
 for archive in *.orig.tar.*z*; do case $archive in *.asc) ;; *) tar -xf "$archive" ;; esac; done
 
@@ -30,11 +31,15 @@ needed=/tmp/needed
 (cd bzip2-* && make CC="$CC" CFLAGS="$CFLAGS" libbz2.a && cp libbz2.a $needed/lib && cp bzlib.h $needed/include)
 options="--disable-shared --disable-docs --disable-exec-static-tramp"
 (cd libffi-* && ./configure $options --prefix=$needed && make install)
+options="no-shared no-async no-tests no-legacy no-engine no-dso --libdir=lib --openssldir=/etc/ssl"
+kernel="-idirafter /usr/include -idirafter /usr/include/$(uname -m)-linux-gnu"
+(cd openssl-* && ./config $options $kernel --prefix=$needed && make install_dev)
 
 cd /tmp/Python-3.*
 echo '*disabled*
-_lzma _sqlite3 _ssl _hashlib _tkinter _curses _curses_panel _dbm _gdbm _uuid readline' >Modules/Setup.local
-./configure --prefix=/usr/local --disable-test-modules CPPFLAGS=-I$needed/include LDFLAGS=-L$needed/lib \\
+_lzma _sqlite3 _tkinter _curses _curses_panel _dbm _gdbm _uuid readline' >Modules/Setup.local
+./configure --prefix=/usr/local --disable-test-modules --with-openssl=$needed \\
+    CPPFLAGS=-I$needed/include LDFLAGS=-L$needed/lib \\
     LIBFFI_CFLAGS=-I$needed/include LIBFFI_LIBS="-L$needed/lib -lffi"
 make
 strip python
@@ -56,6 +61,16 @@ echo 'root:x:0:
 nobody:x:65534:' >etc/group
 """
 
-BUILDS_WITH = ("gcc", "make", "musl-tools", "busybox-static", "xz-utils", "bzip2")
+BUILDS_WITH = ("gcc", "make", "linux-libc-dev", "musl-tools", "busybox-static", "xz-utils", "bzip2")
 
 MUSL = Root("bookworm", BUILDS_WITH, hooks=(f'chroot "$1" sh -c {shlex.quote(RECIPE)} >&2',), part="/image")
+
+
+def main() -> None:
+    """Have the interpreter, and print where it is."""
+    packages.provide("musl-gcc", "musl-tools")
+    print(MUSL.folder() / "usr/local/bin/python3")
+
+
+if __name__ == "__main__":
+    main()

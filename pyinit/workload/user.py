@@ -30,6 +30,8 @@ class User:
         self.variables = {"HOME": home, "USER": name, "LOGNAME": name}
         """The environment variables that name the user."""
         self._groups = posix.getgrouplist(name, gid)
+        if len(self._groups) > (most := posix.sysconf("SC_NGROUPS_MAX")):  # posix.setgroups takes no more
+            raise ValueError(f"there are more than {most}")
         self._libc = None
         if _NO_AMBIENT not in (procfs.read("/proc/self/status") or b""):  # the kernel takes them from root alone
             from ..kernel import libc
@@ -131,7 +133,7 @@ def find(text: str) -> User:
         gid = _gid(group)
     try:
         return User(text, name, uid, gid, home)
-    except ValueError as error:  # not reached: more groups than a process may have, a name that is not UTF-8
+    except ValueError as error:  # too many groups, a name that is not UTF-8
         raise ValueError(f"cannot look up the groups of user '{user}': {error}") from None
 
 

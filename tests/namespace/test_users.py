@@ -54,6 +54,12 @@ NO_DATABASE = ["sh", "-c", 'mount -t tmpfs none /etc && exec "$@"', "sh"]
 """The same for an image without users, such as one from scratch."""
 
 
+def in_groups(folder: Path, count: int) -> None:
+    """Have the user app be in so many groups."""
+    more = "".join(f"more{number}:x:{10_000 + number}:app\n" for number in range(count - 3))
+    (folder / "group").write_text(GROUP + more)
+
+
 def who(ended: Ended) -> dict[str, list[str]]:
     """The words of each line of `WHO`'s output."""
     assert (ended.status, ended.err) == (0, ""), ended
@@ -70,6 +76,25 @@ def assert_refused(ended: Ended, message: str) -> None:
     """Check for status 125 and this line alone, and that nothing was started."""
     assert (ended.status, ended.out) == (125, ""), ended
     assert ended.err == f"pyinit: {message}\n"
+
+
+MOST_GROUPS = os.sysconf("SC_NGROUPS_MAX")
+"""65536, or 32 with musl, whatever the kernel allows."""
+
+
+def test_a_user_may_be_in_as_many_groups_as_a_process(run: Run, database: list[str], tmp_path: Path) -> None:
+    """All of them are handed over."""
+    in_groups(tmp_path, 32)
+    _, _, groups = identity(who(run("-u", "app", "--", *WHO, before=database)))
+    assert groups == {1011, 1050, 1051, *range(10_000, 10_029)}
+
+
+def test_a_user_in_more_groups_is_refused(run: Run, database: list[str], tmp_path: Path) -> None:
+    """With what is wrong, and before anything is started."""
+    line = f"option -u: cannot look up the groups of user 'app': there are more than {MOST_GROUPS}"
+    in_groups(tmp_path, MOST_GROUPS + 1)
+    ended = run("-u", "app", "--", *WHO, before=database)
+    assert_refused(ended, f"{line}; see pyinit --help")
 
 
 @pytest.mark.parametrize(

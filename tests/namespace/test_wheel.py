@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from packaging.tags import cpython_tags
+from packaging.utils import parse_wheel_filename
 
 from testing import ROOT
 from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment
@@ -137,6 +139,14 @@ def test_one_interpreter_is_started_and_it_is_isolated(
     assert os.path.realpath(interpreter) == INTERPRETER
     (tmp_path / "dumb-init").symlink_to(command)
     assert run(tmp_path / "dumb-init", "--version").out.startswith("dumb-init v1.2.5")
+
+
+@pytest.mark.parametrize("build", ["", "t"], ids=["ordinary", "free-threaded"])
+def test_a_wheel_is_for_both_builds_of_a_version(wheel: Path, build: str) -> None:
+    """Both run the same bytecode (`sys.implementation.cache_tag`); the command is linked with neither."""
+    major, minor = sys.version_info[:2]
+    accepted = set(cpython_tags((major, minor), abis=[f"cp{major}{minor}{build}"]))
+    assert accepted & parse_wheel_filename(wheel.name)[3], wheel.name
 
 
 def test_nothing_is_left_after_an_uninstallation(wheel: Path, tmp_path: Path) -> None:

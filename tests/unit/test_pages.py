@@ -1,5 +1,6 @@
 """What `python -m pages` writes is what the repository holds: docs/options.md, and all of share/."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ WRITTEN = texts()
 
 @pytest.mark.parametrize("file", WRITTEN, ids=lambda file: str(file.relative_to(ROOT)))
 def test_each_file_is_up_to_date(file: Path) -> None:
-    """Else: `make pages`."""
+    """Else: `make pages`. Completions name the real-time signals as glibc counts them."""
+    if "completion" in str(file) and int(signal.SIGRTMIN) != 34:
+        pytest.skip("musl has one real-time signal less")
     assert file.read_text() == WRITTEN[file]
 
 

@@ -24,10 +24,11 @@ def test_a_name_is_converted_back_to_its_number(number: int) -> None:
 
 
 def test_the_standard_names_are_those_of_signal_7() -> None:
-    """Aliases (SIGCLD, SIGPOLL) are accepted, but never printed."""
+    """Aliases (SIGCLD, SIGPOLL) are accepted, but never printed. musl does without the first."""
     for number in range(1, 32):
         assert signals.name_of(number) == signal.Signals(number).name
-    assert signals.number_of("CLD") == signal.SIGCHLD
+    if hasattr(signal, "SIGCLD"):
+        assert signals.number_of("CLD") == signal.SIGCHLD
     assert signals.number_of("POLL") == signal.SIGIO
 
 
