@@ -20,16 +20,19 @@ from soak import engine, page, turns
 from soak.fault import PROGRAMS, Setting
 from soak.namespace import GROWTH_kB
 from soak.turns import Outcome
-from testing import Unavailable
-from testing.compiler import compile_all
+from testing import ROOT, Unavailable
+from testing.compiler import compile_all, compile_c
 
-NAMESPACE = ("trees", "signals", "stalled", "clocks", "stops")
+NAMESPACE = ("trees", "signals", "stalled", "clocks", "stops", "taken", "ends")
 """Faults that need only a PID namespace."""
 ENGINE = ("pauses", "memory", "pids", "disk", "refusals")
 """Faults that need a Docker engine."""
 PARALLEL = ("bad_input",)
 """Faults that run in another process, in parallel with all others."""
 EVERY = (*NAMESPACE, *ENGINE, *PARALLEL)
+
+WORKLOADS = ("family.c", "independence/actor.c")
+"""Workloads of the tests in tests/namespace that the soak runs, too."""
 
 MINUTES = 15.0
 KEPT, BROKEN, IMPOSSIBLE = range(3)
@@ -101,7 +104,12 @@ def _equipped(chosen: Sequence[str], folder: Path, python: str) -> Iterator[Sett
     built = folder / "programs"
     built.mkdir()
     compile_all(PROGRAMS, built)
-    launcher = Path(install_pyinit(folder, python).prefix[0])
+    for workload in WORKLOADS:
+        source = ROOT / "tests" / "namespace" / workload
+        compile_c(source.read_text(), built / source.stem)
+    home = folder / "installed"
+    home.mkdir()
+    launcher = Path(install_pyinit(home, python).prefix[0])
     if not set(chosen) & {*ENGINE}:
         yield Setting(launcher, python, built)
         return

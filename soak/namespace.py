@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -41,14 +42,16 @@ class Namespace(Container):
         workload: Sequence[str],
         *,
         unshare: Sequence[str] = (),
+        before: Sequence[str | Path] = (),
         environment: Mapping[str, str] | None = None,
         stderr: int | None = None,
     ) -> None:
+        """`before` are words put in front of the launcher, in its namespace."""
         self._setting = setting
         self.log = setting.folder / "log"
         with self.log.open("ab") as log:
             super().__init__(
-                [*UNSHARE, *unshare, setting.launcher, *options, "--", *workload],
+                [*UNSHARE, *unshare, *before, setting.launcher, *options, "--", *workload],
                 env={**ENVIRONMENT, **(environment or {})},
                 stdin=subprocess.PIPE,
                 stderr=log if stderr is None else stderr,
@@ -125,6 +128,17 @@ class Namespace(Container):
     def how_it_ended(self) -> str:
         """As text for a message."""
         return f"{super().how_it_ended()}, {self._last_lines()}"
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events in the log, with `--log-format=json`.
+
+        Raises:
+            Broken: a line is not one of the log's.
+        """
+        try:
+            return [json.loads(line) for line in self._lines()]
+        except ValueError:
+            raise Broken(f"not a line of the log among {self._lines()}") from None
 
     def _lines(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()

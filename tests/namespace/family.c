@@ -32,6 +32,9 @@ enum behaviour {
     HAND_ON, /* the same, but sends them SIGTERM first */
     WRITE,   /* catches SIGTERM; then writes LINES lines to its output, after SECONDS each; saves */
     ABORT,   /* catches SIGTERM, and aborts */
+    FORK_AWAIT, /* catches SIGTERM; the handler forks a child that saves after SECONDS. Saves after it */
+    FORK_LEAVE, /* catches SIGTERM; the handler forks a child that catches it, too, and saves SECONDS later. Saves at
+                   once */
     LINE,    /* exits with STATUS after a line on its standard input, or at its end */
 };
 
@@ -42,7 +45,7 @@ static const struct {
     [DIE] = {"die", 0},     [WORK] = {"work", 1},       [CRASH] = {"crash", 1}, [EXIT] = {"exit", 2},
     [FILTER] = {"filter", 1}, [IGNORE] = {"ignore", 0}, [DEAF] = {"deaf", 0},   [SAVE] = {"save", 1},
     [AWAIT] = {"await", 0}, [HAND_ON] = {"hand-on", 0}, [WRITE] = {"write", 2}, [ABORT] = {"abort", 0},
-    [LINE] = {"line", 1},
+    [FORK_AWAIT] = {"fork-await", 1}, [FORK_LEAVE] = {"fork-leave", 1}, [LINE] = {"line", 1},
 };
 
 struct process {
@@ -56,6 +59,7 @@ struct process {
 static struct process *self;
 static int out; /* where lines are said, whatever our standard output is */
 static volatile sig_atomic_t is_asked;
+static volatile pid_t heir = -1; /* what the handler has forked; 0 in that process itself */
 
 static void fail(const char *what)
 {
@@ -113,12 +117,27 @@ static struct process *read_process(void)
 
 /* Its life. */
 
+static void become_heir(void)
+{
+    static char name[16]; /* as long as the kernel allows */
+    snprintf(name, sizeof name, "%s-heir", self->name);
+    self->name = name;
+    prctl(PR_SET_NAME, name);
+    if (self->behaviour == FORK_AWAIT) signal(SIGTERM, SIG_DFL);
+    else is_asked = 0;
+}
+
 static void asked(int number, siginfo_t *info, void *context)
 {
     int before = errno;
     (void)number, (void)context;
     is_asked = 1;
     say("TERM from %d", (int)info->si_pid);
+    if (heir < 0 && (self->behaviour == FORK_AWAIT || self->behaviour == FORK_LEAVE)) {
+        heir = fork();
+        if (heir < 0) fail("fork");
+        if (!heir) become_heir();
+    }
     errno = before;
 }
 
@@ -196,6 +215,11 @@ static void be(struct process *process)
             nap(process->argument[1]);
             dprintf(1, "line %d\n", i);
         }
+        break;
+    case FORK_AWAIT: case FORK_LEAVE:
+        await_request();
+        if (!heir) nap(first);
+        else if (self->behaviour == FORK_AWAIT) await_children();
         break;
     case ABORT: await_request(); abort();
     case LINE:
