@@ -12,6 +12,7 @@ NAME = "a termination log that cannot be written: a full disk and other reasons"
 _AT_ONCE = 3
 _SECONDS = 20
 """Limit for a container that usually exits within a second."""
+_UNPUBLISHED = "pyinit: cannot publish the counters for pyinitctl: OSError(27, 'File too large')"
 _FULL = {"tmpfs": {"/disk": "size=64k"}}
 _FILLS = "cat /dev/zero >/disk/filler 2>/dev/null"
 _FILLS_INODES = "while touch /disk/$((i += 1)); do :; done 2>/dev/null"
@@ -67,7 +68,9 @@ def _end(setting: Setting, case: _Case, status: int) -> None:
     words = ("--exit-report=always", "--drain-timeout=0", f"--termination-log={case.path}", "--", "sh", "-c")
     with contained(setting, *words, f"{case.before}\nexit {status}", **case.options) as container:
         end = container.end(_SECONDS)
-    report, *others = end.errors.splitlines() or [""]
+    # The limit on the size of files applies to the counters, too, unless the workload ends before they are written.
+    said = [line for line in end.errors.splitlines() if line != _UNPUBLISHED or "ulimits" not in case.options]
+    report, *others = said or [""]
     lines = [f"pyinit: cannot write to the termination log '{case.path}': {case.reason}"] if case.reason else []
     if end.status != status or not report.startswith("pyinit: sh (pid ") or others != lines:
         raise Broken(f"{case}: exited with {end.status} instead of {status}; stderr: {end.errors!r}")

@@ -1,6 +1,7 @@
 """Random families of processes at the end of a container."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,11 @@ _LONGEST = 0.8
 """Seconds of work, at most."""
 _LINES, _SECONDS_A_LINE = 20, 0.02
 _DRAIN_TIMEOUT = 30
-"""Seconds. It never passes, unless a process ignores SIGTERM and does not end."""
+"""Seconds. It never passes."""
 _SHORT_DRAIN_TIMEOUT = 6
-"""Seconds. One second before its end SIGTERM goes to all."""
+"""Seconds, if a process does not end."""
+_LAST_CALL = 1
+"""Seconds before the end of the drain timeout. SIGTERM goes to all then that have not been sent it."""
 
 PYINIT = "1"
 
@@ -73,12 +76,16 @@ class _Family:
         self._add(PYINIT, 1)
 
     def add_endless(self) -> None:
-        """Add a process that never ends, and a reader of its output: that one sees the end when the other is killed."""
+        """Add a process that never ends, and a reader of its output, which sees the end when the other is killed; and a
+        master that waits for a process that never ends. SIGTERM for all, a second before the end, is not for it."""
         endless, reader = self._name("endless"), self._name("reader")
         self.words += [endless, "deaf", "|", reader, "filter", "0"]
         self.expected.append(f"{reader} saved")
-        self.asked.add(endless)
-        self.killed.add(endless)
+        master, child = self._name("master"), self._name("endless")
+        self.words += [master, "await", "{", child, "deaf", "}"]
+        self.expected.append(f"{master} TERM from {PYINIT}")
+        self.asked |= {endless, master}
+        self.killed |= {endless, master, child}
 
     def _add(self, sender: str, depth: int) -> None:
         """Add a process that is sent SIGTERM by `sender`: by pyinit or a member."""
@@ -209,7 +216,10 @@ def _contain(setting: Setting) -> Counts:
             namespace.signal(SIGTERM)
         else:
             namespace.say()
+        began = time.monotonic()
         namespace.await_end(status)
+        if not has_endless and time.monotonic() - began > _DRAIN_TIMEOUT - _LAST_CALL:
+            raise Broken(f"the end came only after {time.monotonic() - began:.1f} s; {what}")
         assert namespace.process.stdout
         said.update(namespace.process.stdout.read().decode().splitlines())
         expected = Counter(_with_pids(family.expected, pids))

@@ -84,7 +84,7 @@ def _drain(setting: Setting, counts: Counts) -> None:
         _pause(container, 2 * _TIMEOUT)
         end = container.end()
         expect_end(end, ASKED_TO_STOP, 1)
-        expect("1 straggler killed (contained)" in end.errors, True, end.errors)
+        expect("1 straggler killed (contained after " in end.errors, True, end.errors)
         counts.update(faults=1, signals=1, orphans=1)
 
 
