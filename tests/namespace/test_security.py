@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -103,6 +104,20 @@ static void trace(int target)
     if (read(0, &byte, 1) < 0) perror("read");
 }
 
+static void stop_new_ones(int most)
+{
+    /* A child that stays behind, ignores SIGTERM, stops every process that starts later, and tries to look into it. */
+    char path[32];
+    signal(SIGTERM, SIG_IGN);
+    if (fork()) _exit(7);
+    for (int pid = getpid() + 1, last = pid + most; pid < last;) {
+        if (kill(pid, SIGSTOP)) continue;
+        snprintf(path, sizeof path, "/proc/%d/mem", pid++);
+        tell("stop", 0);
+        tell("write memory", opened(path, O_RDWR));
+    }
+}
+
 int main(int count, char **words)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -110,6 +125,7 @@ int main(int count, char **words)
     else if (!strcmp(words[1], "flood")) flood(atol(words[2]));
     else if (!strcmp(words[1], "queue")) tell("queue", queued(SIGTERM, atoi(words[2]), 0));
     else if (!strcmp(words[1], "trace")) trace(atoi(words[2]));
+    else if (!strcmp(words[1], "stop")) stop_new_ones(atoi(words[2]));
     else if (!strcmp(words[1], "own")) tell("own", sent_by_kernel(SIGTERM));
     return 0;
 }
@@ -180,6 +196,23 @@ def test_a_termination_log_that_is_a_link_does_not_lead_to_files_of_root(run: Ru
     (tmp_path / "users/log").unlink()
     ended = run("-u", "1010:1010", option, "--", "sh", "-c", "kill -KILL $$")
     assert (tmp_path / "users/log").read_text() == ended.err
+
+
+# What looks at the user's processes, as that user.
+
+
+WITHOUT_PTRACE = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+"""As in a container: root may not look at another user's descriptors, and so a child of pyinit looks as that user."""
+
+
+def test_who_stops_what_looks_as_the_user_neither_reads_it_nor_puts_off_the_end(run: Run, attacker: str) -> None:
+    """That process can be signalled, since it is the user's; pyinit gives it up after half a second."""
+    since = time.monotonic()
+    ended = run("-u", "1010:1010", "--drain-timeout=3", "--", attacker, "stop", "100", before=WITHOUT_PTRACE)
+    took = time.monotonic() - since
+    assert ended.status == 7, ended
+    assert set(ended.out.splitlines()) == {"stop: done", "write memory: Permission denied"}, ended
+    assert took < 20, f"it took {took:.1f} s: {ended}"
 
 
 # The same user.
