@@ -218,7 +218,8 @@ def test_who_stops_what_looks_as_the_user_neither_reads_it_nor_puts_off_the_end(
     ended = run("-u", "1010:1010", "--drain-timeout=3", "--", attacker, "stop", "20", before=WITHOUT_PTRACE)
     took = time.monotonic() - since
     assert ended.status == 7, ended
-    assert set(ended.out.splitlines()) == {"write memory: Permission denied"}, ended
+    seen = set(ended.out.splitlines()) - {"write memory: No such file or directory"}  # given up just then
+    assert seen == {"write memory: Permission denied"}, ended
     assert took < 20, f"it took {took:.1f} s: {ended}"
 
 
