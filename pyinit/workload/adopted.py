@@ -26,12 +26,12 @@ class Adopted:
         self.takes_terminal = takes_terminal == "True"
         self.leads_session = leads_session == "True"
         self._go = int(go)
-        posix.set_inheritable(self._go, False)
         self.name = settings.argv[0]
 
     def release(self) -> None:
         """Keep nothing of what it was given, and let it go on. (A closed pipe would not say so: it is closed, too, if
         we end before we are its init.)"""
+        posix.set_inheritable(self._go, False)  # ours, not one of those that are let go
         let_go()
         try:
             posix.write(self._go, b"+")
