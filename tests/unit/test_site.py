@@ -16,7 +16,7 @@ from testing import ROOT
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     """Strictly: a link or an anchor that is not there fails, and so does a page that is in no menu."""
-    words = ["build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    words = ["build", "--strict", "--site-dir", str(tmp_path)]
     done = subprocess.run([sys.executable, "-m", "mkdocs", *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "<title>Options and exit statuses - pyinit</title>" in (tmp_path / "options" / "index.html").read_text()
