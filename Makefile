@@ -18,7 +18,7 @@
 PYTHON ?= python3
 OTHER := $(findstring command line,$(origin PYTHON))
 BASE_IMAGE ?= python:3.13-slim
-TESTS ?= $(if $(OTHER),,tests/container) tests/namespace tests/unit
+TESTS ?= tests/unit tests/namespace $(if $(OTHER),,tests/container)
 ARGS ?=
 MINUTES ?= 15
 
@@ -35,7 +35,7 @@ test: $(READY)
 	@$(RUN) -m testing.duration 50 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
 
 tests:
-	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(SIDE_BY_SIDE) $(COVERAGE) $(TESTS) $(ARGS)
+	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(COVERAGE) $(TESTS) $(ARGS)
 
 test-newest:
 	@$(PYTHON) -m testing.newest make --no-print-directory test PYTHON=python3

@@ -235,7 +235,7 @@ def run_tests(machine: Machine, variables: list[str]) -> int:
     environment |= {"SLOWNESS": str(machine.slowness), "BASES": BASE}
     environment["PYTEST_ADDOPTS"] = f"--junitxml=.cache/results/machine-{datetime.now(UTC):%Y%m%d-%H%M%S}.xml"
     make = ["env", *(f"{name}={value}" for name, value in environment.items()), "make", "-C", REPOSITORY, "tests"]
-    make += [f"VENV={VENV}", "SIDE_BY_SIDE=", "COVERAGE=", *variables]
+    make += [f"VENV={VENV}", "COVERAGE=", *variables]
     status = machine.run(shlex.join(make)).returncode
     RESULTS.mkdir(exist_ok=True)
     packed = machine.run(f"tar -c -C {REPOSITORY}/.cache/results .", stdout=subprocess.PIPE)

@@ -108,7 +108,7 @@ def add_to(commands: arguments.Commands) -> None:
         run,
         "the containers of a machine, with and without pyinit",
         "Show each container of a machine: what its pyinit reports, or that it has none, and its zombies.",
-        "sudo pyinitctl host\n  pyinitctl host --prometheus --output /var/lib/prometheus/node-exporter/pyinit.prom",
+        "sudo pyinitctl host\n  sudo pyinitctl host --prometheus --output pyinit.prom",
         "0; 3 if the processes cannot be seen, or the file not be written",
     )
     form = parser.add_mutually_exclusive_group()
