@@ -18,7 +18,7 @@ def test_a_signal_is_delivered_although_memory_runs_out_before(monkeypatch: pyte
     """It has been taken from the kernel: nobody would send it again."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # to this thread, which blocks it
         info = signal.sigwaitinfo([signal.SIGTERM])
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
