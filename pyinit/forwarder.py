@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Forwarder:
     """Forwards signals to the workload, or to what is left of it."""
 
-    __slots__ = ("_account", "_log", "_plans", "_settings", "_shutdown", "_workload")
+    __slots__ = ("_account", "_log", "_plans", "_settings", "_shutdown", "_workload", "undelivered")
 
     def __init__(
         self,
@@ -45,17 +45,19 @@ class Forwarder:
         self._plans: "dict[int, Plan]" = {}
         """For signals that another process sends while the workload runs. Each is made once: it keeps the time from the
         wake-up to kill(2) short."""
+        self.undelivered: "struct_siginfo | None" = None
+        """What has been taken from the kernel, and lacked memory: forward it again, or it is lost."""
 
     def forward(self, info: "struct_siginfo") -> None:
         """Deliver a signal as was asked for, and note it."""
+        self.undelivered = info
         came = info.si_signo
         resumes = came == signals.CONT and self._account.is_suspended and self._account.ending is None
-        try:
-            is_for_job, plan, received = self._prepare(info, resumes)
-        except MemoryError:  # it has been taken from the kernel, and would be lost
-            reserves.release_memory()
-            is_for_job, plan, received = self._prepare(info, resumes)
-        number, receivers, is_stop = plan
+        is_for_job = resumes or _is_for_job(info)
+        number, receivers, is_stop = plan = self._plan(came, is_for_job)
+        # Looked up before it is delivered: that may end the sender, too.
+        received = look_up(info) if is_stop or self._log.level >= INFO else None
+        self.undelivered = None
         if is_stop:
             self._shutdown.stop()
         if resumes:
@@ -81,13 +83,6 @@ class Forwarder:
                 self._report(received, plan)
         if came in signals.TERMINAL_STOPS:
             self._stop_along(number, is_for_job)
-
-    def _prepare(self, info: "struct_siginfo", resumes: bool) -> "tuple[bool, Plan, Received | None]":
-        """Whether a signal is for the whole job, what to do with it, and its sender if that will be told."""
-        is_for_job = resumes or _is_for_job(info)
-        plan = self._plan(info.si_signo, is_for_job)
-        # Looked up before it is delivered: that may end the sender, too.
-        return is_for_job, plan, look_up(info) if plan[2] or self._log.level >= INFO else None
 
     def _plan(self, came: int, is_for_job: bool) -> "Plan":
         is_running = self._account.is_running

@@ -110,13 +110,13 @@ class Init:
             except MemoryError:  # an init must not be the process that gives up
                 if reserves.release_memory():
                     continue
-                # not reached: takes memory that stays exhausted
                 if self.account.ending is not None and time.monotonic() > self.account.ended + self._last_patience:
-                    break
-                time.sleep(_BREATH)  # not reached: as above
+                    break  # not reached: takes memory that stays exhausted
+                time.sleep(_BREATH)
             except ChildProcessError:  # not reached: as in `_advance`
                 raise
             except Exception as error:  # unforeseen, but no reason to take the container down
+                self._forwarder.undelivered = None
                 failures += 1
                 if failures == 1 and self._has_waited:  # or else this is the end, which says so itself
                     self._log.error("failed", f"carrying on after {error!r}")
@@ -127,10 +127,9 @@ class Init:
                     raise OSError(errno.EIO, f"cannot wait for children or signals: {why}") from None
         if self._pid != 1:
             self._return_terminal(is_over=True)
-        account = self.account
         # A workload that hangs in the kernel ends by SIGKILL: ours, or the one that comes when PID 1 has exited.
-        is_left = self._pid != 1 and account.stop_timeout_after is None
-        return account.ending or account.end_workload(None, 125 if is_left else 128 + signals.KILL)
+        is_left = self._pid != 1 and self.account.stop_timeout_after is None
+        return self.account.ending or self.account.end_workload(None, 125 if is_left else 128 + signals.KILL)
 
     def _turn(self) -> None:
         """Reap, run what is due, and sleep in the kernel until the next signal or deadline."""
@@ -145,7 +144,7 @@ class Init:
         self._schedule.run_due()
         if self.account.is_over:
             return
-        info = signals.wait(0 if more else self._schedule.remaining())
+        info = self._forwarder.undelivered or signals.wait(0 if more else self._schedule.remaining())
         self._has_waited = True
         if info:
             self._dispatch(info)

@@ -58,7 +58,9 @@ class Pause(Init):
         if self.account.ending is not None:  # not reached: a second signal, while other containers keep it waiting
             super()._forward(info)
             return
+        self._forwarder.undelivered = info
         received = look_up(info)
+        self._forwarder.undelivered = None
         self.account.end_workload(0)
         self.account.first_stop = received
         report(self._log, received, "and the pause is over")

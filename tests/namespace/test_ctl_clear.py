@@ -262,7 +262,9 @@ def test_a_parent_that_ignores_sigterm_is_left_and_reported(
 @pytest.mark.parametrize("words", [[], ["-p2"]])
 def test_a_parent_that_is_not_waited_for_remains_as_a_zombie(start: Start, clear: Ctl, words: list[str]) -> None:
     """Its own parent is reported next."""
-    program = f"if True:\n import os, signal\n if not os.fork(): os.execlp('sh', 'sh', '-c', '{LEAVES_A_ZOMBIE}')\n"
+    # Without a shell in between, which would reap its parent.
+    program = "if True:\n import os, signal\n"
+    program += " if not os.fork(): os.execlp('sh', 'sh', '-c', 'sleep 0.01 & exec sleep 1000')\n"
     container = start("--", *python(f"{program} while True: signal.pause()"))
     container.await_zombies(1)
     done = clear(container, "--terminate-parent", *words)

@@ -283,7 +283,8 @@ def test_limits_that_the_workload_sets_for_pid_1_do_not_stop_it(run: Run, wait: 
 
 def test_a_limit_on_its_cpu_time_ends_pid_1(run: Run, attacker: str) -> None:
     """The kernel enforces only this limit with SIGKILL. A workload of the same user can end the container this way."""
-    words = ["sh", "-c", 'prlimit --pid 1 --cpu=1:1; exec "$0" flood 1000000000', attacker]
+    limits = "--cpu=1:1 --sigpending=2000"  # a longer queue would leave the user's other processes none
+    words = ["sh", "-c", f'prlimit --pid 1 {limits}; exec "$0" flood 1000000000', attacker]
     ended = run("-q", "--exit-report=always", "--", *words, before=WITHOUT_CAPABILITIES)
     assert "pyinit: " not in ended.err, "it could write a report"
 

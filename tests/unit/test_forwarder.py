@@ -1,42 +1,47 @@
 """A signal that came in is delivered, whatever happens before."""
 
-import os
 import signal
 import subprocess
-from types import SimpleNamespace
-from typing import Any
+import sys
 
 import pytest
 
-from pyinit import forwarder
-from pyinit.account import Account
-from pyinit.kernel import reserves
-from pyinit.reporting.log import Log
+from testing import ROOT
+from testing.namespaces import clean_environment
 
-
-def test_a_signal_is_delivered_although_memory_runs_out_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has been taken from the kernel: nobody would send it again."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    try:
-        signal.raise_signal(signal.SIGTERM)  # to this thread, which blocks it
-        info = signal.sigwaitinfo([signal.SIGTERM])
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    released: list[bool] = []
+MEMORY_RUNS_OUT = """if True:
+    import sys
+    from pyinit import forwarder, pause
+    from pyinit.kernel import signals
+    from pyinit.main import main
+    left = 30
     look_up = forwarder.look_up
-
-    def fail_once(info: signal.struct_siginfo) -> Any:
-        if not released:
+    def fails(info):
+        global left
+        left -= 1
+        if left >= 0:
             raise MemoryError
         return look_up(info)
+    forwarder.look_up = pause.look_up = fails
+    print("ready", flush=True)
+    main(["pyinit", *sys.argv[1:]], signals.block(), {})
+"""
+"""As it will in places that a test cannot choose: thirty times, after the signal has been taken from the kernel."""
 
-    monkeypatch.setattr(forwarder, "look_up", fail_once)
-    monkeypatch.setattr(reserves, "release_memory", lambda: released.append(True))
-    with subprocess.Popen(["sleep", "1000"]) as child:
-        workload: Any = SimpleNamespace(pid=child.pid, leads_session=False)
-        settings: Any = SimpleNamespace(rewrite={}, forward_to="child", persona=SimpleNamespace(suspends=False))
-        shutdown: Any = SimpleNamespace(stop=lambda: None)
-        account = Account(child.pid, "sleep", 0.0, False, {})
-        forwarder.Forwarder(workload, settings, account, shutdown, Log(0, False)).forward(info)
-        assert child.wait(20) == -signal.SIGTERM
-    assert account.forwards == 1 and account.first_stop is not None and account.first_stop.pid == os.getpid()
+COUNT = "trap 'n=x$n' TERM; echo ready; while [ -z $n ]; do sleep 0.05; done; sleep 0.3; echo $n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [(["--", "sh", "-c", COUNT], ["ready", "ready", "x"]), (["--pause"], ["ready"])]
+)
+def test_a_signal_is_delivered_once_although_memory_runs_out_before(words: list[str], told: list[str]) -> None:
+    """It has been taken from the kernel: nobody would send it again."""
+    command = [sys.executable, "-c", MEMORY_RUNS_OUT, *words]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as init:
+        assert init.stdout is not None
+        lines = [init.stdout.readline() for line in told if line == "ready"]
+        init.send_signal(signal.SIGTERM)
+        out, err = init.communicate(timeout=60)
+    assert (init.returncode, "".join(lines) + out, err) == (0, "".join(f"{line}\n" for line in told), "")
