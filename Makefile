@@ -1,5 +1,5 @@
 # make quick    run the tests that need no engine and are not slow, in two minutes; run it first
-# make test     set up and run all tests; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
+# make test     set up and run all tests side by side; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
 #               namespace tests on another interpreter, in a virtual environment of its own. If no Docker engine answers,
 #               one is started from Debian packages in .cache/
 # make test-newest, make test-musl
@@ -27,12 +27,11 @@ RUN := $(VENV)/bin/python
 FEW := $(VENV)/.few
 READY := $(VENV)/.ready
 ENGINE := $(RUN) -m testing.engine -- $(RUN) -m testing.base_images --
-PYTEST := $(RUN) -m pytest
+PYTEST := $(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 COVERAGE := $(if $(OTHER),,--coverage)
-SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
-	@$(RUN) -m testing.duration 50 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
+	@$(RUN) -m testing.duration 18 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
 
 tests:
 	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(COVERAGE) $(TESTS) $(ARGS)
@@ -44,7 +43,7 @@ test-musl:
 	@python=$$($(PYTHON) -m testing.musl) && $(MAKE) --no-print-directory test PYTHON=$$python
 
 quick: $(READY)
-	@$(RUN) -m testing.duration 2 -- $(PYTEST) $(SIDE_BY_SIDE) --quick tests/namespace tests/unit $(ARGS)
+	@$(RUN) -m testing.duration 2 -- $(PYTEST) --quick tests/namespace tests/unit $(ARGS)
 
 # What the kernel decides.
 machine: TESTS = tests/machine $(addprefix tests/container/test_,report.py compose.py image.py docker_init.py kubernetes.py)

@@ -11,7 +11,7 @@ from testing import roots
 NEEDED = """
 ca-certificates make python3 python3-venv
 bsdutils busybox-static gcc less libc6-dev mandoc musl-tools procps strace util-linux vim-tiny fish zsh
-catatonit cron dumb-init npm openssh-server parallel s6 sudo supervisor systemd tini
+catatonit cron dumb-init npm openssh-client openssh-server parallel s6 sudo supervisor systemd tini
 """
 
 NEWEST = roots.unstable(*NEEDED.split())

@@ -23,8 +23,9 @@ MEMORY_RUNS_OUT = """if True:
             raise MemoryError
         return look_up(info)
     forwarder.look_up = pause.look_up = fails
+    mask = signals.block()
     print("ready", flush=True)
-    main(["pyinit", *sys.argv[1:]], signals.block(), {})
+    main(["pyinit", *sys.argv[1:]], mask, {})
 """
 """As it will in places that a test cannot choose: thirty times, after the signal has been taken from the kernel."""
 
