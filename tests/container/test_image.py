@@ -36,10 +36,10 @@ print(*sorted(it.name for it in folder.glob("pyinit/*") if it != path))
 """
 
 
-def test_layers_stay_under_450_kilobytes(engine: docker.DockerClient, image: Image, base: str) -> None:
+def test_layers_stay_under_420_kilobytes(engine: docker.DockerClient, image: Image, base: str) -> None:
     """All layers together that the image adds to its base."""
     size, base_size = (sum(layer["Size"] for layer in it.history()) for it in (image, engine.images.get(base)))
-    assert 0 < size - base_size < 450_000
+    assert 0 < size - base_size < 420_000
 
 
 def test_entrypoint_takes_any_command_for_the_workload(image: Image) -> None:
