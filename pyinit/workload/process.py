@@ -121,8 +121,11 @@ class Workload:
             CannotBecomeUser: not as the user that was asked for.
             OSError: it could not have a session of its own.
         """
+        if self._receiver < 0:  # it runs, and memory has run out since
+            return
         report = posix.read(self._receiver, 2 + _MOST)
         posix.close(self._receiver)
+        self._receiver = -1
         if not report:
             return
         posix.waitpid(self.pid, 0)
