@@ -22,11 +22,13 @@ from docker.models.containers import Container
 
 from testing import ROOT, packages
 from testing.base_images import SLIM
+from testing.blocks import blocks
 from testing.containers import await_output, execute, processes
 from testing.images import built, pyinit_on
 from testing.waiting import SLOWNESS, eventually
 
 STACK = ROOT / "deploy" / "swarm.yaml"
+PAGE = ROOT / "docs" / "rolling-update.md"
 FOLDER = ROOT / "deploy" / "swarm"
 REPLICAS = 2
 PROCESSES = 2 * REPLICAS
@@ -262,6 +264,13 @@ def row(start: str, init: str, update: Update) -> str:
     return f"| `{start}` | {init} | {update.requests.total()} | {lost} | {orders} | {killed} | {update.seconds:.0f} |"
 
 
+def test_the_page_shows_settings_of_the_stack() -> None:
+    """Line by line, without the comments."""
+    stack = STACK.read_text().splitlines()
+    shown = [line.split("#")[0].rstrip() for text in blocks(PAGE) for line in text.splitlines()]
+    assert [line for line in shown if line not in stack] == []
+
+
 @pytest.mark.parametrize("start", STARTS)
 def test_rolling_update_under_pyinit_loses_nothing(updates: dict[tuple[str, str], Update], start: str) -> None:
     """Every request is answered, and every order that a replaced container had begun is finished."""
@@ -290,9 +299,9 @@ def test_rolling_update_under_another_init_loses_work(
 
 def test_the_page_shows_what_each_init_loses(updates: dict[tuple[str, str], Update]) -> None:
     """Its numbers are from another run: the same ones must be zero here."""
-    page = (ROOT / "docs" / "rolling-update.md").read_text()
     number = r"\**(\d+)\**"
-    rows = re.findall(rf"^\| `(.+)` \| (.+) \| \d+ \| {number} \| \d+ \| {number} \| \d+ \|$", page, re.MULTILINE)
+    shape = rf"^\| `(.+)` \| (.+) \| \d+ \| {number} \| \d+ \| {number} \| \d+ \|$"
+    rows = re.findall(shape, PAGE.read_text(), re.MULTILINE)
     shown = {(start, init): (int(lost) > 0, int(killed) > 0) for start, init, lost, killed in rows}
     assert shown == {key: (bool(update.lost), bool(update.killed)) for key, update in updates.items()}
 

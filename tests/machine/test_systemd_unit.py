@@ -1,6 +1,5 @@
 """The unit of docs/migrating.md under systemd: Type=notify, the watchdog, socket activation, the stop."""
 
-import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from testing import ROOT
+from testing.blocks import block
 from testing.namespaces import INTERPRETER
 from testing.waiting import PATIENCE, SLOWNESS, eventually
 
@@ -101,8 +101,7 @@ def loaded(**units: str) -> Iterator[str]:
 @pytest.fixture
 def service(launcher: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Loads the page's unit with an application and another watchdog, and other units by type."""
-    page = (ROOT / "docs" / "migrating.md").read_text()
-    [text] = re.findall(r"```ini\n(\[Service\]\n.*?)```", page, re.DOTALL)
+    text = block(ROOT / "docs" / "migrating.md", "[Service]")
     (tmp_path / "app.py").write_text(APPLICATION)
     for there, here in {
         "/usr/local/bin/pyinit -- python3 app.py": f"{launcher} -- {INTERPRETER} {tmp_path}/app.py {tmp_path}",
