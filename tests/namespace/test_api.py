@@ -12,12 +12,15 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from testing import ROOT
+from testing import EXAMPLES, ROOT
+from testing.blocks import block
 from testing.namespaces import INTERPRETER, UNSHARE, Container, clean_environment
 from testing.processes import OWN_DESCRIPTORS, own_descriptors
 from testing.waiting import PATIENCE
 
 from .conftest import Start
+
+PAGE = ROOT / "docs" / "python.md"
 
 StartProgram = Callable[..., Container]
 
@@ -598,10 +601,46 @@ def test_a_terminal_that_was_given_up_for_a_session_is_taken_back(library: str) 
     assert terminal.exitstatus == 0
 
 
+def test_the_first_lines_on_the_page_leave_pid_1_to_the_init(program: StartProgram) -> None:
+    """What comes after them runs as its child."""
+    lines = block(PAGE, "\n\npyinit.relaunch_if_pid1()")
+    ended = program(f"{lines}import os, sys; print(os.getpid(), os.getppid()); sys.exit(7)").end()
+    assert ended.status == 7 and re.fullmatch(r"(?!1 )\d+ 1\n", ended.out), ended
+
+
+def test_each_option_on_the_page_is_in_force(program: StartProgram, tmp_path: Path) -> None:
+    """A session, a rewritten signal, one that is dropped, and a status that counts as 0."""
+    server = tmp_path / "server"
+    server.write_text("""#!/bin/sh
+        trap 'echo hangup' HUP
+        trap 'echo quit; exit 143' QUIT
+        read -r pid name state parent group session rest < /proc/self/stat
+        [ $session = $pid ] && echo leads a session
+        while :; do sleep 0.05; done
+    """)
+    server.chmod(0o755)
+    call = block(PAGE, 'pyinit.run(["server"]')
+    container = program(f"import pyinit\n{call}", variables={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    container.expect("leads a session")
+    container.signal(signal.SIGHUP)
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (0, "quit\n"), ended
+
+
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [("script.py", "stop_timeout=5"), ("service.py", "asyncio.run("), ("gunicorn.conf.py", "stop_timeout=7")],
+)
+def test_the_page_shows_lines_of_the_examples(example: str, words: str) -> None:
+    """The next test runs the first two; container/applications/test_api.py runs the third."""
+    assert block(PAGE, words) in (EXAMPLES / "api" / example).read_text()
+
+
 @pytest.mark.parametrize("example", ["script.py", "service.py"])
 def test_the_examples_end_gracefully(program: StartProgram, example: str) -> None:
     """The examples of docs/python.md: the stop signal reaches the application, which ends by itself."""
-    text = (ROOT / "examples" / "api" / example).read_text()
+    text = (EXAMPLES / "api" / example).read_text()
     container = program(text, variables={"PYTHONUNBUFFERED": "1"})
     container.expect("working")
     assert "launcher.py" in Path(f"/proc/{container.init}/cmdline").read_text()

@@ -1,13 +1,26 @@
 """docs/what-happens.md: its table shows what `bench.ends` measures, for the inits that start quickly."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from bench import end_inits, ends
-
-# They are measured once.
-pytestmark = pytest.mark.slow
+from testing.blocks import block, blocks
+from testing.namespaces import UNSHARE
 
 MEASURED = ("none", "tini", "dumb-init", "pyinit")
+
+
+def test_the_page_shows_how_each_init_is_started(tmp_path: Path) -> None:
+    """With the command that `bench.ends` gives a PID namespace, as the lines of an image."""
+    with end_inits.provided(MEASURED) as inits:
+        for init in inits:
+            *words, program = init.command("/start.sh", tmp_path)[len(UNSHARE) :]
+            entry = f"ENTRYPOINT {json.dumps([Path(words[0]).name, *words[1:]])}\n" if words else ""
+            assert f'{entry}CMD ["/start.sh"]\n' in blocks(ends.PAGE) and program == "/start.sh"
+    unit = end_inits.UNITS["work.service"].format(program="/start.sh", folder=tmp_path, kill_mode="mixed").split()
+    assert set(block(ends.PAGE, "[Service]").split()) <= set(unit)
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -23,6 +36,7 @@ def endings() -> list[ends.Ending]:
         return ends.measure_all(inits, at_once=len(inits))
 
 
+@pytest.mark.slow  # they are measured once
 def test_each_init_loses_what_the_page_says(endings: list[ends.Ending]) -> None:
     """Cell by cell."""
     shown = rows(ends.measured(ends.PAGE.read_text())["all"])
@@ -31,6 +45,7 @@ def test_each_init_loses_what_the_page_says(endings: list[ends.Ending]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_under_pyinit_each_process_ends_by_itself_or_is_asked_once(endings: list[ends.Ending]) -> None:
     """pyinit exits with the last process, long before the drain timeout."""
     ending = endings[MEASURED.index("pyinit")]
