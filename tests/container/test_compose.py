@@ -1,28 +1,33 @@
-"""compose.yaml: the leaky service under pyinit and without an init."""
+"""Services of compose files: the leaky one of compose.yaml with and without pyinit, and those that pages show."""
 
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.request import urlopen
 from uuid import uuid4
 
 import docker
 import pytest
 from docker.models.containers import Container
+from docker.models.images import Image
 
 from testing import ROOT, compose
+from testing.blocks import block
 from testing.containers import ended, execute, processes
+from testing.images import built
 from testing.waiting import eventually
 
 REQUESTS = 10
 
 
 class Project:
-    """The compose project, up."""
+    """A compose project, up: that of this repository, or of another folder with a compose.yaml."""
 
-    def __init__(self, engine: docker.DockerClient, base: str) -> None:
+    def __init__(self, engine: docker.DockerClient, base: str, folder: Path = ROOT) -> None:
         self._engine = engine
+        self._folder = folder
         self._name = f"pyinit-test-{uuid4().hex[:8]}"
         # Port 0: any free port.
         self._environment = {**os.environ, "BASE_IMAGE": base, "WEB_PORT": "0", "NO_INIT_PORT": "0"}
@@ -30,7 +35,7 @@ class Project:
     def compose(self, *arguments: str) -> str:
         """Run compose on the project; return its output."""
         command = [*compose.provide(), "--project-name", self._name, "--profile", "no-init", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self._folder, env=self._environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -87,9 +92,8 @@ def test_service_is_healthy(project: Project) -> None:
     assert eventually(health, holds=lambda status: status != "starting") == "healthy"
 
 
-def test_service_has_only_the_rights_that_it_needs(project: Project) -> None:
+def assert_has_only_the_rights_that_it_needs(container: Container) -> None:
     """By those of PID 1: it is not root and cannot become root, and files of the image cannot be changed."""
-    container = project.container("web")
     init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
     assert (init["Uid"].split(), init["Gid"].split()) == (["1000"] * 4, ["1000"] * 4)
     assert {name: int(init[name], 16) for name in ("CapBnd", "CapPrm", "NoNewPrivs")} == {
@@ -98,6 +102,11 @@ def test_service_has_only_the_rights_that_it_needs(project: Project) -> None:
         "NoNewPrivs": 1,
     }
     assert "Read-only file system" in execute(container, "sh", "-c", "! touch /tmp/file 2>&1")
+
+
+def test_service_has_only_the_rights_that_it_needs(project: Project) -> None:
+    """As compose.yaml says."""
+    assert_has_only_the_rights_that_it_needs(project.container("web"))
 
 
 def test_timeouts_fit_into_the_grace_period(project: Project) -> None:
@@ -136,3 +145,30 @@ def test_stop_ends_the_service_by_term(engine: docker.DockerClient, base: str) -
         project.ask("web", "/")
         project.compose("stop", "web")
         assert ended(container).status == 143
+
+
+def test_the_service_of_the_readme_runs_under_pyinit(
+    engine: docker.DockerClient, base: str, image: Image, tmp_path: Path
+) -> None:
+    """Of an image that has pyinit, but neither the ENTRYPOINT nor a CMD that works."""
+    (tmp_path / "compose.yaml").write_text(block(ROOT / "README.md", "build: ."))
+    (tmp_path / "Dockerfile").write_text(f'FROM {image.tags[0]}\nCOPY app.py .\nENTRYPOINT []\nCMD ["false"]\n')
+    (tmp_path / "app.py").write_text("import time\ntime.sleep(1000)\n")
+    with running(Project(engine, base, tmp_path)) as project:
+        container = project.container("app")
+        seen = eventually(lambda: processes(container), holds=lambda seen: seen[-1].command == "python3 app.py")
+    assert [process.parent for process in seen] == [0, 1], seen
+    assert seen[0].command.endswith(" /usr/local/bin/pyinit -- python3 app.py"), seen
+
+
+def test_the_service_of_the_page_on_security_has_no_more_rights_than_that(
+    engine: docker.DockerClient, base: str, image: Image, tmp_path: Path
+) -> None:
+    """And no more processes than the page allows."""
+    shown = block(ROOT / "docs" / "security.md", "cap_drop")
+    with built(engine, f'FROM {image.tags[0]}\nCMD ["sleep", "1000"]\n') as app:
+        (tmp_path / "compose.yaml").write_text(shown.replace("image: app ", f"image: {app.tags[0]} "))
+        with running(Project(engine, base, tmp_path)) as project:
+            container = project.container("app")
+            assert_has_only_the_rights_that_it_needs(container)
+            assert container.attrs["HostConfig"]["PidsLimit"] == 200
