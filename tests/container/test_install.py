@@ -1,4 +1,4 @@
-"""The ways into an image: the lines of README.md and docs/install.md are built here."""
+"""The ways into an image: the lines of README.md, docs/install.md and docs/migrating.md are built here."""
 
 import os
 import re
@@ -16,6 +16,7 @@ from docker.models.images import Image
 
 from testing import ROOT
 from testing.base_images import BASE_IMAGES, SLIM
+from testing.blocks import block, blocks
 from testing.containers import Containers, Ended, execute
 from testing.images import built
 from testing.wheels import build as build_distribution
@@ -29,7 +30,7 @@ PACKAGE = r"/usr/local/lib/python3\.[0-9]+/(dist|site)-packages/pyinit"
 COMPILED = r"compiled\.cpython-[0-9]+\.zip"
 """Patterns for the path of a base's interpreter, and for that of a package installed by pip. Debian's differ."""
 
-README, GUIDE = ROOT / "README.md", ROOT / "docs" / "install.md"
+README, GUIDE, FROM_TINI = ROOT / "README.md", *(ROOT / "docs" / name for name in ("install.md", "migrating.md"))
 
 # The application: it has an orphan, waits until it is reaped, and prints PID 1's command line. 99 if it is not reaped.
 APP = """
@@ -69,17 +70,6 @@ RUN {PIP} wheel --no-build-isolation --wheel-dir=/dist /tree
 """
 
 Build = Callable[[str], AbstractContextManager[Image]]
-
-
-def block(page: Path, words: str) -> str:
-    """The only Dockerfile on a page that contains these words."""
-    [found] = [text for text in blocks(page) if words in text]
-    return found
-
-
-def blocks(page: Path) -> list[str]:
-    """The Dockerfiles on a page."""
-    return re.findall(r"^```dockerfile\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +195,23 @@ def test_pip_installs_a_command_that_starts_like_the_launcher(
         assert_compiled(containers, image, "/usr/local/share/pyinit/launcher.py")
         end = containers.run("true", image=image, entrypoint=["pyinit", "-v", "--"])
         assert "two interpreters" not in end.errors, end
+
+
+def test_an_image_with_tini_becomes_one_with_pyinit(
+    containers: Containers, build: Build, base: str, wheel_for_base: str
+) -> None:
+    """The page shows both: the same application runs, and tini's option is accepted."""
+    before = block(FROM_TINI, "apt-get install -y tini")
+    with build(before.replace(SHOWN, base)) as image:
+        end = containers.run(image=image)
+        assert end == Ended(3, "/usr/bin/tini -g\n", ""), end
+    after = block(FROM_TINI, "RUN pip install pyinit-pid1")
+    changed = set(before.splitlines()) ^ set(after.splitlines())
+    assert {line.split()[0] for line in changed} == {"RUN", "ENTRYPOINT"} and len(changed) == 4
+    given = f"FROM {base}\nCOPY tools /tools\nCOPY --from={wheel_for_base} /dist /dist\n"
+    shown = after.removeprefix(f"FROM {SHOWN}\n").replace("pip install", f"{PIP} install --find-links=/dist")
+    with build(given + shown) as image:
+        assert_starts(containers, image, "-Xname=pyinit /usr/local/bin/../share/pyinit/launcher.py -g")
 
 
 @pytest.mark.each_base

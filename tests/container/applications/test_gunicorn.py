@@ -7,13 +7,18 @@ from http.client import HTTPException
 from threading import Event, Thread
 from typing import Any
 
+import docker
 import pytest
+import yaml
 from docker.models.containers import Container
 
-from testing import EXAMPLES
+from testing import EXAMPLES, ROOT
+from testing.blocks import block
 from testing.containers import Containers, await_output, ended, execute, processes, read_file, stopped
+from testing.images import built
 from testing.waiting import eventually
 
+from .conftest import Recipe
 from .web import PUBLISHED, await_reaped_orphan, begin, health, master_of, port_of, rest_of, write_file
 
 RECIPE = EXAMPLES / "recipes" / "gunicorn"
@@ -242,3 +247,32 @@ def test_gunicorn_works_in_a_locked_down_container(containers: Containers) -> No
     end = stopped(container, timeout=30)
     assert end.status == 0, end
     assert re.findall(r"pyinit: |WARNING|ERROR|Error", end.errors) == [], end
+
+
+def test_each_way_to_start_it_that_a_page_shows(
+    engine: docker.DockerClient, recipe: Recipe, containers: Containers
+) -> None:
+    """By the image, by either field of a Kubernetes manifest, and by a program in Python."""
+    kubernetes, python = ROOT / "docs" / "kubernetes.md", ROOT / "docs" / "python.md"
+    image = block(ROOT / "README.md", 'CMD ["gunicorn", "app:app"]')
+    assert image == block(ROOT / "docs" / "index.md", 'CMD ["gunicorn", "app:app"]')
+    manifest = yaml.safe_load(block(kubernetes, 'args: ["gunicorn", "app:app"]'))
+    program = "import pyinit\n" + block(python, 'pyinit.run(["gunicorn"')
+    lines = (
+        f"FROM {recipe('gunicorn').tags[0]}\nCOPY hello_wsgi.py app.py\n",
+        'ENTRYPOINT ["false"]\n',
+        block(python, "ENV PYTHONPATH"),
+        image,
+    )
+    with built(engine, "".join(lines), RECIPE) as own, containers:
+        started = [
+            containers.start(image=own),
+            containers.start(*manifest["args"], image=own),
+            containers.start(image=own, entrypoint=manifest["command"]),
+            containers.start("-c", program, image=own, entrypoint=["python3"]),
+        ]
+        for container in started:
+            await_serving(container, 2)
+        inits = [processes(container)[0].command for container in started]
+    assert all(command.endswith("/pyinit -- gunicorn app:app") for command in inits[:3]), inits
+    assert inits[3].endswith("/launcher.py --drain-timeout=10 -- gunicorn app:app"), inits
