@@ -2,7 +2,7 @@
 
 import posix
 
-from .process import let_go
+from .process import let_go, let_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +30,10 @@ class Adopted:
 
     def release(self) -> None:
         """Keep nothing of what it was given, and let it go on. (A closed pipe would not say so: it is closed, too, if
-        we end before we are its init.)"""
+        we end before we are its init.) Raises OSError."""
         posix.set_inheritable(self._go, False)  # ours, not one of those that are let go
         let_go()
-        try:
-            posix.write(self._go, b"+")
-        except OSError:  # EPIPE: it has exited
-            pass
-        posix.close(self._go)
+        let_run(self._go)
 
     def await_program(self) -> None:
         """Nothing to wait for: it runs."""

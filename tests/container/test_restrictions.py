@@ -71,6 +71,7 @@ def test_refused_fork_ends_in_125_with_one_line(containers: Containers) -> None:
         ("waitid", "cannot wait for children or signals"),
         ("rt_sigtimedwait", "cannot wait for children or signals"),
         ("setsid", "cannot start a session"),
+        ("writev", "cannot start a process"),
     ],
 )
 def test_without_a_system_call_that_it_needs_it_ends_with_one_line(

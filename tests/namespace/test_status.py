@@ -1,5 +1,6 @@
 """Exit statuses."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from testing.namespaces import clean_environment, python
+from testing import ROOT
+from testing.compiler import compile_c
+from testing.namespaces import INTERPRETER, clean_environment, python
 from testing.waiting import PATIENCE
 
-from .conftest import Run
+from .conftest import Run, Start
 
 ENDING = [number for number in range(1, 65) if number not in (17, 18, 19, 20, 21, 22, 23, 28, 32, 33)]
 """The signals that end a process by default: not CHLD, CONT, URG, WINCH and those that stop (signal(7))."""
@@ -127,6 +130,32 @@ def test_fork_refused_is_125_and_one_line(run: Run) -> None:
     ended = run("--", "true", before=[*limited])
     assert ended.status == 125
     assert ended.err == "pyinit: cannot go on: cannot start a process: Resource temporarily unavailable\n"
+
+
+@pytest.fixture(scope="session")
+def without_write(bin_folder: Path) -> list[str]:
+    """Words that refuse a program write(2), as a sandbox does."""
+    source = ROOT / "soak" / "programs" / "contained.c"
+    return [str(compile_c(source.read_text(), bin_folder.parent / source.stem)), "refuse", "write", str(errno.ENOSYS)]
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(["sh", "-c", "exit 7"], 7), (["/no/such/program"], 127), (["/etc/passwd"], 126)]
+)
+def test_the_status_does_not_need_write(run: Run, without_write: list[str], words: list[str], status: int) -> None:
+    """Without it no line can say why: so all but the log works."""
+    ended = run("--", *words, before=without_write)
+    assert (ended.status, ended.err) == (status, "")
+
+
+def test_the_status_of_an_application_does_not_need_write(
+    bare: Start, bin_folder: Path, without_write: list[str]
+) -> None:
+    """The same for the Python API."""
+    program = "import pyinit, sys; pyinit.relaunch_if_pid1(); sys.exit(7)"
+    environment = clean_environment(PYTHONPATH=str(bin_folder.parent / "lib"))
+    ended = bare(*without_write, INTERPRETER, "-c", program, env=environment).end()
+    assert (ended.status, ended.err) == (7, "")
 
 
 def test_an_orphan_that_outlives_the_workload_does_not_hold_up_the_end(run: Run) -> None:
