@@ -28,6 +28,8 @@ _SHORT_DRAIN_TIMEOUT = 6
 """Seconds, if a process does not end."""
 _LAST_CALL = 1
 """Seconds before the end of the drain timeout. SIGTERM goes to all then that have not been sent it."""
+_MOST_LISTED = 20
+"""How many stragglers the report lists one by one (docs/log.md)."""
 
 PYINIT = "1"
 
@@ -253,6 +255,9 @@ def _check_report(report: dict[str, object], family: _Family, what: str) -> None
         problems.append(f"{most} should have ended, except perhaps {len(family.may_end_before)}")
     stragglers = report["stragglers"]
     assert isinstance(stragglers, list)
+    named = {one["name"] for one in stragglers}
+    if len(named) != min(len(family.killed) + ended, _MOST_LISTED) or not named <= {*family.names}:
+        problems.append(f"not each straggler is named, once: {sorted(named)}")
     for one in stragglers:
         name = one["name"]
         outcome = "killed" if name in family.killed else "asked" if name in family.asked else "ended"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from docker.errors import APIError
 
+from pyinit.kernel.signals import name_of
 from soak.engine import ASKED_TO_STOP, BRIEF, NOTHING, WORKLOAD, Contained, children, contained, state
 from soak.fault import Broken, Counts, Setting
 from testing import packages
@@ -40,7 +41,7 @@ _GIVEN_UP = 128 + signal.SIGKILL
 _OWN_STATUSES = (125, 126, 127)
 _INDISPENSABLE = {
     *("clone", "pipe2", "execve", "setgroups", "setresgid", "setresuid", "setsid"),
-    *("rt_sigprocmask", "rt_sigaction", "rt_sigtimedwait", "waitid", "wait4"),
+    *("rt_sigprocmask", "rt_sigaction", "rt_sigtimedwait", "waitid", "wait4", "writev"),
 }
 """Calls that pyinit needs to start the workload as requested and to wait for it. Without these it may exit."""
 _WENT_ON, _WARNED, _ENDED, _NO_VERDICT, _BROKEN = (
@@ -272,14 +273,15 @@ def _judge(call: str, seen: _Seen, usual: _Seen, bare: Ended) -> str:
         if len(causes) == 1:
             return f"{_ENDED}: {seen.end.status}, {causes[0]!r}"
         raise Broken(f"not one line: {outcome}")
-    lacking = [f"cannot (forward|send) {_name(number)}\\b" for number in usual.arrived - seen.arrived]
+    unreported = _unreported({name_of(number) for number in usual.arrived - seen.arrived}, own)
+    lacking = []
     if seen.orphans < _ORPHANS and seen.end.errors:
         lacking.append("cannot become the child subreaper")
     if seen.end.status == _GIVEN_UP:
         lacking.append("going on without it$|was killed by SIGKILL")
     elif seen.end.status != ASKED_TO_STOP:
         raise Broken(outcome)
-    unreported = [words for words in lacking if not re.search(words, "\n".join(own), re.MULTILINE)]
+    unreported += [words for words in lacking if not re.search(words, "\n".join(own), re.MULTILINE)]
     if unreported or seen.has_zombies or seen.arrived - usual.arrived:
         raise Broken(
             f"zombies: {seen.has_zombies}, not reported: {unreported}, {seen.orphans} orphans reaped, "
@@ -291,10 +293,23 @@ def _judge(call: str, seen: _Seen, usual: _Seen, bare: Ended) -> str:
     return _WENT_ON
 
 
-def _name(number: int) -> str:
-    with suppress(ValueError):
-        return signal.Signals(number).name
-    return re.escape(f"SIGRTMIN+{number - signal.SIGRTMIN}")
+def _unreported(missed: set[str], lines: list[str]) -> list[str]:
+    """What the log should have said of the signals that did not arrive, and did not.
+
+    A signal that cannot be sent to a process is a line for each process. One that cannot be forwarded at all is a line
+    for each reason, which names the first such signal.
+
+    Raises:
+        Broken: the log says so of a signal that did arrive, or twice for the same reason.
+    """
+    text = "\n".join(lines)
+    forwards = re.findall(r"^pyinit: cannot forward (\S+): (.+)$", text, re.MULTILINE)
+    if len({reason for _, reason in forwards}) < len(forwards) or not {name for name, _ in forwards} <= missed:
+        raise Broken(f"reported twice, or although it arrived: {forwards}; did not arrive: {missed}")
+    if forwards:
+        return []
+    unsent = set(re.findall(r"^pyinit: cannot send (\S+) to ", text, re.MULTILINE))
+    return [f"cannot forward {name}" for name in sorted(missed - unsent)]
 
 
 def _shape(line: str) -> str:
