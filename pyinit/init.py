@@ -44,6 +44,7 @@ class Init:
     """Stands between the workload and the world until the end."""
 
     __slots__ = (
+        "_failure",
         "_forwarder",
         "_has_waited",
         "_last_patience",
@@ -73,6 +74,8 @@ class Init:
         self._page = Page(account, counters, log)
         self._pid = posix.getpid()
         self._has_waited = False
+        self._failure = ""
+        """An unforeseen error that has not been reported yet."""
         self.account = account
         self._schedule = Schedule()
         self._reaper = Reaper(account, log, settings.warn_on_reap)
@@ -118,13 +121,13 @@ class Init:
             except Exception as error:  # unforeseen, but no reason to take the container down
                 self._forwarder.undelivered = None
                 failures += 1
-                if failures == 1 and self._has_waited:  # or else this is the end, which says so itself
-                    self._log.error("failed", f"carrying on after {error!r}")
+                self._failure = self._failure or repr(error)
                 if failures == PATIENCE:
                     if self.account.ending is not None:
                         break  # not reached: an end that fails ten times in a row
                     why = error.strerror or error if isinstance(error, OSError) else repr(error)
                     raise OSError(errno.EIO, f"cannot wait for children or signals: {why}") from None
+        self._report_failure()
         if self._pid != 1:
             self._return_terminal(is_over=True)
         # A workload that hangs in the kernel ends by SIGKILL: ours, or the one that comes when PID 1 has exited.
@@ -144,10 +147,17 @@ class Init:
         self._schedule.run_due()
         if self.account.is_over:
             return
+        self._report_failure()
         info = self._forwarder.undelivered or signals.wait(0 if more else self._schedule.remaining())
         self._has_waited = True
         if info:
             self._dispatch(info)
+
+    def _report_failure(self) -> None:
+        """Report an error once we have carried on: a failure that is the end says so itself."""
+        if self._failure and self._has_waited:
+            self._log.error("failed", f"carrying on after {self._failure}")
+            self._failure = ""
 
     def _advance(self, more: bool) -> None:
         """Enter the next stage of the shutdown if it is due. `more` is what `reap` returned."""
