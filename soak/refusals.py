@@ -267,9 +267,10 @@ def _judge(call: str, seen: _Seen, usual: _Seen, bare: Ended) -> str:
     if any("carrying on after" in line for line in own):
         raise Broken(f"unexpected error: {outcome}")
     if seen.end.status in _OWN_STATUSES and call in _INDISPENSABLE:
-        # Two further lines are fine: the termination log could not be written as the workload's user, and an orphan was
-        # terminated before the failure.
-        causes = [line for line in own if not re.search("the termination log|whose parent died", line)]
+        # Further lines are fine: the termination log could not be written as the workload's user, and an orphan was
+        # terminated and reaped before the failure.
+        fine = "the termination log|whose parent died|: reaped pid .* SIGTERM$"
+        causes = [line for line in own if not re.search(fine, line)]
         if len(causes) == 1:
             return f"{_ENDED}: {seen.end.status}, {causes[0]!r}"
         raise Broken(f"not one line: {outcome}")
