@@ -30,8 +30,7 @@ _SHORT_RUN = 0.005
 """Seconds. A workload that still runs after this is not a one-shot command."""
 
 _SOON = 0.05
-"""Seconds from a signal until the counters are published. Doing it at once keeps the processor from a workload that has
-just got a signal: its answer took a third longer."""
+"""Seconds from a signal until the counters are published: at once, the workload's answer took a third longer."""
 
 _BREATH = 0.01
 """Seconds that we leave the machine alone when there is no memory."""
@@ -74,8 +73,7 @@ class Init:
         self._page = Page(account, counters, log)
         self._pid = posix.getpid()
         self._has_waited = False
-        self._failure = ""
-        """An unforeseen error that has not been reported yet."""
+        self._failure = ""  # not reported yet
         self.account = account
         self._schedule = Schedule()
         self._reaper = Reaper(account, log, settings.warn_on_reap)
@@ -98,9 +96,8 @@ class Init:
     def run(self) -> "Ending":
         """Forward signals and reap orphans until the end; return how the workload ended.
 
-        Nothing is done in signal handlers. All signals are blocked, and taken from the kernel one by one, so that each
-        is forwarded, real-time ones with each instance. They are taken lowest number first, so that a flood of SIGUSR1
-        would keep every SIGCHLD waiting: that is why each turn reaps.
+        All signals are blocked, and taken from the kernel one by one, so that each is forwarded, real-time ones with
+        each instance; lowest number first: a flood of SIGUSR1 would keep every SIGCHLD waiting, so each turn reaps.
 
         Raises:
             OSError: we cannot wait for children or signals.
@@ -127,7 +124,6 @@ class Init:
                         break  # not reached: an end that fails ten times in a row
                     why = error.strerror or error if isinstance(error, OSError) else repr(error)
                     raise OSError(errno.EIO, f"cannot wait for children or signals: {why}") from None
-        self._report_failure()
         if self._pid != 1:
             self._return_terminal(is_over=True)
         # A workload that hangs in the kernel ends by SIGKILL: ours, or the one that comes when PID 1 has exited.
@@ -137,27 +133,22 @@ class Init:
     def _turn(self) -> None:
         """Reap, run what is due, and sleep in the kernel until the next signal or deadline."""
         more = self._reaper.reap()
-        if self._reaper.stopped_by:
-            number, self._reaper.stopped_by = self._reaper.stopped_by, 0
-            if self.account.ending is None:
-                from .workload import job_control
+        number, self._reaper.stopped_by = self._reaper.stopped_by, 0
+        if number and self.account.ending is None:
+            from .workload import job_control
 
-                job_control.stopped(number, self.account, self._suspends, self._log)
+            job_control.stopped(number, self.account, self._suspends, self._log)
         self._advance(more)
         self._schedule.run_due()
+        if self._failure and self._has_waited:  # and now we carry on: a failure that is the end says so itself
+            self._log.error("failed", f"carrying on after {self._failure}")
+            self._failure = ""
         if self.account.is_over:
             return
-        self._report_failure()
         info = self._forwarder.undelivered or signals.wait(0 if more else self._schedule.remaining())
         self._has_waited = True
         if info:
             self._dispatch(info)
-
-    def _report_failure(self) -> None:
-        """Report an error once we have carried on: a failure that is the end says so itself."""
-        if self._failure and self._has_waited:
-            self._log.error("failed", f"carrying on after {self._failure}")
-            self._failure = ""
 
     def _advance(self, more: bool) -> None:
         """Enter the next stage of the shutdown if it is due. `more` is what `reap` returned."""
@@ -178,8 +169,7 @@ class Init:
         return self._reaper.is_childless
 
     def _dispatch(self, info: "struct_siginfo") -> None:
-        """Act on a signal."""
-        # A line about a signal that our own writing has raised would raise the next one.
+        """Act on a signal, unless our own writing has raised it: a line about that would raise the next one."""
         if not signals.is_self_inflicted(info, self._pid):
             if self._log.level >= TRACE:
                 self._log.trace("woken", f"woken by {signals.name_of(info.si_signo)}")
