@@ -1,5 +1,6 @@
 """pyinitctl status: what a running pyinit publishes, and the errors if it cannot be read."""
 
+import errno
 import json
 import os
 import re
@@ -362,7 +363,7 @@ def test_a_small_file_size_limit_costs_only_the_counters(start: Start, ask: Ctl)
 def test_the_counters_are_never_far_out_of_date(start: Start, ask: Ctl, options: list[str]) -> None:
     """Also while signals come without a pause."""
     program = (
-        "import _signal; _signal.signal(34, _signal.SIG_IGN); print('ready', flush=True)\nwhile 1: _signal.pause()"
+        "import _signal; _signal.signal(64, _signal.SIG_IGN); print('ready', flush=True)\nwhile 1: _signal.pause()"
     )
     container = start(*options, "--", *python(program))
     container.expect("ready")
@@ -372,7 +373,7 @@ def test_the_counters_are_never_far_out_of_date(start: Start, ask: Ctl, options:
 
     def send_one_more() -> int:
         nonlocal sent
-        os.kill(init, 34)
+        os.kill(init, 64)
         sent += 1
         time.sleep(0.04)
         count = sum(one.count for one in published.read(init).forwarded)
@@ -407,7 +408,7 @@ def test_too_few_descriptors_for_a_start_are_one_line(run: Run, limit: int) -> N
     """No workload is started unless the init has all that it needs."""
     ended = run("--", "echo", "started", before=["prlimit", f"--nofile={limit}"])
     assert (ended.status, ended.out) == (125, "")
-    assert ended.err == "pyinit: cannot go on: cannot start a process: Too many open files\n"
+    assert ended.err == f"pyinit: cannot go on: cannot start a process: {os.strerror(errno.EMFILE)}\n"
 
 
 @pytest.mark.parametrize(("closed", "options"), [("<&-", ["-vvv"]), (">&-", ["-vvv"]), ("2>&-", ["-vvv"])])

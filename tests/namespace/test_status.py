@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from testing.waiting import PATIENCE
 
 from .conftest import Run, Start
 
-ENDING = [number for number in range(1, 65) if number not in (17, 18, 19, 20, 21, 22, 23, 28, 32, 33)]
+ENDING = sorted(map(int, signal.valid_signals() - {17, 18, 19, 20, 21, 22, 23, 28}))
 """The signals that end a process by default: not CHLD, CONT, URG, WINCH and those that stop (signal(7))."""
 
 

@@ -37,7 +37,7 @@ def test_real_time_signals_are_counted_from_both_ends() -> None:
     assert signals.number_of("RTMIN+3") == signal.SIGRTMIN + 3
     assert signals.number_of("SIGRTMAX-3") == signal.SIGRTMAX - 3
     assert signals.number_of("RTMAX") == signal.SIGRTMAX
-    assert signals.number_of("RTMIN+30") == signal.SIGRTMAX
+    assert signals.number_of(f"RTMIN+{signal.SIGRTMAX - signal.SIGRTMIN}") == signal.SIGRTMAX
     assert signals.name_of(signal.SIGRTMIN + 3) == "SIGRTMIN+3"
     assert signals.name_of(signal.SIGRTMAX - 3) == "SIGRTMAX-3"
 
@@ -95,6 +95,7 @@ MADE_UP = """if True:
 """
 
 
+@pytest.mark.skipif(int(signal.SIGRTMIN) != 34, reason="musl goes on waiting, and returns the signal that continued it")
 def test_a_stop_longer_than_a_wait_does_not_yield_a_signal() -> None:
     """In this case sigtimedwait returns uninitialized memory, which may look like the last signal."""
     with subprocess.Popen([sys.executable, "-c", MADE_UP], stdout=subprocess.PIPE, text=True) as waiting:
