@@ -89,8 +89,11 @@ class Forwarder:
         key = came if is_running and not is_for_job else 0
         if key in self._plans:
             return self._plans[key]
-        from .kernel import procfs  # noqa: F401 - now: without memory for it, a signal that is out would not be told of
+        # Now: without memory for these, a signal that is out would not be told of.
+        from .kernel import procfs  # noqa: F401
 
+        if self._log.level >= INFO:
+            signals.name_of(came)
         number = came
         if self._workload.leads_session and came in signals.TERMINAL_STOPS:
             number = signals.STOP  # an orphaned process group ignores the others (setpgid(2))

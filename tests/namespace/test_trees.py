@@ -42,6 +42,7 @@ OBEYED = 42
 HEARS = ("die", "obey", "block")
 """The reactions of a workload that ends when it gets a stop signal."""
 
+needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this Python was built without pidfds")
 on_many_trees = settings(max_examples=EXAMPLES or 25, derandomize=not EXAMPLES, deadline=None, print_blob=False)
 
 
@@ -829,6 +830,7 @@ def check(run: Run) -> None:
 
 
 @pytest.mark.slow
+@needs_pidfd
 @on_many_trees
 @given(plan=plans())
 def test_any_tree_comes_to_an_orderly_end(launcher: str, plan: Plan) -> None:
@@ -837,6 +839,7 @@ def test_any_tree_comes_to_an_orderly_end(launcher: str, plan: Plan) -> None:
 
 
 @pytest.mark.slow
+@needs_pidfd
 @on_many_trees
 @given(plan=plans())
 def test_any_tree_comes_to_an_orderly_end_and_strangers_notice_nothing(launcher: str, plan: Plan) -> None:
