@@ -23,6 +23,10 @@ def ask(server: Container, *arguments: str) -> tuple[int | None, str]:
     return status, output.decode()
 
 
+LONG_ENOUGH = 8.0
+"""Seconds that a transaction takes, so that it is seen to have begun on a loaded machine, too."""
+
+
 def await_answer(server: Container) -> None:
     """Wait until the server answers, and the script that started it has exited."""
     eventually(lambda: ask(server, "-c", "SELECT 1"), holds=lambda answer: answer == (0, "1\n"))
@@ -69,7 +73,7 @@ class Server:
 def test_transaction_commits_and_the_server_shuts_down(containers: Containers) -> None:
     """After the foreground program has exited, only the server gets TERM, and it waits for its clients."""
     server = Server(containers, *WITH_TAIL)
-    client = server.begin(2)
+    client = server.begin(LONG_ENOUGH)
     end = stopped(server.container, timeout=40)
     assert (end.status, "pyinit:" in end.errors) == (143, False), end
     done = ended(client)
@@ -98,7 +102,7 @@ def test_server_without_a_foreground_program_shuts_down_as_the_signal_says(
 ) -> None:
     """On TERM it waits for the clients, on INT it aborts their transactions. The container ends with the server."""
     server = Server(containers, *ALONE, environment={"PYINIT_WAIT_FOR": "all"}, stop_signal=stop_signal)
-    client = server.begin(2 if stop_signal == "SIGTERM" else 1000)
+    client = server.begin(LONG_ENOUGH if stop_signal == "SIGTERM" else 1000)
     end = stopped(server.container, timeout=40)
     assert (end.status, "pyinit:" in end.errors) == (0, False), end
     assert (ended(client).status == 0) == (stop_signal == "SIGTERM")
