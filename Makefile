@@ -1,7 +1,7 @@
 # make quick    run the tests that need no engine and are not slow, in two minutes; run it first
-# make test     set up and run all tests side by side; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs the unit and
-#               namespace tests on another interpreter, in a virtual environment of its own. If no Docker engine answers,
-#               one is started from Debian packages in .cache/
+# make test     set up and run all tests side by side; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs
+#               the unit and namespace tests on another interpreter, in a virtual environment of its own. If no Docker
+#               engine answers, one is started from Debian packages in .cache/
 # make test-newest, make test-musl
 #               run the unit and namespace tests on the newest CPython of Debian, and on one that is built with musl
 # make machine  run TESTS in a virtual machine that has cgroup v2, systemd and IPVS; machine-keep starts one that
