@@ -96,7 +96,7 @@ def send(log: "Log", number: int) -> None:
     found = members()
     for member in found:
         send_to(member, number, log)
-    if not found:
+    if not found:  # not reached: the last one ended since we looked
         raise ProcessLookupError(errno.ESRCH, posix.strerror(errno.ESRCH))
 
 

@@ -274,8 +274,7 @@ def test_the_terminal_is_the_applications(library: str) -> None:
     terminal.sendintr()
     terminal.expect_exact("interrupted")
     terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 4
+    assert terminal.wait() == 4
 
 
 def test_an_application_can_have_a_session_and_a_user(program: StartProgram) -> None:
@@ -599,8 +598,7 @@ def test_a_terminal_that_was_given_up_for_a_session_is_taken_back(library: str) 
     terminal.expect_exact("no process True True")
     terminal.expect("cannot start the interpreter '/gone' anew: .* True True")
     terminal.expect(pexpect.EOF)
-    terminal.close()
-    assert terminal.exitstatus == 0
+    assert terminal.wait() == 0
 
 
 def test_the_first_lines_on_the_page_leave_pid_1_to_the_init(program: StartProgram) -> None:

@@ -76,8 +76,7 @@ def on_terminal(bin_folder: Path) -> Callable[..., list[str]]:
         environment = dict(clean_environment(**{"TERM": "xterm", **variables}))
         child = pexpect.spawn(command, words, env=environment, dimensions=(24, columns), encoding="utf-8")  # type: ignore[arg-type]
         child.expect(pexpect.EOF)
-        child.close()
-        assert child.exitstatus == 0, child.before
+        assert child.wait() == 0, child.before
         return str(child.before).removesuffix("\r\n").split("\r\n")
 
     return on_terminal

@@ -1,6 +1,5 @@
 """pyinit as a job of a shell: Ctrl-Z, bg and fg work as without pyinit, with and without a session."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ import pexpect
 import psutil
 import pytest
 
-from testing import packages
+from testing import packages, terminals
 from testing.namespaces import INTERPRETER, clean_environment, python
 from testing.waiting import PATIENCE, eventually
 
@@ -41,11 +40,7 @@ def spawn(bin_folder: Path) -> Iterator[Spawn]:
 
     yield spawn
     for child in children:
-        left = psutil.Process(child.pid).children(recursive=True) if child.isalive() else []
-        child.close(force=True)
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        terminals.end(child)
 
 
 @pytest.fixture
@@ -235,8 +230,7 @@ def test_as_pid_1_a_stop_that_was_sent_lasts(on_terminal: Terminal) -> None:  # 
     assert workload.status() == psutil.STATUS_STOPPED
     init.send_signal(signal.SIGCONT)
     child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 128 + signal.SIGUSR1
+    assert child.wait() == 128 + signal.SIGUSR1
 
 
 @with_and_without_session
@@ -462,8 +456,7 @@ def test_a_session_has_the_terminal(spawn: Spawn) -> None:
     child.sendintr()
     child.expect_exact(f"{int(signal.SIGINT)}\r\n")
     child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
+    assert child.wait() == 0
 
 
 LEFT = """if True:

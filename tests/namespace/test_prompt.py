@@ -10,7 +10,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from testing import ROOT, packages
+from testing import ROOT, packages, terminals
+from testing.waiting import PATIENCE
 
 SHARE = ROOT / "share"
 
@@ -90,7 +91,8 @@ def test_zsh_completes(words: list[str], expected: str, tmp_path: Path) -> None:
     """Typed into a terminal, with Tab, because zsh offers no other way."""
     path = packages.provide("zsh", "zsh", with_recommended=False)
     environment = {"TERM": "dumb", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    with pexpect.spawn(path, ["-f", "-i"], env=environment, encoding="utf-8", dimensions=(40, 200), timeout=60) as zsh:
+    zsh = pexpect.spawn(path, ["-f", "-i"], env=environment, encoding="utf-8", dimensions=(40, 200), timeout=PATIENCE)
+    try:
         zsh.sendline(f"PROMPT='at''work> ' fpath=({shlex.quote(str(SHARE / 'zsh' / 'site-functions'))} $fpath)")
         zsh.expect_exact("atwork> ")
         zsh.sendline("autoload -Uz compinit; compinit -D -u; echo rea''dy")
@@ -98,4 +100,5 @@ def test_zsh_completes(words: list[str], expected: str, tmp_path: Path) -> None:
         zsh.expect_exact("atwork> ")
         zsh.send(shlex.join(words) + "\t")
         zsh.expect_exact(shlex.join([*words[:-1], expected]))
-        zsh.close(force=True)
+    finally:
+        terminals.end(zsh)

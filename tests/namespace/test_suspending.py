@@ -13,6 +13,7 @@ import pexpect
 import psutil
 import pytest
 
+from testing import terminals
 from testing.namespaces import UNSHARE, Container, clean_environment, python
 from testing.waiting import PATIENCE, eventually
 
@@ -231,9 +232,7 @@ def test_on_a_terminal_it_is_the_same(init: str, mode: list[str]) -> None:
             child.expect_exact(f"{int(signal.SIGCONT)}\r\n")
             eventually(lambda: process.status() != psutil.STATUS_STOPPED, "the init goes on")
     finally:
-        for left in [*psutil.Process(child.pid).children(recursive=True), psutil.Process(child.pid)]:
-            left.kill()
-        child.close(force=True)
+        terminals.end(child)
 
 
 @pytest.mark.parametrize("sender", ["inside", "outside"])

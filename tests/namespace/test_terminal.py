@@ -8,6 +8,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from testing import terminals
 from testing.namespaces import INTERPRETER, UNSHARE, clean_environment, python
 from testing.waiting import PATIENCE
 
@@ -34,7 +35,7 @@ def on_terminal(launcher: str) -> Iterator[Terminal]:
 
     yield on_terminal
     for child in children:
-        child.close(force=True)
+        terminals.end(child)
 
 
 @pytest.fixture
@@ -100,8 +101,7 @@ def test_the_end_of_the_shell_is_the_end(shell: "pexpect.spawn[str]") -> None:
     shell.expect_exact(PROMPT)
     shell.sendline("exit 9")
     shell.expect(pexpect.EOF)
-    shell.wait()
-    assert shell.exitstatus == 9
+    assert shell.wait() == 9
 
 
 def test_a_new_window_size_is_signalled(on_terminal: Terminal) -> None:
@@ -136,8 +136,7 @@ def test_a_death_by_ctrl_c_is_not_reported(on_terminal: Terminal) -> None:
     child.sendcontrol("c")
     child.expect(pexpect.EOF)
     assert "pyinit" not in str(child.before)
-    child.close()
-    assert child.exitstatus == 128 + signal.SIGINT
+    assert child.wait() == 128 + signal.SIGINT
 
 
 def test_without_its_files_it_ends_as_usual(on_terminal: Terminal, bin_folder: Path, tmp_path: Path) -> None:
@@ -149,8 +148,7 @@ def test_without_its_files_it_ends_as_usual(on_terminal: Terminal, bin_folder: P
     child = on_terminal("sh", "-c", program, left, init=[INTERPRETER, "-ISBXutf8", f"{package}/launcher.py"])
     child.expect_exact("ready\r\n")
     child.expect(pexpect.EOF)
-    child.close()
-    assert ("saved" in str(child.before), "pyinit" in str(child.before), child.exitstatus) == (True, False, 3)
+    assert ("saved" in str(child.before), "pyinit" in str(child.before), child.wait()) == (True, False, 3)
 
 
 @pytest.mark.parametrize("options", [["--verbose"], ["--verbose", "--session"]], ids=" ".join)

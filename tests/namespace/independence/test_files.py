@@ -17,6 +17,7 @@ import pexpect
 import psutil
 import pytest
 
+from testing import terminals
 from testing.namespaces import Container, Ended, clean_environment
 from testing.waiting import PATIENCE, eventually
 
@@ -218,11 +219,7 @@ def shell(installation: Installation) -> Iterator[Shell]:
     )
     shell.expect_exact(PROMPT)
     yield shell
-    left = psutil.Process(shell.pid).children(recursive=True) if shell.isalive() else []
-    shell.close(force=True)
-    for process in left:
-        if process.is_running():
-            process.kill()
+    terminals.end(shell)
 
 
 @pytest.mark.parametrize("session", [[], ["--session"]], ids=["a group of its own", "--session"])
