@@ -54,7 +54,7 @@ HOW = {
         "pyinit.relaunch_if_pid1()": API,
         "stop_timeout=5": API,
         "asyncio.run(": API,
-        "stop_timeout=7": API,
+        "stop_timeout=6": API,
         'pyinit.run(["gunicorn"': GUNICORN,
         'pyinit.run(["server"]': API,
     },

@@ -2,7 +2,7 @@
 
 import pyinit
 
-pyinit.relaunch_if_pid1(stop_timeout=7, drain_timeout=1)
+pyinit.relaunch_if_pid1(stop_timeout=6, drain_timeout=1)
 
 bind = "0.0.0.0:8000"
 workers = 2

@@ -630,7 +630,7 @@ def test_each_option_on_the_page_is_in_force(program: StartProgram, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("example", "words"),
-    [("script.py", "stop_timeout=5"), ("service.py", "asyncio.run("), ("gunicorn.conf.py", "stop_timeout=7")],
+    [("script.py", "stop_timeout=5"), ("service.py", "asyncio.run("), ("gunicorn.conf.py", "stop_timeout=6")],
 )
 def test_the_page_shows_lines_of_the_examples(example: str, words: str) -> None:
     """The next test runs the first two; container/applications/test_api.py runs the third."""
