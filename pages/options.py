@@ -71,7 +71,7 @@ with `TINI_` or `DUMB_INIT_`:
 | 128+N | signal N ended it |
 | {failed} | pyinit itself could not go on: bad usage, no such user, fork refused |
 | {not_executable} | the program was found and could not be executed |
-| {not_found} | the program was not found |
+| {not_found} | the program was not found, or the interpreter or dynamic loader that it needs |
 
 `env`, `timeout` and `docker run` use the same. `--remap-exit` changes the status of your program, and no other.
 
