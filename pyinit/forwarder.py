@@ -57,21 +57,22 @@ class Forwarder:
         number, receivers, is_stop = plan = self._plan(came, is_for_job)
         # Looked up before it is delivered: that may end the sender, too.
         received = look_up(info) if is_stop or self._log.level >= INFO else None
-        self.undelivered = None
         if is_stop:
-            self._shutdown.stop()
+            self._shutdown.stop(info, is_dropped=not number)
         if resumes:
             self._resume(number)
         if number in signals.STOPS and not is_for_job:
             self._account.stop_sent = number, time.monotonic()
         try:
-            if number and not self._deliver(number, receivers, is_stop):
+            if number and not self._deliver(info, number, receivers, is_stop):
                 number, plan = 0, (0, "", True)
         except OSError as error:  # ESRCH, EPERM: the workload is ending, or has become another user's
+            self.undelivered = None
             name = signals.name_of(number)
             reason = error.strerror or str(error)
             self._log.warn_once("undeliverable", f"cannot forward {name}: {reason}", about=reason, signal=name)
         else:
+            self.undelivered = None
             received = received or received_from(info)
             before = self._account.delivered.get(number)
             self._account.add_signal(received, number, is_stop)
@@ -112,17 +113,21 @@ class Forwarder:
             self._plans[key] = plan
         return plan
 
-    def _deliver(self, number: int, receivers: str, is_stop: bool) -> bool:
+    def _deliver(self, info: "struct_siginfo", number: int, receivers: str, is_stop: bool) -> bool:
         """Send it, and let hear a stop signal what is stopped; False if it is not needed.
+
+        Memory may run out before it is sent: then it is still `undelivered`. (A walk that sends it to one process after
+        another starts again.)
 
         Raises:
             OSError: nobody got it.
         """
         pid = self._workload.pid
         if not self._account.is_running:
-            return self._shutdown.pass_on(number, is_stop)
+            return self._shutdown.pass_on(info, number, is_stop)
         if receivers == "child":
             posix.kill(pid, number)
+            self.undelivered = None
             if is_stop and (self._account.has_been_stopped or _has_just_stopped(pid)):
                 from .kernel import procfs
 
@@ -139,6 +144,7 @@ class Forwarder:
             stragglers.send(self._log, number)
         else:
             posix.kill(pid, number)  # not reached: with --forward-to=all, not as PID 1, without /proc
+        self.undelivered = None
         now = time.monotonic()
         for member in members:
             if number == signals.TERM:

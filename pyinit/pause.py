@@ -64,4 +64,4 @@ class Pause(Init):
         self.account.end_workload(0)
         self.account.first_stop = received
         report(self._log, received, "and the pause is over")
-        self._shutdown.stop()
+        self._shutdown.stop(info, is_dropped=False)

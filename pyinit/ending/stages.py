@@ -6,7 +6,7 @@
 
 A stop signal changes no stage: it starts the stop timeout, which kills a workload that is still alive, and ends a stay.
 The first one asks processes to end, one after another (`asking`), unless they are being asked already; each later one
-is impatience, and goes to all that are left.
+is impatience, and goes to all that are left. One that ``--rewrite`` drops only starts the stop timeout.
 """
 
 import posix
@@ -17,6 +17,8 @@ from ..kernel import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from signal import struct_siginfo
+
     from ..account import Account
     from ..kernel.procfs import Process
     from ..options.settings import Settings
@@ -46,6 +48,7 @@ class Shutdown:
     __slots__ = (
         "_account",
         "_asking",
+        "_first",
         "_hangs",
         "_has_run_out",
         "_kills_readers",
@@ -54,7 +57,6 @@ class Shutdown:
         "_schedule",
         "_settings",
         "_stopped",
-        "_stops",
     )
 
     def __init__(self, account: "Account", settings: "Settings", schedule: "Schedule", log: "Log") -> None:
@@ -62,10 +64,10 @@ class Shutdown:
         self._settings = settings
         self._schedule = schedule
         self._log = log
-        self._stops = 0
-        """How many stop signals have come."""
+        self._first: "struct_siginfo | None" = None
+        """The first stop signal that was not dropped."""
         self._stopped = 0.0
-        """When the first of them came."""
+        """When the first stop signal came, dropped or not; 0 before."""
         self._has_run_out = False
         """Whether the stop timeout has passed."""
         self._hangs = False
@@ -77,27 +79,28 @@ class Shutdown:
         self._kills_readers = 0.0
         """When readers are killed like all others."""
 
-    def stop(self) -> None:
-        """A stop signal has come."""
-        self._stops += 1
-        if self._stops == 1:
-            self._stopped = time.monotonic()
+    def stop(self, info: "struct_siginfo", is_dropped: bool) -> None:
+        """A stop signal has come. (One that is forwarded again, for want of memory, counts once.)"""
+        if not self._stopped:
             if self._settings.stop_timeout is not None and not self._account.is_draining:
                 self._schedule.set(self._run_out, self._settings.stop_timeout)
+            self._stopped = time.monotonic()
+        if not is_dropped:
+            self._first = self._first or info
 
-    def pass_on(self, number: int, is_stop: bool) -> bool:
-        """Send a signal to what the workload has left; return whether there was anything to do.
+    def pass_on(self, info: "struct_siginfo", number: int, is_stop: bool) -> bool:
+        """Send a signal, as `number`, to what the workload has left; return whether there was anything to do.
 
         Raises:
             OSError: there was nobody to send it to.
         """
         from . import stragglers
 
-        if is_stop and self._stops == 1:
+        if info is self._first:
             if self._account.is_draining:  # what is left is being asked already
                 return False
             self._number = number
-            self._ask()
+            self._schedule.set(self._ask, 0)
         elif is_stop and stragglers.are_all_seen():
             self._asker().insist(number)
         else:
@@ -109,7 +112,7 @@ class Shutdown:
         if self._settings.wait_for == "all" and not self._has_run_out and not none_is_left:
             self._account.stage = STAYING
             self._log.info("staying", "the workload has ended; staying until the other processes have ended, too")
-            if self._stops:  # it was asked to stop, and so are they
+            if self._first:  # it was asked to stop, and so are they
                 self._schedule.set(self._ask, 0)
             return
         self._schedule.cancel(self._run_out)

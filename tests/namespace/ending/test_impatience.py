@@ -173,3 +173,18 @@ def test_a_process_that_was_asked_while_staying_is_not_asked_again_when_the_stop
     assert watched.events("worker") == ["TERM", "saved"], watched.story
     assert watched.asked("worker")[0] >= 1, watched.story
     assert 1.6 <= outcome.seconds < 1.6 + 1 + SOON, watched.story
+
+
+def test_a_stop_signal_that_is_dropped_asks_nobody(begin: Begin) -> None:
+    """The workload has not been asked to stop, so the processes that it leaves are not; the next signal is the first."""
+    watched = begin_with_processes(begin, "-v", "--wait-for=all", "-r", "QUIT:0")
+    watched.signal(signal.SIGQUIT)
+    watched.error_line("dropped")
+    watched.leave()
+    watched.await_exit("main")
+    watched.signal(signal.SIGTERM)
+    watched.await_event("TERM", "head", "master")
+    watched.signal(signal.SIGINT)
+    outcome = watched.finish()
+    assert outcome.status == 3
+    assert heard(watched) == IN_THE_END, watched.story
