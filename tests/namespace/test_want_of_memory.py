@@ -36,6 +36,38 @@ BEFORE_DELIVERY = f"""if True:
 """
 """Thirty times, after the signal has been taken from the kernel."""
 
+BEFORE_SENDING = f"""if True:
+    import sys
+    from pyinit.ending import stragglers
+    left = 30
+    members = stragglers.members
+    def fails(group=None):
+        global left
+        left -= 1
+        if left >= 0:
+            raise MemoryError
+        return members(group)
+    stragglers.members = fails
+    {START}
+"""
+"""Thirty times, when the members of a process group are looked up."""
+
+WHEN_INSISTING = f"""if True:
+    import sys
+    from pyinit.ending.asking import Asking
+    left = 30
+    insist = Asking.insist
+    def fails(asking, number):
+        global left
+        left -= 1
+        if left >= 0:
+            raise MemoryError
+        insist(asking, number)
+    Asking.insist = fails
+    {START}
+"""
+"""Thirty times, before a second stop signal is sent to all that are left."""
+
 AFTER_START = f"""if True:
     import sys
     from pyinit.reporting.log import Log
@@ -78,6 +110,8 @@ WHEN_KILLING = f"""if True:
 
 COUNT = "trap 'n=x$n' TERM; echo ready; while [ -z $n ]; do sleep 0.05; done; sleep 0.3; echo $n"
 
+COUNT_TO_TWO = "trap 'n=x$n; echo $n' TERM; echo ready; while [ \"$n\" != xx ]; do sleep 0.05; done"
+
 LEAVE = "(trap 'echo asked; {then}' TERM; echo ready; while :; do sleep 0.05; done) & read line; exit 7"
 
 
@@ -102,6 +136,30 @@ def test_a_signal_is_delivered_once(broken: Broken, words: list[str]) -> None:
     container.signal(signal.SIGTERM)
     ended = container.end()
     assert (ended.status, ended.out, ended.err) == (0, "x\n" if "sh" in words else "", "")
+
+
+def test_a_signal_is_delivered_to_a_group_once(broken: Broken) -> None:
+    """The members of the group are looked up first."""
+    container = broken(BEFORE_SENDING, "-g", "--", "sh", "-c", COUNT)
+    container.expect("ready")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (0, "x\n") and "pyinit" not in ended.err, ended
+
+
+def test_a_second_stop_signal_is_delivered_once(broken: Broken) -> None:
+    """And still is the second."""
+    container = broken(
+        WHEN_INSISTING, "-v", "--drain-timeout=60", "--", "sh", "-c", f"({COUNT_TO_TWO}) & read line; exit 7"
+    )
+    container.expect("ready")
+    container.say()
+    container.expect("x")
+    container.signal(signal.SIGTERM)
+    container.error_line("not needed")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (7, "xx\n"), ended
 
 
 def test_a_workload_that_runs_is_attended_to(broken: Broken) -> None:
