@@ -3,6 +3,7 @@
 The kernel does not announce a re-parenting: one has to look at the list of our children, again and again.
 """
 
+import posix
 import time
 
 from ..kernel import procfs, signals
@@ -55,6 +56,12 @@ class Orphans:
                 self._send(found, signals.KILL)
                 until = float("inf")  # once: it hangs in the kernel, or we may not kill it
             seen[found.identity] = until
+        for identity, until in self._until.items():
+            if identity not in seen:
+                if _exists(identity[0]):  # a zombie, or we could not look at it
+                    seen[identity] = until
+                else:
+                    self._account.asked.pop(identity, None)
         self._until = seen
 
     def _send(self, orphan: procfs.Process, number: int) -> None:
@@ -65,3 +72,13 @@ class Orphans:
         name = signals.name_of(number)
         message = f"{name} to {orphan.name} (pid {orphan.pid}), whose parent died"
         self._log.info("orphan", message, pid=orphan.pid, name=orphan.name, signal=name)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        posix.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # not reached: EPERM: it is another user's
+        pass
+    return True

@@ -176,7 +176,7 @@ def test_a_process_that_was_asked_while_staying_is_not_asked_again_when_the_stop
 
 
 def test_a_stop_signal_that_is_dropped_asks_nobody(begin: Begin) -> None:
-    """The workload has not been asked to stop, so the processes that it leaves are not; the next signal is the first."""
+    """Not the workload, and so not the processes that it leaves. The next stop signal is the first."""
     watched = begin_with_processes(begin, "-v", "--wait-for=all", "-r", "QUIT:0")
     watched.signal(signal.SIGQUIT)
     watched.error_line("dropped")
