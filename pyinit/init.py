@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .workload.nothing import Nothing
     from .workload.process import Workload
 
+    AnyWorkload = Workload | Adopted | Nothing
+
 PATIENCE = 10
 """How many turns in a row may fail before we cannot go on."""
 
@@ -59,12 +61,7 @@ class Init:
     )
 
     def __init__(
-        self,
-        workload: "Workload | Adopted | Nothing",
-        settings: "Settings",
-        account: "Account",
-        counters: int,
-        log: "Log",
+        self, workload: "AnyWorkload", settings: "Settings", account: "Account", counters: int, log: "Log"
     ) -> None:
         """`counters` is the descriptor of the file for them, -1 if there is none."""
         self._workload = workload
@@ -133,10 +130,10 @@ class Init:
     def _turn(self) -> None:
         """Reap, run what is due, and sleep in the kernel until the next signal or deadline."""
         more = self._reaper.reap()
-        number, self._reaper.stopped_by = self._reaper.stopped_by, 0
-        if number and self.account.ending is None:
+        if self._reaper.stopped_by and self.account.ending is None:
             from .workload import job_control
 
+            number, self._reaper.stopped_by = self._reaper.stopped_by, 0
             job_control.stopped(number, self.account, self._suspends, self._log)
         self._advance(more)
         self._schedule.run_due()
@@ -179,9 +176,12 @@ class Init:
 
     def _return_terminal(self, is_over: bool) -> None:
         if self._workload.takes_terminal or self.account.has_been_stopped:
-            from .workload import job_control
+            try:
+                from .workload import job_control
 
-            job_control.return_terminal(self.account.pid, self._workload.leads_session, is_over, self._log)
+                job_control.return_terminal(self.account.pid, self._workload.leads_session, is_over)
+            except Exception as error:
+                self._log.error("failed", f"cannot take the terminal back: {error!r}")
 
     def _forward(self, info: "struct_siginfo") -> None:
         self._forwarder.forward(info)

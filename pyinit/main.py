@@ -101,19 +101,20 @@ def attend(workload: "process.Workload | Adopted", settings: Settings, counters:
 
 
 def finish(init: "Init", settings: Settings, log: Log) -> int:
-    """Wait for the end, and report it; return the exit status."""
+    """Wait for the end, and report it; return 125 if we cannot wait. Otherwise end the process, whatever fails."""
     try:
         ending = init.run()
     except Exception as error:  # nothing is imported for this
         log.error("failed", f"cannot go on: {getattr(error, 'strerror', None) or repr(error)}")
         return 125
-    reserves.release_memory()  # for the report
-    is_wanted = settings.exit_report == "always" or (settings.exit_report == "abnormal" and init.account.is_abnormal)
-    if is_wanted or (settings.exit_report != "never" and log.level >= INFO):
-        try:
+    try:
+        reserves.release_memory()  # for the report
+        is_wanted = settings.exit_report in (("always", "abnormal") if init.account.is_abnormal else ("always",))
+        if is_wanted or (settings.exit_report != "never" and log.level >= INFO):
             from .reporting import exit_report
 
             exit_report.write(init.account, log, settings.termination_log if is_wanted else None, settings.user)
-        except Exception as error:  # not reached: no memory, or an interpreter that has lost its files
-            log.error("failed", f"cannot report how it ended: {error!r}")
-    return ending.exit_status
+    except Exception as error:
+        log.error("failed", f"cannot report how it ended: {error!r}")
+    finally:
+        posix._exit(ending.exit_status)

@@ -80,17 +80,14 @@ def resume(account: "Account") -> None:
         posix.close(tty)
 
 
-def return_terminal(workload: int, leads_session: bool, is_over: bool, log: "Log") -> None:
+def return_terminal(workload: int, leads_session: bool, is_over: bool) -> None:
     """Take back the terminal that the workload was given, when it has ended and (`is_over`) when we are to exit."""
-    try:
-        if leads_session:
-            from . import session
+    if leads_session:
+        from . import session
 
-            session.regain_terminal()
-        else:
-            take_back(workload, is_over)
-    except Exception as error:  # not reached: for what nobody has foreseen
-        log.error("failed", f"cannot take the terminal back: {error!r}")
+        session.regain_terminal()
+    else:
+        take_back(workload, is_over)
 
 
 def continue_workload(workload: int, log: "Log") -> None:

@@ -108,6 +108,33 @@ WHEN_KILLING = f"""if True:
 """
 """Each time that the rest is sorted by who is killed first."""
 
+WHEN_REPORTING = f"""if True:
+    import sys
+    from pyinit.account import Account
+    def fails(account):
+        raise MemoryError
+    Account.oom_kills = property(fails)
+    {START}
+"""
+"""Each time that the kills in our cgroup are counted."""
+
+WITH_TERMINAL = f"""if True:
+    import sys
+    from pyinit.account import Account
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == "pyinit.workload.job_control":
+                raise MemoryError
+    sys.meta_path.insert(0, Finder())
+    init = Account.__init__
+    def has_been_stopped(account, *given):
+        init(account, *given)
+        account.has_been_stopped = True
+    Account.__init__ = has_been_stopped
+    {START}
+"""
+"""Each time that the module is loaded which takes the terminal back."""
+
 COUNT = "trap 'n=x$n' TERM; echo ready; while [ -z $n ]; do sleep 0.05; done; sleep 0.3; echo $n"
 
 COUNT_TO_TWO = "trap 'n=x$n; echo $n' TERM; echo ready; while [ \"$n\" != xx ]; do sleep 0.05; done"
@@ -166,6 +193,24 @@ def test_a_workload_that_runs_is_attended_to(broken: Broken) -> None:
     """The pipe that told that it runs has been read."""
     ended = broken(AFTER_START, "-v", "--", "sh", "-c", "exit 7").end()
     assert ended.status == 7 and "pyinit: started sh as pid " in ended.err, ended
+
+
+def test_the_status_is_that_of_the_workload_without_a_report(broken: Broken) -> None:
+    """Only the report is lost."""
+    ended = broken(WHEN_REPORTING, "--", "sh", "-c", "exit 7").end()
+    assert (ended.status, ended.err) == (7, "pyinit: cannot report how it ended: MemoryError()\n")
+
+
+@pytest.mark.parametrize("above", [[], ["sh", "-c", '"$@"; exit $?', "sh"]], ids=["PID 1", "subreaper"])
+def test_the_status_is_that_of_the_workload_if_the_terminal_cannot_be_taken_back(
+    bare: Start, bin_folder: Path, above: list[str]
+) -> None:
+    """The shell that started us will take it."""
+    words = [INTERPRETER, "-c", WITH_TERMINAL, "--exit-report=always", "--", "sh", "-c", "exit 7"]
+    ended = bare(*above, *words, cwd=bin_folder.parent / "lib").end()
+    assert ended.status == 7
+    assert "pyinit: cannot take the terminal back: MemoryError()\n" in ended.err
+    assert " exited with 7 after " in ended.err
 
 
 def test_what_is_left_is_asked_once(broken: Broken) -> None:
