@@ -122,7 +122,10 @@ class Init:
                     why = error.strerror or error if isinstance(error, OSError) else repr(error)
                     raise OSError(errno.EIO, f"cannot wait for children or signals: {why}") from None
         if self._pid != 1:
-            self._return_terminal(is_over=True)
+            try:
+                self._return_terminal(is_over=True)
+            except Exception as error:  # the status is still the workload's
+                self._log.error("failed", f"cannot take the terminal back: {error!r}")
         # A workload that hangs in the kernel ends by SIGKILL: ours, or the one that comes when PID 1 has exited.
         is_left = self._pid != 1 and self.account.stop_timeout_after is None
         return self.account.ending or self.account.end_workload(None, 125 if is_left else 128 + signals.KILL)
@@ -176,12 +179,9 @@ class Init:
 
     def _return_terminal(self, is_over: bool) -> None:
         if self._workload.takes_terminal or self.account.has_been_stopped:
-            try:
-                from .workload import job_control
+            from .workload import job_control
 
-                job_control.return_terminal(self.account.pid, self._workload.leads_session, is_over)
-            except Exception as error:
-                self._log.error("failed", f"cannot take the terminal back: {error!r}")
+            job_control.return_terminal(self.account.pid, self._workload.leads_session, is_over, self._log)
 
     def _forward(self, info: "struct_siginfo") -> None:
         self._forwarder.forward(info)

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     Action = Callable[[], None]
 
 
+_AFTER_WANT = 0.05
+"""Seconds until an action that lacked memory is run again: longer than the loop rests then, so that signals get their
+turn."""
+
 _AFTER_FAILURE = 1.0
 """Seconds until an action that failed is run again. Failing in every turn would end the loop."""
 
@@ -39,7 +43,7 @@ class Schedule:
         return max(0.0, min(self._times.values()) - time.monotonic()) if self._times else None
 
     def run_due(self) -> None:
-        """Run what is due. An action that fails is run again: at once for want of memory, or else a second later.
+        """Run what is due. An action that fails is run again: soon if it lacked memory, or else a second later.
 
         Raises:
             Exception: what one of them raised. All others have been run.
@@ -47,6 +51,7 @@ class Schedule:
         if not self._times:
             return
         now = time.monotonic()
+        soon = now + _AFTER_WANT
         failure: "Exception | None" = None
         for action, due in list(self._times.items()):
             if due <= now and self._times.get(action) == due:
@@ -54,6 +59,8 @@ class Schedule:
                     action()
                 except MemoryError as error:
                     failure = error
+                    if self._times.get(action) == due:
+                        self._times[action] = soon
                     continue
                 except Exception as error:
                     failure = error

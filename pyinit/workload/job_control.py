@@ -80,14 +80,17 @@ def resume(account: "Account") -> None:
         posix.close(tty)
 
 
-def return_terminal(workload: int, leads_session: bool, is_over: bool) -> None:
+def return_terminal(workload: int, leads_session: bool, is_over: bool, log: "Log") -> None:
     """Take back the terminal that the workload was given, when it has ended and (`is_over`) when we are to exit."""
-    if leads_session:
-        from . import session
+    try:
+        if leads_session:
+            from . import session
 
-        session.regain_terminal()
-    else:
-        take_back(workload, is_over)
+            session.regain_terminal()
+        else:
+            take_back(workload, is_over)
+    except Exception as error:  # not reached: for what nobody has foreseen
+        log.error("failed", f"cannot take the terminal back: {error!r}")
 
 
 def continue_workload(workload: int, log: "Log") -> None:

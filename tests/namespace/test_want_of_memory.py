@@ -135,6 +135,16 @@ WITH_TERMINAL = f"""if True:
 """
 """Each time that the module is loaded which takes the terminal back."""
 
+WHEN_PREPARING = f"""if True:
+    import sys
+    from pyinit.init import Init
+    def fails(init):
+        raise MemoryError
+    Init._prepare = fails
+    {START}
+"""
+"""Each time that modules for the end are loaded in advance."""
+
 COUNT = "trap 'n=x$n' TERM; echo ready; while [ -z $n ]; do sleep 0.05; done; sleep 0.3; echo $n"
 
 COUNT_TO_TWO = "trap 'n=x$n; echo $n' TERM; echo ready; while [ \"$n\" != xx ]; do sleep 0.05; done"
@@ -195,19 +205,26 @@ def test_a_workload_that_runs_is_attended_to(broken: Broken) -> None:
     assert ended.status == 7 and "pyinit: started sh as pid " in ended.err, ended
 
 
+def test_an_action_without_memory_does_not_hold_up_signals(broken: Broken) -> None:
+    """It is tried again and again, and signals get their turn meanwhile."""
+    program = "trap 'echo got USR1; exit 7' USR1; echo ready; while :; do sleep 0.05; done"
+    container = broken(WHEN_PREPARING, "--", "sh", "-c", program)
+    container.expect("ready")
+    container.signal(signal.SIGUSR1)
+    container.expect("got USR1")
+    assert container.end().status == 7
+
+
 def test_the_status_is_that_of_the_workload_without_a_report(broken: Broken) -> None:
     """Only the report is lost."""
     ended = broken(WHEN_REPORTING, "--", "sh", "-c", "exit 7").end()
     assert (ended.status, ended.err) == (7, "pyinit: cannot report how it ended: MemoryError()\n")
 
 
-@pytest.mark.parametrize("above", [[], ["sh", "-c", '"$@"; exit $?', "sh"]], ids=["PID 1", "subreaper"])
-def test_the_status_is_that_of_the_workload_if_the_terminal_cannot_be_taken_back(
-    bare: Start, bin_folder: Path, above: list[str]
-) -> None:
+def test_the_status_is_that_of_the_workload_if_the_terminal_cannot_be_taken_back(bare: Start, bin_folder: Path) -> None:
     """The shell that started us will take it."""
-    words = [INTERPRETER, "-c", WITH_TERMINAL, "--exit-report=always", "--", "sh", "-c", "exit 7"]
-    ended = bare(*above, *words, cwd=bin_folder.parent / "lib").end()
+    words = [INTERPRETER, "-c", WITH_TERMINAL, "--exit-report=always", "--drain-timeout=0", "--", "sh", "-c", "exit 7"]
+    ended = bare("sh", "-c", '"$@"; exit $?', "sh", *words, cwd=bin_folder.parent / "lib").end()
     assert ended.status == 7
     assert "pyinit: cannot take the terminal back: MemoryError()\n" in ended.err
     assert " exited with 7 after " in ended.err
