@@ -59,9 +59,8 @@ class Pause(Init):
             super()._forward(info)
             return
         self._forwarder.undelivered = info
-        received = look_up(info)
-        self._forwarder.undelivered = None
-        self.account.end_workload(0)
-        self.account.first_stop = received
-        report(self._log, received, "and the pause is over")
+        self.account.first_stop = received = look_up(info)
         self._shutdown.stop(info, is_dropped=False)
+        self.account.end_workload(0)
+        self._forwarder.undelivered = None
+        report(self._log, received, "and the pause is over")

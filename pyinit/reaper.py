@@ -22,7 +22,16 @@ BATCH = 1000
 class Reaper:
     """Waits for every child: the workload, and the orphans that the kernel gives us."""
 
-    __slots__ = ("_account", "_log", "_logs_orphans", "_measures_usage", "_names_orphans", "is_childless", "stopped_by")
+    __slots__ = (
+        "_account",
+        "_log",
+        "_logs_orphans",
+        "_measures_usage",
+        "_names_orphans",
+        "_status",
+        "is_childless",
+        "stopped_by",
+    )
 
     def __init__(self, account: "Account", log: Log, names_orphans: bool) -> None:
         self._account = account
@@ -31,6 +40,8 @@ class Reaper:
         """Whether each orphan is worth a warning."""
         self._logs_orphans = names_orphans or log.level >= DEBUG
         self._measures_usage = False
+        self._status: "int | None" = None
+        """The wait status of the workload, once it has been reaped: without memory to note it now it is noted later."""
         self.stopped_by = 0
         """The signal that has stopped the workload, until the loop has dealt with it and sets this to 0."""
         self.is_childless = False
@@ -70,7 +81,7 @@ class Reaper:
                 if posix.WIFSTOPPED(status):
                     self._pass_over(pid, posix.WSTOPSIG(status))
                 elif pid == account.pid and account.ending is None:  # since we looked: what it used is lost
-                    account.end_workload(status)
+                    self._status = status
                 else:
                     account.orphans += 1
                     if account.stage == STAYING:
@@ -87,20 +98,21 @@ class Reaper:
     def _take_workload(self) -> bool:
         """Reap the workload, if it has ended: by itself, since only wait4, which takes longer, says what it used."""
         pid = self._account.pid
-        try:
-            found = posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
-        except ChildProcessError:  # there is none (`pause`), or another has reaped it
-            return False
-        if found is None or found.si_code not in _ENDED:
-            return False
-        if found.si_code != posix.CLD_EXITED:  # worth the module, however early that is
-            self.measure_usage()
-        if self._measures_usage:
-            _, status, usage = posix.wait4(pid, posix.WNOHANG)
-            self._account.usage = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-        else:
-            _, status = posix.waitpid(pid, posix.WNOHANG)
-        self._account.end_workload(status)
+        if self._status is None:
+            try:
+                found = posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+            except ChildProcessError:  # there is none (`pause`), or another has reaped it
+                return False
+            if found is None or found.si_code not in _ENDED:
+                return False
+            if found.si_code != posix.CLD_EXITED:  # worth the module, however early that is
+                self.measure_usage()
+            if self._measures_usage:
+                _, self._status, usage = posix.wait4(pid, posix.WNOHANG)
+                self._account.usage = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+            else:
+                _, self._status = posix.waitpid(pid, posix.WNOHANG)
+        self._account.end_workload(self._status)
         return True
 
     def _peek(self) -> "tuple[int, str | None]":

@@ -118,6 +118,22 @@ WHEN_REPORTING = f"""if True:
 """
 """Each time that the kills in our cgroup are counted."""
 
+WHEN_NOTING_THE_END = f"""if True:
+    import sys
+    from pyinit.account import Account
+    left = 30
+    end = Account.end_workload
+    def fails(account, *given):
+        global left
+        left -= 1
+        if left >= 0:
+            raise MemoryError
+        return end(account, *given)
+    Account.end_workload = fails
+    {START}
+"""
+"""Thirty times, when it is noted how the workload has ended."""
+
 WITH_TERMINAL = f"""if True:
     import sys
     from pyinit.account import Account
@@ -203,6 +219,21 @@ def test_a_workload_that_runs_is_attended_to(broken: Broken) -> None:
     """The pipe that told that it runs has been read."""
     ended = broken(AFTER_START, "-v", "--", "sh", "-c", "exit 7").end()
     assert ended.status == 7 and "pyinit: started sh as pid " in ended.err, ended
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [(["--", "sh", "-c", "exit 7"], 7), (["--", "sh", "-c", "kill -KILL $$"], 137), (["--pause"], 0)],
+    ids=["exited", "killed", "pause"],
+)
+def test_the_end_of_the_workload_is_not_lost(broken: Broken, words: list[str], status: int) -> None:
+    """It is noted later, though the workload has been reaped."""
+    container = broken(WHEN_NOTING_THE_END, "--exit-report=never", *words)
+    if status == 0:
+        container.await_rest()
+        container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.err) == (status, "")
 
 
 def test_an_action_without_memory_does_not_hold_up_signals(broken: Broken) -> None:
