@@ -116,4 +116,16 @@ def finish(init: "Init", settings: Settings, log: Log) -> int:
             exit_report.write(init.account, log, settings.termination_log if is_wanted else None, settings.user)
         except Exception as error:  # not reached: no memory, or an interpreter that has lost its files
             log.error("failed", f"cannot report how it ended: {error!r}")
+    if init.account.only_filters_from:
+        await_filters(init, init.account.only_filters_from, log)
     return ending.exit_status
+
+
+def await_filters(init: "Init", stage: str, log: Log) -> None:
+    """Close our output, and go on from this stage: what filters it (``exec > >(tee log) 2>&1``) reads until then."""
+    log.close()
+    init.account.stage = stage
+    try:
+        init.run()
+    except Exception:  # not reached: as above; nobody reads a line about it
+        pass

@@ -51,6 +51,7 @@ class Shutdown:
         "_kills_readers",
         "_log",
         "_number",
+        "_orphans",
         "_schedule",
         "_settings",
         "_stopped",
@@ -70,6 +71,8 @@ class Shutdown:
         """Whether the stop timeout has passed."""
         self._hangs = False
         """Whether the workload is still there a second after SIGKILL."""
+        self._orphans = -1
+        """How many had been reaped when we last looked for filters."""
         self._number = signals.TERM
         """The signal that asks processes to end."""
         self._asking: "Asking | None" = None
@@ -115,11 +118,24 @@ class Shutdown:
         self._schedule.cancel(self._run_out)
         self._drain(none_is_left)
 
-    def all_ended(self) -> None:
-        """No process is left that we were waiting for."""
-        if self._account.stage == STAYING:
-            self._drain(none_is_left=True)
-        self._account.stage = OVER
+    def others_ended(self, none_is_left: bool) -> None:
+        """Some of the processes that we were waiting for may have ended, or all."""
+        is_stay = self._account.stage == STAYING
+        if none_is_left:
+            if is_stay:
+                self._drain(none_is_left=True)
+            self._account.stage = OVER
+        elif is_stay and self._orphans != self._account.orphans:
+            self._orphans = self._account.orphans
+            self._schedule.set_unless_set(self._look_for_filters, _LOOK_AGAIN)
+
+    def _look_for_filters(self) -> None:
+        """End a stay if all that is left waits for us."""
+        from .stragglers import Tree
+
+        tree = Tree()
+        if self._account.stage == STAYING and self._asker().are_filters(*self._asker().split(tree), tree):
+            self._drain()
 
     def _run_out(self) -> None:
         """The stop timeout has passed."""
@@ -182,8 +198,9 @@ class Shutdown:
         self._schedule.set(self._ask, _LOOK_AGAIN)
         try:
             are_seen = self._asking is not None or stragglers.are_all_seen()
-            if are_seen:
-                self._asker().look()
+            if are_seen and self._asker().look():
+                self._leave_filters()
+                return
         except MemoryError:
             raise
         except Exception as error:  # not reached: for what nobody has foreseen
@@ -196,6 +213,15 @@ class Shutdown:
         stragglers.notice_gone(self._account)
         # A walk past thousands of processes takes its time, and nobody is reaped meanwhile.
         self._schedule.set(self._ask, max(_LOOK_AGAIN, 2 * (time.monotonic() - began)))
+
+    def _leave_filters(self) -> None:
+        """Go on once our output has been closed (`main.finish`)."""
+        if self._account.stage == STAYING:
+            self._drain()
+            return
+        self._account.forget_remaining()
+        self._account.only_filters_from = self._account.stage
+        self._account.stage = OVER
 
     def _asker(self) -> "Asking":
         if self._asking is None:
@@ -250,6 +276,9 @@ class Shutdown:
                 tree = stragglers.Tree()
                 others, readers = self._asking.split(tree)
                 outsiders = tree.below(tree.outsiders)
+                if self._asking.are_filters(others, readers, tree):
+                    self._leave_filters()
+                    return
             if now >= self._kills_readers:
                 others, readers = others + readers, []
             self._report_killed(others)

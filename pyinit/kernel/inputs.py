@@ -70,6 +70,15 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
     return found
 
 
+def reads_from_us(pid: int) -> bool:
+    """Whether standard input of the process is the pipe that we have as standard output or standard error."""
+    try:
+        target = posix.readlink(f"/proc/{pid}/fd/0")
+        return any(posix.readlink(f"/proc/self/fd/{number}") == target for number in (1, 2))
+    except OSError:  # it has ended, is another user's, or ours are closed
+        return False
+
+
 def _look(pid: int, ours: str, is_child: bool) -> Look:
     """Look at one process.
 
