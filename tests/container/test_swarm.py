@@ -24,6 +24,7 @@ from testing import ROOT, packages
 from testing.base_images import SLIM
 from testing.blocks import blocks
 from testing.containers import await_output, execute, processes
+from testing.engine import picking_addresses
 from testing.images import built, pyinit_on
 from testing.waiting import SLOWNESS, eventually
 
@@ -48,6 +49,13 @@ STARTS = {"gunicorn": "", "exec gunicorn": "RUN sed -i 's/^gunicorn/exec gunicor
 
 PYINITCTL = "pyinitctl health --max-zombies=100 && "
 """The part of the health check that only pyinit has."""
+
+LONGER = {
+    'PYINIT_STOP_TIMEOUT: "10"': 'PYINIT_STOP_TIMEOUT: "20"',
+    'PYINIT_DRAIN_TIMEOUT: "7"': 'PYINIT_DRAIN_TIMEOUT: "17"',
+    "stop_grace_period: 20s": "stop_grace_period: 40s",
+}
+"""For a loaded machine: the grace period is longer by as much as both timeouts together."""
 
 T = TypeVar("T")
 
@@ -160,7 +168,8 @@ def node(engine: docker.DockerClient) -> Iterator[str]:
     own = engine.info()["Swarm"]["LocalNodeState"] == "inactive"
     bridges = [network.name for network in engine.networks.list()]
     if own:
-        engine.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+        with picking_addresses():
+            engine.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
     try:
         yield str(engine.info()["Swarm"]["NodeID"])
     finally:
@@ -194,6 +203,10 @@ def stacks(
     """The service with each way to start gunicorn and each init, healthy."""
     text = STACK.read_text()
     assert PYINITCTL in text
+    patient = text
+    for setting, longer in LONGER.items():
+        assert setting in text
+        patient = patient.replace(setting, longer)
     # The images are on this node alone.
     here = f"    deploy:\n      placement:\n        constraints: [node.id == {node}]\n"
     with ExitStack() as images, ExitStack() as context:
@@ -205,7 +218,8 @@ def stacks(
             dockerfile = f"FROM {web}\nUSER root\n{lines}{changes}USER 1000:1000\n"
             image = images.enter_context(built(engine, dockerfile, folder))
             file = folder / "swarm.yaml"
-            file.write_text((text if init == "pyinit" else text.replace(PYINITCTL, "")).replace("    deploy:\n", here))
+            settings = patient if init == "pyinit" else text.replace(PYINITCTL, "")
+            file.write_text(settings.replace("    deploy:\n", here))
             stack = found[start, init] = Stack(engine, file, image.tags[0])
             stack.deploy(1)
         for_each(await_healthy, found)
