@@ -37,6 +37,10 @@ ORPHANS = "for name in 1 2 3; do (sleep 0.1 &); done; (sleep 555 &); exec sleep 
 NEGLECTS = "sleep 0.1 & exec sleep 666"
 
 
+LONGER = {"PYINIT_DRAIN_TIMEOUT": "20"}
+"""For a loaded machine, within the grace period."""
+
+
 class Pod:
     """The pod of a manifest, with an image and programs of ours."""
 
@@ -239,7 +243,7 @@ def test_orphans_are_those_of_pyinit_in_a_shared_process_namespace(pods: Pods) -
 
 def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(pods: Pods) -> None:
     """It belongs to another container, even if its user is the same. The workload's own children are asked."""
-    pod = pods.play(SHARED, "sh", "-c", LAUNCHER, SAVER, sidecar=["python3", "-c", STRANGER])
+    pod = pods.play(SHARED, "sh", "-c", LAUNCHER, SAVER, sidecar=["python3", "-c", STRANGER], **LONGER)
     pod.await_ready(3)
     pod.await_ready(1, "sidecar")
     pod.stop_container("app")
@@ -251,7 +255,7 @@ def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(po
 
 def test_children_of_the_workload_save_their_work_when_the_pod_is_stopped(pods: Pods) -> None:
     """They need two seconds more than the workload itself, and have them."""
-    pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER)
+    pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER, **LONGER)
     pod.await_ready(3)
     pod.stop()
     assert pod.state() == "exited 143"
