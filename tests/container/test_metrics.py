@@ -22,6 +22,8 @@ from testing.containers import Containers, await_output
 from testing.prometheus import listening, promtool
 from testing.waiting import eventually
 
+from .test_host import CTL
+
 FOLDER = ROOT / "deploy" / "metrics"
 DASHBOARD = FOLDER / "grafana" / "pyinit.json"
 
@@ -50,7 +52,7 @@ class Monitoring:
         exporter = stack.enter_context(listening(folder / "exporter.log", "prometheus-node-exporter", *collect))
         config = (FOLDER / "prometheus.yml").read_text()
         assert "node-exporter:9100" in config
-        config = config.replace("node-exporter:9100", exporter).replace("interval: 15s", "interval: 1s")
+        config = config.replace("node-exporter:9100", exporter).replace("interval: 15s", "interval: 2s")
         (folder / "prometheus.yml").write_text(config)
         # What takes minutes takes seconds.
         (folder / "rules.yml").write_text(re.sub(r"\b(\d+)m\b", r"\1s", (FOLDER / "rules.yml").read_text()))
@@ -59,7 +61,7 @@ class Monitoring:
 
     def write(self) -> None:
         """Write the file, as the timer does."""
-        command = [sys.executable, "-m", "pyinit.ctl", "host", "--prometheus", "--output", str(self._file)]
+        command = [*CTL, "host", "--prometheus", "--output", str(self._file)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done
 
