@@ -106,7 +106,10 @@ class Container:
             words = (process / "syscall").read_text().split()
             # rt_sigtimedwait(2): the fourth argument is the size of a set of signals.
             is_asleep = len(words) == 9 and words[4] == "0x8"
-            return is_asleep and any("pyinit-status" in target for target in descriptors(self.init, least=0).values())
+            files = descriptors(self.init, least=0).items()
+            counters = [process / "fd" / str(number) for number, target in files if "pyinit-status" in target]
+            # It publishes them when it has loaded everything. Where it cannot, it has no deadline, the third argument.
+            return is_asleep and any(words[3] == "0x0" or file.stat().st_size for file in counters)
 
         eventually(sleeps, "PID 1 sleeps and has its counters", patience=self.patience)
 
