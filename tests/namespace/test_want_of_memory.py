@@ -112,7 +112,7 @@ def test_a_workload_that_runs_is_attended_to(broken: Broken) -> None:
 
 def test_what_is_left_is_asked_once(broken: Broken) -> None:
     """As soon as there is memory again."""
-    container = broken(WHEN_ASKING, "--", "sh", "-c", LEAVE.format(then="exit"))
+    container = broken(WHEN_ASKING, "--drain-timeout=60", "--", "sh", "-c", LEAVE.format(then="exit"))
     container.expect("ready")
     container.say()
     ended = container.end()
@@ -121,7 +121,7 @@ def test_what_is_left_is_asked_once(broken: Broken) -> None:
 
 def test_what_is_left_is_killed(broken: Broken) -> None:
     """All at once, when nothing can be found out about them."""
-    container = broken(WHEN_KILLING, "--drain-timeout=1", "--", "sh", "-c", LEAVE.format(then=""))
+    container = broken(WHEN_KILLING, "--drain-timeout=3", "--", "sh", "-c", LEAVE.format(then=""))
     container.expect("ready")
     container.say()
     ended = container.end()
