@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -29,9 +30,9 @@ LATE = """if True:
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     signal.signal(signal.SIGCHLD, reap)
     print('ready', flush=True)
-    while True: signal.pause()
+    while True: time.sleep(0.05)
 """
-"""Its children end before it handles SIGCHLD."""
+"""Its children end before it handles SIGCHLD. (pause() would miss one that comes just before it.)"""
 
 CATCHES = LATE.replace("while os.waitpid(-1, os.WNOHANG)[0]: pass", "pass")
 """It handles SIGCHLD, but does not wait in the handler."""
@@ -184,6 +185,7 @@ def test_a_parent_in_sh_is_ended_and_its_zombie_is_reaped(start: Start, clear: C
     """A program with a child from before it was executed, of which it knows nothing."""
     container = start("--", *beside(["sh", "-c", LEAVES_A_ZOMBIE]))
     container.await_zombies(1)
+    pid_of(container, "sleep")
     done = clear(container, "--terminate-parent")
     assert "its zombie: it does not catch SIGCHLD\nending sleep 1000 (pid" in done.stdout, done
     assert done.stdout.endswith("has ended\nno zombies left\n") and done.returncode == 0
@@ -275,6 +277,7 @@ def test_a_parent_that_is_not_waited_for_remains_as_a_zombie(start: Start, clear
     program += " if not os.fork(): os.execlp('sh', 'sh', '-c', 'sleep 0.01 & exec sleep 1000')\n"
     container = start("--", *python(f"{program} while True: signal.pause()"))
     container.await_zombies(1)
+    pid_of(container, "sleep")
     done = clear(container, "--terminate-parent", *words)
     *_, ended, verdict, left = done.stdout.splitlines()
     assert ended.startswith("sleep 1000 (pid ") and ended.endswith(") has ended"), done
@@ -438,6 +441,8 @@ def test_only_the_zombies_below_a_process_are_looked_at(start: Start, clear: Ctl
     """With ``-p PID``. That process itself may be ended, too."""
     container = start("--", "sh", "-c", f"{LEAVES_A_ZOMBIE} & {LEAVES_A_ZOMBIE.replace('1000', '2000')} & wait; wait")
     container.await_zombies(2)
+    everybody = partial(psutil.Process(container.init).children, recursive=True)
+    eventually(lambda: [one.name() for one in everybody()].count("sleep") == 4, "all have been executed")
     done = clear(container, "--dry-run")
     pid = next(line.split("(pid ")[1].split(")")[0] for line in done.stdout.splitlines() if "sleep 2000" in line)
     done = clear(container, "--terminate-parent", "-p", pid)
@@ -504,6 +509,7 @@ def test_the_workload_is_known_from_outside_of_its_namespace(start: Start, bin_f
     """The counters have pids of the container's namespace; pyinitctl sees the host's."""
     container = start("--", "sh", "-c", LEAVES_A_ZOMBIE.strip("()"))
     container.await_zombies(1)
+    pid_of(container, "sleep")
     await_counters(container)
     workload = psutil.Process(container.init).children()[0].pid
     command = [f"{bin_folder}/pyinitctl", "clear", "--terminate-parent", "-p"]

@@ -215,6 +215,9 @@ def test_the_parent_that_does_not_wait_is_named(start: Start, look: Ctl, zoo: st
         command = rf"{re.escape(Path(INTERPRETER).name)} worker\.py"
     container = start("--", *words, cwd=tmp_path)
     container.await_zombies(count)
+    if way == "sh":
+        children = psutil.Process(container.init).children
+        eventually(lambda: "sleep" in [one.name() for one in children(recursive=True)], "sleep has been executed")
     done = look(container)
     assert (done.returncode, done.stderr) == (1, "")
     header, *rows, blank, total, verdict = done.stdout.splitlines()
