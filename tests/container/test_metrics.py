@@ -11,14 +11,17 @@ from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+import docker
 import pytest
 import yaml
+from docker.models.images import Image
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from testing import ROOT
 from testing.containers import Containers, await_output
+from testing.podman import private_podman
 from testing.prometheus import listening, promtool
 from testing.waiting import eventually
 
@@ -174,6 +177,32 @@ def test_alerts_name_the_container_and_the_dashboard_shows_it(containers: Contai
         for target in panel["targets"]:
             expression = target["expr"].replace("$__rate_interval", "30s")
             monitoring.await_sample(re.sub(r"\$(instance|container)", ".*", expression))
+
+
+def test_daemonset_writes_the_file(
+    engine: docker.DockerClient, image: Image, containers: Containers, tmp_path: Path
+) -> None:
+    """As podman plays it, which is no kubelet: it sees a container of another engine on the same node."""
+    sleeper = containers.start_sleeper()
+    sleeper.reload()
+    folders = {}
+    manifest = yaml.safe_load((FOLDER / "daemonset.yaml").read_text())
+    spec = manifest["spec"]["template"]["spec"]
+    for volume in spec["volumes"]:  # not those of this machine
+        folders[volume["name"]] = tmp_path / volume["name"]
+        folders[volume["name"]].mkdir()
+        volume["hostPath"]["path"] = str(folders[volume["name"]])
+    with private_podman() as podman:
+        [container] = spec["containers"]
+        container["image"] = podman.load(engine, image.tags[0])
+        (tmp_path / "daemonset.yaml").write_text(yaml.safe_dump(manifest))
+        podman("kube", "play", "--network=none", str(tmp_path / "daemonset.yaml"))
+        file = folders["textfile"] / "pyinit.prom"
+        workload = f'pid="{sleeper.attrs["State"]["Pid"]}"'
+        eventually(
+            lambda: file.read_text() if file.exists() else podman("ps", "--all"),
+            holds=lambda written: re.search(rf"^pyinit_orphans_reaped_total{{.*{workload}", written, re.MULTILINE),
+        )
 
 
 def test_daemonset_is_valid() -> None:
