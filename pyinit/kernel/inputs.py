@@ -64,7 +64,7 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
             answer = _ask_child(user, group, theirs, ours)
         except OSError:  # not reached: no process, or no descriptor, is left
             continue
-        for line in answer.splitlines():
+        for line in answer.split(b"\0")[:-1]:  # no name has this; what comes after the last was cut off
             seen, input, program = line.split(b" ", 2)
             found[int(seen)] = Look(int(input), program.decode("utf-8", "surrogateescape"))
     return found
@@ -134,7 +134,8 @@ def _is_fed(path: str) -> bool:
 
 
 def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
-    """Have a child with these ids look at the processes; return a line for each that it sees in time.
+    """Have a child with these ids look at the processes; return what it says of each, in time: pid, input and program,
+    each answer with a NUL at its end.
 
     Raises:
         OSError: there can be no child, or no pipe to it.
@@ -154,7 +155,7 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
                     except OSError:  # it has ended, or has other ids by now
                         continue
                     program = look.program.encode("utf-8", "surrogateescape")
-                    posix.write(writing, b"%d %d %s\n" % (pid, look.input, program))
+                    posix.write(writing, b"%d %d %s\0" % (pid, look.input, program))
             finally:
                 posix._exit(0)
         posix.close(writing)
@@ -172,7 +173,7 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
             answer += part
         else:
             posix.kill(child, signals.KILL)  # not reached: takes a file system that hangs
-            return answer.rpartition(b"\n")[0]  # not reached: as above
+            return answer  # not reached: as above
         posix.waitpid(child, 0)
         return answer
     finally:

@@ -1,6 +1,7 @@
 """The standard input of another process: a pipe with a writer, with unread bytes, or at its end; or not a pipe."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -122,6 +123,16 @@ def test_the_program_is_named() -> None:
         eventually(lambda: look_at([pid], "")[pid].program, "it runs", holds=lambda program: program == name)
     os.close(ours)
     os.close(writing)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "x\ry 3", "x\n1 1 sh", "\udcff "])
+def test_a_program_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """The answer of the child that looks is not cut into pieces by it, nor taken for one about another process."""
+    program = shutil.copy("/usr/bin/sleep", tmp_path / name)
+    with open(__file__) as file, subprocess.Popen([program, "60"], stdin=file) as process:
+        looks = look_at([process.pid], "")
+        process.kill()
+    assert {pid: (look.input, look.program) for pid, look in looks.items()} == {process.pid: (NOT_A_PIPE, name)}
 
 
 WITHOUT_PTRACE = """if True:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -206,6 +207,21 @@ def test_the_reader_of_a_fifo_is_spared(begin: Begin, tmp_path: Path) -> None:
     watched.leave()
     outcome = watched.finish()
     assert (outcome.status, outcome.out) == (3, lines(40)), watched.story
+
+
+@pytest.mark.parametrize("name", ["x\ry 3", "x\n1 1 sh"])
+def test_readers_are_spared_whatever_a_program_beside_them_is_called(begin: Begin, tmp_path: Path, name: str) -> None:
+    """A child of pyinit looks at a process whose standard input is a file, and answers with the name of its program."""
+    shutil.copy("/bin/sh", tmp_path / name)
+    odd = f"'./{name}' -c 'touch up; sleep 1000; :' < '{name}'"
+    application = shell_command("application", "write_lines", 0.5)
+    watched = begin(NEVER_NEEDED, "--", "sh", "-c", f"{odd} & {application} | sed 's/$//' & read line; exit 3")
+    watched.await_ready("application")
+    watched.await_file("up")
+    watched.leave()
+    outcome = watched.finish()
+    assert (outcome.status, outcome.out, outcome.err) == (3, lines(40), ""), watched.story
+    assert outcome.seconds < 1 + SOON, watched.story
 
 
 def test_a_filter_that_is_fed_by_tail_reads_what_tail_has_written(begin: Begin, tmp_path: Path) -> None:
