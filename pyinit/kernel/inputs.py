@@ -105,9 +105,7 @@ def _look(pid: int, ours: str, is_child: bool) -> Look:
 
 
 def _is_read_only(pid: int) -> bool:
-    flags = procfs.field(
-        b"\n" + (procfs.record(f"/proc/{pid}/fdinfo/0") or b""), b"flags"
-    )  # octal (proc_pid_fdinfo(5))
+    flags = procfs.field(procfs.record(f"/proc/{pid}/fdinfo/0") or b"", b"flags")  # octal (proc_pid_fdinfo(5))
     return bool(flags) and int(flags, 8) & posix.O_ACCMODE == posix.O_RDONLY
 
 
