@@ -252,6 +252,12 @@ class Account:
             self.remaining[one.pid].name = one.name  # it may have taken another meanwhile
         return new
 
+    def note_all_killed(self) -> None:
+        """Note that all that are left were killed: the remaining stragglers, and those that are not known."""
+        self.has_killed = True
+        for one in self.remaining.values():
+            one.killed = one.killed or time.monotonic()
+
     @property
     def oom_kills(self) -> "int | None":
         """How many processes of our memory cgroup the kernel has killed because memory ran out; None if unknown."""

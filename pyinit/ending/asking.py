@@ -85,7 +85,7 @@ class Asking:
         if children == self._children and not due and not ready:
             return False
         tree = Tree()
-        if (self._readers or self._children is None) and self.are_filters(*self.split(tree), tree):
+        if (self._readers or self._children is None) and self.are_filters(tree):
             return True
         self._newborn = []
         if self._children is None:
@@ -103,12 +103,14 @@ class Asking:
         self._children = children
         return False
 
-    def are_filters(self, others: "list[Process]", readers: "list[Process]", tree: Tree) -> bool:
+    def are_filters(self, tree: Tree) -> bool:
         """Whether all that is left reads what we write, as in ``exec > >(tee log) 2>&1``. True once: now it has to be
         closed, or they never reach the end of their input."""
-        if self._has_found_filters or others or tree.outsiders:
+        if self._has_found_filters or tree.outsiders:
             return False
-        self._has_found_filters = any(inputs.reads_from_us(one.pid) for one in readers)
+        looks = inputs.look_at([one.pid for one in tree.heads], self._stdin)
+        are_readers = all(self._is_spared(one, looks[one.pid].input) for one in tree.heads)
+        self._has_found_filters = are_readers and any(inputs.reads_from_us(one.pid) for one in tree.heads)
         return self._has_found_filters
 
     def ask_rest(self) -> None:

@@ -133,8 +133,7 @@ class Shutdown:
         """End a stay if all that is left waits for us."""
         from .stragglers import Tree
 
-        tree = Tree()
-        if self._account.stage == STAYING and self._asker().are_filters(*self._asker().split(tree), tree):
+        if self._account.stage == STAYING and self._asker().are_filters(Tree()):
             self._drain()
 
     def _run_out(self) -> None:
@@ -265,43 +264,51 @@ class Shutdown:
             self._schedule.cancel(self._ask)
             self._account.stage = KILLING
             self._kills_readers = now + _READERS_AFTER
-            # If /proc can be read and shows none, they have just ended.
-            self._account.has_killed = not stragglers.are_all_seen()
         self._schedule.set(self._kill, _KILL_AGAIN)
         others: "list[Process]" = []
         readers: "list[Process]" = []
         outsiders: "list[Process]" = []
+        are_known = True
         try:
             if self._asking:
                 tree = stragglers.Tree()
                 others, readers = self._asking.split(tree)
                 outsiders = tree.below(tree.outsiders)
-                if self._asking.are_filters(others, readers, tree):
+                if self._asking.are_filters(tree):
                     self._leave_filters()
                     return
             if now >= self._kills_readers:
                 others, readers = others + readers, []
-            self._report_killed(others)
+            # If /proc can be read and shows none, they have just ended.
+            self._report_killed(others, not self._account.has_killed and not stragglers.are_all_seen())
             if readers:
                 stragglers.kill_each(others + outsiders)
                 return
         except Exception as error:
+            are_known = False
             self._log.warn_once("undeliverable", f"cannot see what is left: {error!r}")
         try:
             stragglers.kill()
+            if not are_known:
+                self._account.note_all_killed()
         except Exception as error:
             if not isinstance(error, ProcessLookupError):  # some are left
                 self._log.warn_once("undeliverable", f"cannot kill what is left: {error!r}", signal="SIGKILL")
         if posix.getpid() == 1:  # in one step. A walk may miss a process that is just being born.
             self._schedule.cancel(self._kill)
 
-    def _report_killed(self, members: "list[Process]") -> None:
-        """Note that these processes are killed; report the new ones, and those that we may not signal."""
+    def _report_killed(self, members: "list[Process]", are_hidden: bool) -> None:
+        """Note that these processes are killed; report the new ones, and those that we may not signal.
+
+        `are_hidden`: /proc does not show all.
+        """
         from . import stragglers
 
         new = self._account.note_killed([one for one in members if one.pid != self._account.pid or not self._hangs])
-        if new or self._account.has_killed:
-            self._log.info("killing", f"sending SIGKILL to {stragglers.describe(new)}")
+        if not new and not are_hidden:
+            return
+        self._account.has_killed = True
+        self._log.info("killing", f"sending SIGKILL to {stragglers.describe(new)}")
         for member in new:
             try:
                 posix.kill(member.pid, 0)
@@ -309,7 +316,6 @@ class Shutdown:
                 stragglers.warn(self._log, member, signals.KILL, error)
             except OSError:  # not reached: it ended since we looked
                 pass
-        self._account.has_killed = self._account.has_killed or bool(new)
 
     def _give_up(self) -> None:
         self._leave()

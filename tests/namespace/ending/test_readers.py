@@ -307,7 +307,7 @@ def test_readers_are_killed_half_a_second_after_everything_else(begin: Begin) ->
         read line
         exit 3
     """
-    watched = begin("--drain-timeout=2", "--", "sh", "-c", script)
+    watched = begin("-v", "--drain-timeout=2", "--", "sh", "-c", script)
     watched.await_ready("stubborn", "filter", "mute", "deaf", "idle")
     watched.leave()
     outcome = watched.finish()
@@ -315,6 +315,7 @@ def test_readers_are_killed_half_a_second_after_everything_else(begin: Begin) ->
     assert 2 <= watched.time_of("filter", "end-of-input") < 2 + SOON, watched.story
     assert watched.events("filter") == ["end-of-input", "done"], watched.story
     assert watched.events("deaf") == watched.events("idle") == [], watched.story
+    assert "none can be seen" not in outcome.err, watched.story
     assert 2.5 <= outcome.seconds < 3 + SOON, watched.story
 
 
