@@ -21,6 +21,9 @@ NOT_A_PIPE, FED, RUN_DRY = range(3)
 _PATIENCE = 0.5
 """Seconds that the child may take."""
 
+_AFTER_KILL = 0.1
+"""Seconds that it may take to end of SIGKILL. One that hangs in the kernel for longer is reaped as an orphan."""
+
 _NO_FILE = ("socket:", "anon_inode:")
 """How the links of what is neither a file nor a pipe begin."""
 
@@ -170,8 +173,11 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
                 break
             answer += part
         else:
-            posix.kill(child, signals.KILL)  # not reached: takes a file system that hangs
-            return answer  # not reached: as above
+            posix.kill(child, signals.KILL)
+            until = time.monotonic() + _AFTER_KILL
+            while not posix.waitpid(child, posix.WNOHANG)[0] and time.monotonic() < until:
+                time.sleep(0.001)
+            return answer
         posix.waitpid(child, 0)
         return answer
     finally:

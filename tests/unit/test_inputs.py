@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pyinit.kernel import inputs
@@ -133,6 +134,25 @@ def test_a_program_may_have_any_name(tmp_path: Path, name: str) -> None:
         looks = look_at([process.pid], "")
         process.kill()
     assert {pid: (look.input, look.program) for pid, look in looks.items()} == {process.pid: (NOT_A_PIPE, name)}
+
+
+def test_a_child_that_hangs_is_killed_and_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may be on a server that does not answer. What the child has said before counts."""
+
+    def hang(pid: int, ours: str, is_child: bool) -> inputs.Look:
+        if not is_child:
+            raise PermissionError
+        if pid != os.getppid():
+            time.sleep(1000)
+        return inputs.Look(FED, "python")
+
+    monkeypatch.setattr(inputs, "_look", hang)
+    monkeypatch.setattr(inputs, "_AFTER_KILL", 60)
+    with reading(subprocess.DEVNULL) as pid:
+        seen, unseen = look_at([os.getpid(), pid], "").values()
+        assert [child.pid for child in psutil.Process().children()] == [pid]
+    assert (seen.input, seen.program) == (FED, "python")
+    assert (unseen.input, unseen.program) == (NOT_A_PIPE, "")
 
 
 WITHOUT_PTRACE = """if True:
