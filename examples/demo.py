@@ -20,7 +20,7 @@ from urllib.request import urlopen
 
 EXAMPLES = Path(__file__).resolve().parent
 REQUESTS = 8
-SECONDS_TO_SETTLE = 10
+SECONDS_TO_SETTLE = 60
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         install = [sys.executable, "-m", "pyinit.ctl", "install", launcher]
         subprocess.run(install, cwd=EXAMPLES.parent, check=True, stdout=subprocess.DEVNULL)
         with service([]) as without, service([launcher, "--"]) as with_pyinit:
-            lists = [processes_after_requests(port) for port in (without, with_pyinit)]
+            lists = [processes_after_requests(without, REQUESTS), processes_after_requests(with_pyinit, 0)]
     left, right = ([line.replace(sys.executable, "python3").replace(launcher, "pyinit") for line in it] for it in lists)
     print(f"{REQUESTS} requests to the same service, each of which left an orphan behind:\n")
     print_side_by_side(["WITHOUT AN INIT", *left], ["UNDER PYINIT", *right])
@@ -55,21 +55,22 @@ def service(init: list[str]) -> Iterator[int]:
         process.wait()
 
 
-def processes_after_requests(port: int) -> list[str]:
-    """Send the requests, wait until their orphans have exited, and return the service's process list."""
+def processes_after_requests(port: int, zombies: int) -> list[str]:
+    """Send the requests, wait until only `zombies` are left of their orphans, and return the service's process list."""
     for _ in range(REQUESTS):
         ask(port, "/")
     deadline = time.monotonic() + SECONDS_TO_SETTLE
     while True:
         lines = ask(port, "/processes").splitlines()
-        if not any(line.endswith("sleep 0.1") for line in lines) or time.monotonic() > deadline:
+        left = [line.endswith("[sleep] <defunct>") for line in lines if "sleep" in line]
+        if left == [True] * zombies or time.monotonic() > deadline:
             return lines
         time.sleep(0.02)
 
 
 def ask(port: int, path: str) -> str:
     """The body of the answer."""
-    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
         return str(answer.read().decode())
 
 

@@ -114,6 +114,7 @@ class Account:
         "left",
         "memory",
         "name",
+        "only_filters_from",
         "orphans",
         "pid",
         "remaining",
@@ -183,6 +184,8 @@ class Account:
         """Those of them that have not ended, by pid."""
         self.has_killed = False
         """Whether the drain timeout has passed, and what was left was sent SIGKILL."""
+        self.only_filters_from: "str | None" = None
+        """The stage in which filters of our output were found to be all that is left; None if that was never so."""
         self.left: "list[Process]" = []
         """Processes that outlive us. Empty as PID 1, whose exit ends the namespace."""
 
@@ -235,6 +238,11 @@ class Account:
             straggler.ended = time.monotonic()
             straggler.wait_status = wait_status
 
+    def forget_remaining(self) -> None:
+        """What has not ended is no straggler: it waits for us."""
+        self.stragglers = [one for one in self.stragglers if one.pid not in self.remaining]
+        self.remaining = {}
+
     def note_killed(self, processes: "list[Process]") -> "list[Process]":
         """Note that these are being killed; return those that are new."""
         self.add_stragglers([one for one in processes if one.pid not in self.remaining])
@@ -243,6 +251,12 @@ class Account:
             self.remaining[one.pid].killed = time.monotonic()
             self.remaining[one.pid].name = one.name  # it may have taken another meanwhile
         return new
+
+    def note_all_killed(self) -> None:
+        """Note that all that are left were killed: the remaining stragglers, and those that are not known."""
+        self.has_killed = True
+        for one in self.remaining.values():
+            one.killed = one.killed or time.monotonic()
 
     @property
     def oom_kills(self) -> "int | None":

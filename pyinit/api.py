@@ -159,7 +159,7 @@ def _refuse_company(function: str) -> None:
         raise RuntimeError(f"pyinit.{function}: an event loop is running; call it before the loop is started")
     from time import monotonic, sleep
 
-    until = monotonic() + 0.1
+    until = monotonic() + 1
     while (count := _count_threads() - 1) and monotonic() < until:
         sleep(0.001)  # the kernel may still show a thread that has just been joined
     if count:

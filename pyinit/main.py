@@ -108,13 +108,26 @@ def finish(init: "Init", settings: Settings, log: Log) -> int:
         log.error("failed", f"cannot go on: {getattr(error, 'strerror', None) or repr(error)}")
         return 125
     try:
-        reserves.release_memory()  # for the report
-        is_wanted = settings.exit_report in (("always", "abnormal") if init.account.is_abnormal else ("always",))
-        if is_wanted or (settings.exit_report != "never" and log.level >= INFO):
-            from .reporting import exit_report
+        try:
+            reserves.release_memory()  # for the report
+            is_wanted = settings.exit_report in (("always", "abnormal") if init.account.is_abnormal else ("always",))
+            if is_wanted or (settings.exit_report != "never" and log.level >= INFO):
+                from .reporting import exit_report
 
-            exit_report.write(init.account, log, settings.termination_log if is_wanted else None, settings.user)
-    except Exception as error:
-        log.error("failed", f"cannot report how it ended: {error!r}")
+                exit_report.write(init.account, log, settings.termination_log if is_wanted else None, settings.user)
+        except Exception as error:
+            log.error("failed", f"cannot report how it ended: {error!r}")
+        if init.account.only_filters_from:
+            await_filters(init, init.account.only_filters_from, log)
     finally:
         posix._exit(ending.exit_status)
+
+
+def await_filters(init: "Init", stage: str, log: Log) -> None:
+    """Close our output, and go on from this stage: what filters it (``exec > >(tee log) 2>&1``) reads until then."""
+    log.close()
+    init.account.stage = stage
+    try:
+        init.run()
+    except Exception:  # not reached: no memory is left; nobody reads a line about it
+        pass

@@ -5,7 +5,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from testing import packages
+from testing import one_at_a_time, packages
 
 
 def compile_c(source: str, target: Path, *options: str) -> Path:
@@ -31,7 +31,14 @@ def compile_all(sources: Path, folder: Path) -> None:
 def path() -> str:
     """The path of gcc, which has a static C library."""
     gcc = packages.provide("gcc", "gcc")
-    asked = subprocess.run([gcc, "-print-file-name=libc.a"], capture_output=True, text=True, check=True)
-    if not os.path.isabs(asked.stdout.strip()):  # gcc repeats the bare name of a file that it does not find
-        packages.install("libc6-dev")
+    if not has_static_library(gcc):
+        with one_at_a_time("packages"):
+            if not has_static_library(gcc):  # another process may have installed it meanwhile
+                packages.install("libc6-dev")
     return gcc
+
+
+def has_static_library(gcc: str) -> bool:
+    """Does this gcc find a static C library?"""
+    asked = subprocess.run([gcc, "-print-file-name=libc.a"], capture_output=True, text=True, check=True)
+    return os.path.isabs(asked.stdout.strip())  # gcc repeats the bare name of a file that it does not find

@@ -68,7 +68,7 @@ class Containers(ExitStack):
 
     def start_sleeper(self, **options: Any) -> Container:
         """A container whose workload sleeps already, so that the next step cannot come too early for it."""
-        container = self.start("sh", "-c", "echo asleep; exec sleep 100", **options)
+        container = self.start("sh", "-c", "echo asleep; exec sleep 1000", **options)
         await_output(container, "asleep")
         return container
 
@@ -87,8 +87,11 @@ def ended(container: Container) -> Ended:
 
 
 def stopped(container: Container, **options: Any) -> Ended:
-    """Stop a container as `docker stop` does, and wait for its end; `options` are those of the SDK's `stop`."""
-    container.stop(**options)
+    """Stop a container as `docker stop` does, and wait for its end; `options` are those of the SDK's `stop`.
+
+    By default the engine kills it when a test would give up: on a loaded machine its own ten seconds may be too few.
+    """
+    container.stop(**{"timeout": int(PATIENCE), **options})
     return ended(container)
 
 
@@ -98,6 +101,11 @@ def execute(container: Container, *command: str) -> str:
     assert isinstance(output, bytes)
     assert status == 0, output.decode()
     return output.decode()
+
+
+def await_counters(container: Container) -> None:
+    """Wait until pyinit has published its counters: it does so a moment after the start of the workload."""
+    eventually(lambda: container.exec_run(["pyinitctl", "status"])[0] == 0, "the counters are published")
 
 
 def read_file(container: Container, path: str) -> str:

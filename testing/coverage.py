@@ -109,7 +109,8 @@ def source_of(path: Path, file: Path | None) -> str:
 
 def copy_package(target: Path, file: Path | None) -> None:
     """Copy the sources of pyinit to `target`; if `file` is given, the copied core notes in it which lines run."""
-    shutil.copytree(ROOT / "pyinit", target, ignore=shutil.ignore_patterns("__pycache__", "compiled.*.zip"))
+    ignored = shutil.ignore_patterns("__pycache__", "compiled.*.zip", ".compiled.*")
+    shutil.copytree(ROOT / "pyinit", target, ignore=ignored)
     for path in core():
         (target / path.relative_to(ROOT / "pyinit")).write_text(source_of(path, file))
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,7 +21,7 @@ from docker.errors import DockerException
 
 from testing import Unavailable, compose, packages, say
 from testing.roots import Root, locked
-from testing.waiting import SLOWNESS, Failed, eventually
+from testing.waiting import PATIENCE, SLOWNESS, Failed, eventually
 
 CURRENT = Root(
     "trixie",
@@ -37,8 +37,9 @@ OLD = Root("bookworm", ("docker.io", "docker-compose", "iproute2", "ca-certifica
 # The engine would use a containerd that runs already, which cannot see its mounts.
 WITHOUT_CONTAINERD = 'mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec "$@"'
 
-SECONDS_TO_START = 60 * SLOWNESS
-SECONDS_TO_STOP = 30 * SLOWNESS
+SECONDS_TO_ANSWER = int(2 * PATIENCE)
+"""Seconds that a call of an engine may take. The longest are those that load an image."""
+SECONDS_TO_STOP = 60 * SLOWNESS
 BRIDGE_ADDRESS = "02:42:00:00:00:01"
 
 
@@ -87,7 +88,7 @@ def connect() -> Iterator[docker.DockerClient]:
     """
     with ExitStack() as stack:
         try:
-            client = stack.enter_context(closing(docker.from_env(timeout=int(60 * SLOWNESS))))
+            client = stack.enter_context(closing(docker.from_env(timeout=SECONDS_TO_ANSWER)))
             client.ping()
         except (DockerException, OSError) as error:
             raise Unavailable("no Docker engine answers: 'make' has one started") from error
@@ -110,8 +111,7 @@ def private_engine(*arguments: str) -> Iterator[str]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         log = folder / "log"
         host = f"unix://{folder}/socket"
-        # One at a time: each picks addresses that are not in use.
-        with locked(Path("/sys/class/net")):
+        with picking_addresses():
             # Without --bridge it would share docker0 with another engine, and with --bridge=none it would delete it.
             bridge = f"pyinit{folder.name[-8:]}"
             # A bridge without an address takes that of a member, and changes it when containers come and go. What a
@@ -137,13 +137,19 @@ def private_engine(*arguments: str) -> Iterator[str]:
         yield host
 
 
+def picking_addresses() -> AbstractContextManager[None]:
+    """Hold a lock while an engine picks addresses for a network: it takes those that no other uses at that moment."""
+    return locked(Path("/sys/class/net"))
+
+
 def await_answer(engine: subprocess.Popen[bytes], host: str, log: Path) -> None:
     """Return when the engine answers; end the program if the engine exits or takes too long."""
     with suppress(Failed):
-        eventually(lambda: answers(host) or engine.poll() is not None, patience=SECONDS_TO_START)
-    if not answers(host):
-        last = (log.read_text(errors="replace").splitlines() or ["(it said nothing)"])[-1]
-        raise Unavailable(f"a Docker engine of our own does not start: {last}")
+        eventually(lambda: answers(host) or engine.poll() is not None)
+        if engine.poll() is None:
+            return
+    last = (log.read_text(errors="replace").splitlines() or ["(it said nothing)"])[-1]
+    raise Unavailable(f"a Docker engine of our own does not start: {last}")
 
 
 def stop(engine: subprocess.Popen[bytes]) -> None:

@@ -52,10 +52,11 @@ def built(
 ) -> Iterator[Image]:
     """An image that `build` makes, as long as the context lasts."""
     tag = f"pyinit-test-{uuid4().hex[:12]}:built"  # not "latest", which orchestrators pull
-    done = build(client, tag, dockerfile, folder, arguments)
+    # Without a label of its own a second image made of the same would be the same image, with both tags; and the engine
+    # may delete it with the one tag while another process gives it the other.
+    done = build(client, tag, dockerfile, folder, arguments, labels={"pyinit.test": tag})
     assert done.returncode == 0, done.stdout
     image = client.images.get(tag)
-    image.attrs["RepoTags"] = [tag]  # a second image made of the same is the same image, and has both tags
     try:
         yield image
     finally:

@@ -106,7 +106,10 @@ class Container:
             words = (process / "syscall").read_text().split()
             # rt_sigtimedwait(2): the fourth argument is the size of a set of signals.
             is_asleep = len(words) == 9 and words[4] == "0x8"
-            return is_asleep and any("pyinit-status" in target for target in descriptors(self.init, least=0).values())
+            files = descriptors(self.init, least=0).items()
+            counters = [process / "fd" / str(number) for number, target in files if "pyinit-status" in target]
+            # It publishes them when it has loaded everything. Where it cannot, it has no deadline, the third argument.
+            return is_asleep and any(words[3] == "0x0" or file.stat().st_size for file in counters)
 
         eventually(sleeps, "PID 1 sleeps and has its counters", patience=self.patience)
 
@@ -115,13 +118,16 @@ class Container:
         return sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", Path(f"/proc/{self.init}/status").read_text())))
 
     def await_settled(self) -> int:
-        """Wait until nothing wakes PID 1 for half a second; return its `context_switches`."""
+        """Wait until PID 1 sleeps without a deadline, and nothing wakes it for half a second; return its
+        `context_switches`."""
         self.await_rest()
 
         def look() -> tuple[int, int]:
             before = self.context_switches()
             time.sleep(0.5)
-            return before, self.context_switches()
+            # rt_sigtimedwait(2): without the third argument it sleeps until a signal comes.
+            sleeps = Path(f"/proc/{self.init}/syscall").read_text().split()[3:4] == ["0x0"]
+            return before, self.context_switches() if sleeps else -1
 
         return eventually(look, "PID 1 has settled", holds=lambda seen: seen[0] == seen[1], patience=self.patience)[1]
 

@@ -22,12 +22,13 @@ def provide(command: str, *packages: str, with_recommended: bool = True) -> str:
 
     Ends the program with one line if that fails.
     """
+    if os.geteuid() != 0 and (path := find(command)):
+        return path
     for package in packages:
-        if path := find(command):
-            return path
-        with one_at_a_time("packages"):
-            if not find(command):  # another process may have installed it meanwhile
-                install(package, with_recommended)
+        with one_at_a_time("packages"):  # what another process installs is found before all that it needs is there
+            if path := find(command):
+                return path
+            install(package, with_recommended)
     if path := find(command):
         return path
     raise Unavailable(f"there is no {command!r} after installing {', '.join(packages)}")
@@ -44,7 +45,7 @@ def install(package: str, with_recommended: bool = True) -> None:
     options = ["--yes", *([] if with_recommended else ["--no-install-recommends"])]
     for arguments in (["update"], ["install", *options, package]):
         done = subprocess.run(
-            ["apt-get", "-qq", *arguments],
+            ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -4,8 +4,10 @@ Its files are in a temporary folder, and its mounts in a mount namespace of its 
 /var/lib/containers and /run/containers/networks, because another podman may have begun to use them.
 """
 
+import glob
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -73,13 +75,13 @@ class Podman:
             return self("load", "--quiet", f"--input={archive.name}").strip().removeprefix("Loaded image: ")
 
     @contextmanager
-    def service(self, socket: Path) -> Iterator[str]:
-        """Have it listen at this socket, as long as the context lasts; yields the address."""
-        address = f"unix://{socket}"
+    def service(self, path: Path) -> Iterator[str]:
+        """Have it listen at the socket with this path, as long as the context lasts; yields the address."""
+        address = f"unix://{path}"
         command = [*self._command, "system", "service", "--time=0", address]
         with subprocess.Popen(command, env=self._environment, stdin=subprocess.DEVNULL) as service:
             try:
-                eventually(socket.exists)
+                eventually(lambda: listens(path))
                 yield address
             finally:
                 service.terminate()
@@ -153,7 +155,14 @@ def settled(command: list[str], folder: Path, init: Path | None) -> Podman:
     raise Unavailable(f"podman does not run: {(known.stdout.strip().splitlines() or ['(it said nothing)'])[-1]}")
 
 
+def listens(path: Path) -> bool:
+    """Does a program accept connections at this socket?"""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 def cgroups() -> set[Path]:
     """The cgroups of podman's pods, and their parent: with version 1 some are left over."""
     patterns = [f"{hierarchy}libpod_parent{pod}" for hierarchy in ("", "*/") for pod in ("", "/*/")]
-    return {cgroup for pattern in patterns for cgroup in CGROUPS.glob(pattern)}
+    # Not Path.glob: it fails if a folder that it has found is gone, such as one of another podman.
+    return {Path(cgroup) for pattern in patterns for cgroup in glob.glob(f"{CGROUPS}/{pattern}")}

@@ -27,7 +27,9 @@ def copy_sources(target: Path) -> Path:
     target.mkdir()
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "compiled.*.zip"))
+            # The last are those that another process is writing at this moment.
+            ignored = shutil.ignore_patterns("__pycache__", "compiled.*.zip", ".compiled.*")
+            shutil.copytree(ROOT / name, target / name, ignore=ignored)
         else:
             shutil.copy(ROOT / name, target)
     return target

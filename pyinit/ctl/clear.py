@@ -92,10 +92,11 @@ def run(settings: argparse.Namespace) -> int:
     ending = [one for one in left if _terminate(one, settings)]
     if ending:
         parents = [one.process for one in ending]
-        known += parents  # a parent that ends becomes a zombie itself if its own parent does not wait
         _wait(parents, _PATIENCE)
         for one in ending:
             _print_end(one)
+        # A parent that has ended is a zombie itself until its own parent waits.
+        known += [now for one in parents if (now := procfs.process(one.pid)) and now.identity == one.identity]
         _wait(known, _MOMENT)
     return _conclude(_left(known, settings.pid), waiters)
 

@@ -45,6 +45,7 @@ class Asking:
         "_children",
         "_done",
         "_dry",
+        "_has_found_filters",
         "_log",
         "_newborn",
         "_number",
@@ -70,10 +71,11 @@ class Asking:
         """Shells that may be about to become readers."""
         self._shells: "list[tuple[float, Process, list[Process]]]" = []
         """When to look at a shell that catches the signal, and the children that it had."""
+        self._has_found_filters = False
 
-    def look(self) -> None:
+    def look(self) -> bool:
         """Ask the heads and go down the tree; later ask what has become our child, readers whose time is over, and the
-        foreground children of shells."""
+        foreground children of shells. Return what `are_filters` says of what is left."""
         children = procfs.children()
         now = time.monotonic()
         due = [(shell, had) for when, shell, had in self._shells if when <= now]
@@ -81,9 +83,11 @@ class Asking:
         looks = inputs.look_at([one.pid for one in readers], self._stdin)
         ready = [one for one in readers if not self._is_spared(one, looks[one.pid].input)] + self._newborn
         if children == self._children and not due and not ready:
-            return
-        self._newborn = []
+            return False
         tree = Tree()
+        if (self._readers or self._children is None) and self.are_filters(tree):
+            return True
+        self._newborn = []
         if self._children is None:
             self._report(tree)
         self._go_down(tree.heads, tree)
@@ -97,6 +101,17 @@ class Asking:
                 self._go_down([one for one in there if not _is_in_background(one, shell)], tree)
         self._shells = [one for one in self._shells if one[0] > now]
         self._children = children
+        return False
+
+    def are_filters(self, tree: Tree) -> bool:
+        """Whether all that is left reads what we write, as in ``exec > >(tee log) 2>&1``. True once: now it has to be
+        closed, or they never reach the end of their input."""
+        if self._has_found_filters or tree.outsiders:
+            return False
+        looks = inputs.look_at([one.pid for one in tree.heads], self._stdin)
+        are_readers = all(self._is_spared(one, looks[one.pid].input) for one in tree.heads)
+        self._has_found_filters = are_readers and any(inputs.reads_from_us(one.pid) for one in tree.heads)
+        return self._has_found_filters
 
     def ask_rest(self) -> None:
         """Ask every process that has not been asked, except for readers."""

@@ -54,6 +54,7 @@ class Shutdown:
         "_kills_readers",
         "_log",
         "_number",
+        "_orphans",
         "_schedule",
         "_settings",
         "_stopped",
@@ -72,6 +73,8 @@ class Shutdown:
         """Whether the stop timeout has passed."""
         self._hangs = False
         """Whether the workload is still there a second after SIGKILL."""
+        self._orphans = -1
+        """How many had been reaped when we last looked for filters."""
         self._number = signals.TERM
         """The signal that asks processes to end."""
         self._asking: "Asking | None" = None
@@ -118,11 +121,23 @@ class Shutdown:
         self._schedule.cancel(self._run_out)
         self._drain(none_is_left)
 
-    def all_ended(self) -> None:
-        """No process is left that we were waiting for."""
-        if self._account.stage == STAYING:
-            self._drain(none_is_left=True)
-        self._account.stage = OVER
+    def others_ended(self, none_is_left: bool) -> None:
+        """Some of the processes that we were waiting for may have ended, or all."""
+        is_stay = self._account.stage == STAYING
+        if none_is_left:
+            if is_stay:
+                self._drain(none_is_left=True)
+            self._account.stage = OVER
+        elif is_stay and self._orphans != self._account.orphans:
+            self._orphans = self._account.orphans
+            self._schedule.set_unless_set(self._look_for_filters, _LOOK_AGAIN)
+
+    def _look_for_filters(self) -> None:
+        """End a stay if all that is left waits for us."""
+        from .stragglers import Tree
+
+        if self._account.stage == STAYING and self._asker().are_filters(Tree()):
+            self._drain()
 
     def _run_out(self) -> None:
         """The stop timeout has passed."""
@@ -185,8 +200,9 @@ class Shutdown:
         self._schedule.set(self._ask, _LOOK_AGAIN)
         try:
             are_seen = self._asking is not None or stragglers.are_all_seen()
-            if are_seen:
-                self._asker().look()
+            if are_seen and self._asker().look():
+                self._leave_filters()
+                return
         except MemoryError:
             raise
         except Exception as error:  # not reached: for what nobody has foreseen
@@ -199,6 +215,15 @@ class Shutdown:
         stragglers.notice_gone(self._account)
         # A walk past thousands of processes takes its time, and nobody is reaped meanwhile.
         self._schedule.set(self._ask, max(_LOOK_AGAIN, 2 * (time.monotonic() - began)))
+
+    def _leave_filters(self) -> None:
+        """Go on once our output has been closed (`main.finish`)."""
+        if self._account.stage == STAYING:
+            self._drain()
+            return
+        self._account.forget_remaining()
+        self._account.only_filters_from = self._account.stage
+        self._account.stage = OVER
 
     def _asker(self) -> "Asking":
         if self._asking is None:
@@ -242,40 +267,51 @@ class Shutdown:
             self._schedule.cancel(self._ask)
             self._account.stage = KILLING
             self._kills_readers = now + _READERS_AFTER
-            # If /proc can be read and shows none, they have just ended.
-            self._account.has_killed = not stragglers.are_all_seen()
         self._schedule.set(self._kill, _KILL_AGAIN)
         others: "list[Process]" = []
         readers: "list[Process]" = []
         outsiders: "list[Process]" = []
+        are_known = True
         try:
             if self._asking:
                 tree = stragglers.Tree()
                 others, readers = self._asking.split(tree)
                 outsiders = tree.below(tree.outsiders)
+                if self._asking.are_filters(tree):
+                    self._leave_filters()
+                    return
             if now >= self._kills_readers:
                 others, readers = others + readers, []
-            self._report_killed(others)
+            # If /proc can be read and shows none, they have just ended.
+            self._report_killed(others, not self._account.has_killed and not stragglers.are_all_seen())
             if readers:
                 stragglers.kill_each(others + outsiders)
                 return
         except Exception as error:
+            are_known = False
             self._log.warn_once("undeliverable", f"cannot see what is left: {error!r}")
         try:
             stragglers.kill()
+            if not are_known:
+                self._account.note_all_killed()
         except Exception as error:
             if not isinstance(error, ProcessLookupError):  # some are left
                 self._log.warn_once("undeliverable", f"cannot kill what is left: {error!r}", signal="SIGKILL")
         if posix.getpid() == 1:  # in one step. A walk may miss a process that is just being born.
             self._schedule.cancel(self._kill)
 
-    def _report_killed(self, members: "list[Process]") -> None:
-        """Note that these processes are killed; report the new ones, and those that we may not signal."""
+    def _report_killed(self, members: "list[Process]", are_hidden: bool) -> None:
+        """Note that these processes are killed; report the new ones, and those that we may not signal.
+
+        `are_hidden`: /proc does not show all.
+        """
         from . import stragglers
 
         new = self._account.note_killed([one for one in members if one.pid != self._account.pid or not self._hangs])
-        if new or self._account.has_killed:
-            self._log.info("killing", f"sending SIGKILL to {stragglers.describe(new)}")
+        if not new and not are_hidden:
+            return
+        self._account.has_killed = True
+        self._log.info("killing", f"sending SIGKILL to {stragglers.describe(new)}")
         for member in new:
             try:
                 posix.kill(member.pid, 0)
@@ -283,7 +319,6 @@ class Shutdown:
                 stragglers.warn(self._log, member, signals.KILL, error)
             except OSError:  # not reached: it ended since we looked
                 pass
-        self._account.has_killed = self._account.has_killed or bool(new)
 
     def _give_up(self) -> None:
         self._leave()

@@ -21,6 +21,9 @@ NOT_A_PIPE, FED, RUN_DRY = range(3)
 _PATIENCE = 0.5
 """Seconds that the child may take."""
 
+_AFTER_KILL = 0.1
+"""Seconds that it may take to end of SIGKILL. One that hangs in the kernel for longer is reaped as an orphan."""
+
 _NO_FILE = ("socket:", "anon_inode:")
 """How the links of what is neither a file nor a pipe begin."""
 
@@ -64,10 +67,19 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
             answer = _ask_child(user, group, theirs, ours)
         except OSError:  # not reached: no process, or no descriptor, is left
             continue
-        for line in answer.splitlines():
+        for line in answer.split(b"\0")[:-1]:  # no name has this; what comes after the last was cut off
             seen, input, program = line.split(b" ", 2)
             found[int(seen)] = Look(int(input), program.decode("utf-8", "surrogateescape"))
     return found
+
+
+def reads_from_us(pid: int) -> bool:
+    """Whether standard input of the process is the pipe that we have as standard output or standard error."""
+    try:
+        target = posix.readlink(f"/proc/{pid}/fd/0")
+        return any(posix.readlink(f"/proc/self/fd/{number}") == target for number in (1, 2))
+    except OSError:  # it has ended, is another user's, or ours are closed
+        return False
 
 
 def _look(pid: int, ours: str, is_child: bool) -> Look:
@@ -96,9 +108,7 @@ def _look(pid: int, ours: str, is_child: bool) -> Look:
 
 
 def _is_read_only(pid: int) -> bool:
-    flags = procfs.field(
-        b"\n" + (procfs.record(f"/proc/{pid}/fdinfo/0") or b""), b"flags"
-    )  # octal (proc_pid_fdinfo(5))
+    flags = procfs.field(procfs.record(f"/proc/{pid}/fdinfo/0") or b"", b"flags")  # octal (proc_pid_fdinfo(5))
     return bool(flags) and int(flags, 8) & posix.O_ACCMODE == posix.O_RDONLY
 
 
@@ -125,7 +135,8 @@ def _is_fed(path: str) -> bool:
 
 
 def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
-    """Have a child with these ids look at the processes; return a line for each that it sees in time.
+    """Have a child with these ids look at the processes; return what it says of each, in time: pid, input and program,
+    each answer with a NUL at its end.
 
     Raises:
         OSError: there can be no child, or no pipe to it.
@@ -145,7 +156,7 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
                     except OSError:  # it has ended, or has other ids by now
                         continue
                     program = look.program.encode("utf-8", "surrogateescape")
-                    posix.write(writing, b"%d %d %s\n" % (pid, look.input, program))
+                    posix.write(writing, b"%d %d %s\0" % (pid, look.input, program))
             finally:
                 posix._exit(0)
         posix.close(writing)
@@ -162,8 +173,11 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
                 break
             answer += part
         else:
-            posix.kill(child, signals.KILL)  # not reached: takes a file system that hangs
-            return answer.rpartition(b"\n")[0]  # not reached: as above
+            posix.kill(child, signals.KILL)
+            until = time.monotonic() + _AFTER_KILL
+            while not posix.waitpid(child, posix.WNOHANG)[0] and time.monotonic() < until:
+                time.sleep(0.001)
+            return answer
         posix.waitpid(child, 0)
         return answer
     finally:

@@ -48,7 +48,7 @@ _MOST_REMEMBERED = 100
 class Log:
     """Where the lines go."""
 
-    __slots__ = ("_json", "_mode", "_rest", "_warned", "_write", "dropped", "level", "lost")
+    __slots__ = ("_json", "_mode", "_own", "_rest", "_warned", "_write", "dropped", "level", "lost")
 
     def __init__(self, level: int = WARNING, json: bool = False) -> None:
         """Write events up to `level`, as text or as one JSON object a line."""
@@ -58,6 +58,8 @@ class Log:
             self._mode = posix.fstat(2).st_mode
         except OSError:  # closed: whatever gets this number later is not for log lines
             self._mode = 0
+        self._own = -1
+        """Our own description of standard error; -1 if there is none."""
         self._rest = b""
         """What a terminal or socket had no room for."""
         self._warned: "set[str]" = set()
@@ -70,6 +72,15 @@ class Log:
             self._write = self._find_way()
         except OSError:
             pass
+
+    def close(self) -> None:
+        """Close standard error, and standard output with it. No line is written from now on."""
+        self.level = -1
+        for number in (1, 2, self._own):
+            try:
+                posix.close(number)
+            except OSError:  # it was closed, or is not there
+                pass
 
     def error(self, event: str, message: str, **fields: "Field") -> None:
         self._log(ERROR, event, message, fields)
@@ -178,7 +189,7 @@ class Log:
         return lambda line: posix.write(2, line)
 
     def _reopen(self, path: str) -> "Write":
-        own = posix.open(path, _OWN)
+        own = self._own = posix.open(path, _OWN)
         return lambda line: posix.write(own, line)
 
 

@@ -32,13 +32,13 @@ def health(container: Container) -> str:
 def test_the_health_check_allows_a_hundred_zombies(
     engine: docker.DockerClient, containers: Containers, image: Image
 ) -> None:
-    """It is run more often here than by default, and one failure is enough."""
+    """It is run more often here than by default, and one failure is enough. (It may fail until pyinit has started.)"""
     often = {"interval": 10**9, "retries": 1}
     shown = block(ROOT / "docs" / "pyinitctl.md", "HEALTHCHECK")
     with built(engine, f"FROM {image.tags[0]}\n{shown}") as checked, containers:
         container = containers.start("python3", "-c", LEAKS, image=checked, healthcheck=often)
         await_output(container, "ready")
-        assert eventually(lambda: health(container), holds=lambda status: status != "starting") == "healthy"
+        eventually(lambda: health(container), holds=lambda status: status == "healthy")
         container.kill("USR1")
         eventually(lambda: health(container), holds=lambda status: status == "unhealthy")
         assert "101 zombies" in container.attrs["State"]["Health"]["Log"][-1]["Output"]

@@ -7,7 +7,7 @@ from uuid import uuid4
 from docker.models.images import Image
 
 from testing.commands import CONTAINER, PAGES, commands, how
-from testing.containers import Containers, await_output
+from testing.containers import Containers, await_counters
 from testing.waiting import PATIENCE
 
 SHOWN = list(dict.fromkeys(command for page in PAGES for command in commands(page) if how(command) == CONTAINER))
@@ -18,7 +18,7 @@ MISTAKES = {"pyinit --drain-timeout=5s -- true": 125}
 def test_each_command_works(containers: Containers, image: Image) -> None:
     """In the container `app`, or as the container `pod`."""
     app, pod = (f"{name}-{uuid4().hex[:8]}" for name in ("app", "pod"))
-    await_output(containers.start("sh", "-c", "echo begun; exec sleep 100", name=app), "begun")
+    await_counters(containers.start_sleeper(name=app))
     replaced = {
         "IMAGE -v -- PROGRAM": f"{image.tags[0]} -v -- true",
         "PYINIT_VERBOSITY=2 IMAGE": f"PYINIT_VERBOSITY=2 {image.tags[0]} true",

@@ -16,8 +16,9 @@ from docker.models.images import Image
 from testing import ROOT, compose
 from testing.blocks import block
 from testing.containers import ended, execute, processes
+from testing.engine import picking_addresses
 from testing.images import built
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
 REQUESTS = 10
 
@@ -45,7 +46,8 @@ class Project:
 
         def answer() -> str:
             try:
-                with urlopen(f"http://{address}{path}", timeout=10) as response:
+                # The service has done what it was asked for, even if its answer would come too late.
+                with urlopen(f"http://{address}{path}", timeout=PATIENCE) as response:
                     return str(response.read().decode())
             except OSError as error:
                 return f"{error}"
@@ -71,7 +73,8 @@ def project(engine: docker.DockerClient, base: str) -> Iterator[Project]:
 def running(project: Project) -> Iterator[Project]:
     """The project is up as long as the context lasts, and is then removed."""
     try:
-        project.compose("up", "--detach", "--build")
+        with picking_addresses():
+            project.compose("up", "--detach", "--build")
         yield project
     finally:
         project.compose("down", "--rmi", "local", "--volumes", "--timeout", "0")
@@ -89,7 +92,7 @@ def test_service_is_healthy(project: Project) -> None:
     def health() -> str:
         return str(project.container("web").attrs["State"]["Health"]["Status"])
 
-    assert eventually(health, holds=lambda status: status != "starting") == "healthy"
+    eventually(health, holds=lambda status: status == "healthy")
 
 
 def assert_has_only_the_rights_that_it_needs(container: Container) -> None:

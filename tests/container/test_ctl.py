@@ -11,7 +11,7 @@ from docker.models.containers import Container
 from docker.models.images import Image
 
 from testing.compiler import compile_c
-from testing.containers import Containers, await_output, ended
+from testing.containers import Containers, await_counters, await_output, ended
 from testing.images import built
 from testing.waiting import eventually
 
@@ -20,11 +20,13 @@ from .test_restrictions import RESTRICTIONS
 pytestmark = pytest.mark.each_base
 
 PYTHON = """
-import multiprocessing, signal, time
+import multiprocessing, os, signal
 fork = multiprocessing.get_context("fork")
-workers = [fork.Process(target=time.sleep, args=(0.3,)) for _ in range(3)]  # start() waits for those that have ended
+reader, writer = os.pipe()
+workers = [fork.Process(target=os.read, args=(reader, 1)) for _ in range(3)]
 for worker in workers:
     worker.start()
+os.write(writer, b"end")  # not sooner: start() waits for those that have ended
 print("ready", flush=True)
 while True:
     signal.pause()
@@ -121,7 +123,7 @@ def test_clear_ends_the_parent_and_pyinit_reaps(leaky: Container, name: str) -> 
     assert len(zombies(leaky)["zombies"]) == 3
     done = ctl(leaky, "clear", "--terminate-parent")
     assert done.status == 0, done
-    assert ctl(leaky, "zombies") == (0, "no zombies\n")
+    eventually(lambda: ctl(leaky, "zombies"), holds=lambda said: said == (0, "no zombies\n"))
     leaky.reload()
     assert leaky.status == "running"
 
@@ -143,6 +145,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(containers: Containers) ->
 def test_every_command_works_where_everything_is_locked_up(containers: Containers, options: dict[str, Any]) -> None:
     """On a read-only root, without capabilities, as another user than root: it only needs the same uid."""
     container = containers.start_sleeper(**options)
+    await_counters(container)
     told = json.loads(ctl(container, "status", "--json").output)
     assert (told["workload"]["name"], told["stage"]) == ("sh", "running"), told
     assert ctl(container, "zombies") == (0, "no zombies\n")
@@ -166,6 +169,7 @@ def test_counters_include_orphans_and_signals(containers: Containers) -> None:
     program = "trap 'echo usr1' USR1; (sleep 0.01 &) ; (sleep 0.01 &); echo ready; while :; do sleep 0.05; done"
     container = containers.start("sh", "-c", program)
     await_output(container, "ready")
+    await_counters(container)
     container.kill("SIGUSR1")
     await_output(container, "usr1")
 
@@ -173,7 +177,7 @@ def test_counters_include_orphans_and_signals(containers: Containers) -> None:
         told: dict[str, Any] = json.loads(ctl(container, "status", "--json").output)
         return told
 
-    told = eventually(look, holds=lambda told: told["orphans_reaped"] == 2)
+    told = eventually(look, holds=lambda told: told["orphans_reaped"] == 2 and told["signals_forwarded"])
     [signal] = told["signals_forwarded"]
     assert (signal["signal"], signal["count"], signal["sender_pid"]) == ("SIGUSR1", 1, 0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from testing import ROOT
 from testing.containers import Containers, execute, processes
-from testing.engine import private_engine
+from testing.engine import SECONDS_TO_ANSWER, private_engine
 from testing.waiting import PATIENCE, eventually
 
 each_base = pytest.mark.each_base
@@ -30,7 +30,10 @@ def daemon(
 ) -> Iterator[docker.DockerClient]:
     """An engine whose init is pyinit in a single file, made by the Python of the base image; with that image."""
     init = install(engine, base, tmp_path_factory.mktemp("init-path") / "docker-init")
-    with private_engine(f"--init-path={init}") as host, closing(docker.DockerClient(host)) as client:
+    with (
+        private_engine(f"--init-path={init}") as host,
+        closing(docker.DockerClient(host, timeout=SECONDS_TO_ANSWER)) as client,
+    ):
         [image] = client.images.load(b"".join(engine.images.get(base).save(named=True)))
         assert base in image.tags
         yield client

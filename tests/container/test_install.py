@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 
 import docker
 import pytest
@@ -17,7 +17,7 @@ from docker.models.images import Image
 from testing import ROOT
 from testing.base_images import BASE_IMAGES, SLIM
 from testing.blocks import block, blocks
-from testing.containers import Containers, Ended, execute
+from testing.containers import Containers, Ended, await_counters, execute
 from testing.images import built
 from testing.wheels import build as build_distribution
 from testing.wheels import copy_sources
@@ -36,7 +36,7 @@ README, GUIDE, FROM_TINI = ROOT / "README.md", *(ROOT / "docs" / name for name i
 APP = """
 import os, subprocess, sys, time
 orphan = int(subprocess.check_output(["sh", "-c", "sleep 0.1 >&- & echo $!"]))
-deadline = time.monotonic() + 10
+deadline = time.monotonic() + 60
 while os.path.exists(f"/proc/{orphan}"):
     if time.monotonic() > deadline:
         sys.exit(99)
@@ -90,7 +90,9 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_distribution("sdist", context / "tree", context / "sdist")
     build_distribution("wheel", context / "tree", tree / "native")
     for name in ("setuptools", f"setuptools-{setuptools.__version__}.dist-info", "_distutils_hack", "pip"):
-        copytree(Path(setuptools.__file__).parents[1] / name, context / "tools" / name)
+        # Without the compiled files, which other processes may be writing at this moment.
+        source = Path(setuptools.__file__).parents[1] / name
+        copytree(source, context / "tools" / name, ignore=ignore_patterns("__pycache__"))
     (context / "app.py").write_text(APP)
     (context / "hostile").mkdir()
     (context / "hostile" / "sitecustomize.py").write_text(SITECUSTOMIZE)
@@ -235,7 +237,9 @@ def test_the_wheel_with_launchers(containers: Containers, guided: Image) -> None
     """PID 1 is the launcher from the start: an interpreter that obeys the image would have ended."""
     assert_starts(containers, guided, "/usr/local/bin/pyinit")
     assert_compiled(containers, guided, "/usr/local/bin/pyinit")
-    assert execute(containers.start_sleeper(image=guided), "pyinitctl", "health") != ""
+    container = containers.start_sleeper(image=guided)
+    await_counters(container)
+    assert execute(container, "pyinitctl", "health") != ""
 
 
 @pytest.mark.parametrize("command", [["pyinit"], ["python3", "-m", "pyinit"]])

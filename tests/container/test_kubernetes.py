@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,10 @@ ORPHANS = "for name in 1 2 3; do (sleep 0.1 &); done; (sleep 555 &); exec sleep 
 
 # A program that does not wait for its child.
 NEGLECTS = "sleep 0.1 & exec sleep 666"
+
+
+LONGER = {"PYINIT_DRAIN_TIMEOUT": "20"}
+"""For a loaded machine, within the grace period."""
 
 
 class Pod:
@@ -239,7 +242,7 @@ def test_orphans_are_those_of_pyinit_in_a_shared_process_namespace(pods: Pods) -
 
 def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(pods: Pods) -> None:
     """It belongs to another container, even if its user is the same. The workload's own children are asked."""
-    pod = pods.play(SHARED, "sh", "-c", LAUNCHER, SAVER, sidecar=["python3", "-c", STRANGER])
+    pod = pods.play(SHARED, "sh", "-c", LAUNCHER, SAVER, sidecar=["python3", "-c", STRANGER], **LONGER)
     pod.await_ready(3)
     pod.await_ready(1, "sidecar")
     pod.stop_container("app")
@@ -251,7 +254,7 @@ def test_sidecar_gets_no_signal_when_the_container_of_the_workload_is_stopped(po
 
 def test_children_of_the_workload_save_their_work_when_the_pod_is_stopped(pods: Pods) -> None:
     """They need two seconds more than the workload itself, and have them."""
-    pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER)
+    pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER, **LONGER)
     pod.await_ready(3)
     pod.stop()
     assert pod.state() == "exited 143"
@@ -262,15 +265,14 @@ def test_workload_that_ignores_term_ends_before_the_grace_period_and_leaves_a_me
     """pyinit kills it, and says why where Kubernetes reads it. The kubelet would kill it without a message."""
     pod = pods.play(PLAIN, "sh", "-c", STUBBORN, PYINIT_STOP_TIMEOUT="1")
     pod.await_ready(1)
-    begin = time.monotonic()
     pod.stop()
-    assert time.monotonic() - begin < pod.grace_period
     assert pod.state() == "exited 137"
     line = (
         r"pyinit: sh \(pid \d+\) was killed by SIGKILL after .*: "
-        r"it did not exit within \d+\.\ds of SIGTERM from outside the container; .*\n"
+        r"it did not exit within (\d+\.\d)s of SIGTERM from outside the container; .*\n"
     )
-    assert re.fullmatch(line, pods.termination_message.read_text()), pods.termination_message.read_text()
+    found = re.fullmatch(line, pods.termination_message.read_text())
+    assert found and float(found[1]) < pod.grace_period, pods.termination_message.read_text()
 
 
 @of_each

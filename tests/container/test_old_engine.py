@@ -19,9 +19,9 @@ from testing.podman import Podman
 from testing.waiting import eventually
 
 from .test_compose import Project, running
-from .test_kubernetes import PLAIN, Pods
+from .test_kubernetes import LONGER, PLAIN, Pods
 from .test_podman_init import podman_with_init, reaps_and_forwards
-from .test_shutdown import LAUNCHER, SAVER
+from .test_shutdown import LAUNCHER, LONG, SAVER
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def old_podman(
 def test_image_runs_and_stops(old_engine: docker.DockerClient, old_image: Image) -> None:
     """The children of the workload save their work, and the status is the workload's."""
     with Containers(old_engine, old_image) as containers:
-        container = containers.start("sh", "-c", LAUNCHER, SAVER)
+        container = containers.start("sh", "-c", LAUNCHER, SAVER, environment=LONG)
         eventually(lambda: container.logs().decode(), holds=lambda said: said.count(": ready\n") == 3)
         end = stopped(container)
     assert end.status == 143
@@ -77,7 +77,7 @@ def test_pod(old_podman: tuple[Podman, str], old_engine: docker.DockerClient, ol
     assert podman("--version").startswith("podman version 4.")
     pods = Pods(podman, podman.load(old_engine, old_image.tags[0]), tmp_path)
     try:
-        pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER)
+        pod = pods.play(PLAIN, "sh", "-c", LAUNCHER, SAVER, **LONGER)
         pod.await_ready(3)
         pod.stop()
         assert pod.state() == "exited 143"

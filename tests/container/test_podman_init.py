@@ -26,8 +26,12 @@ class Plain:
 
     def processes(self) -> list[Process]:
         """Its processes, without the lister."""
-        found = listed(self._podman("exec", self._id, "python3", "-B", "-c", LISTER))
+        found = listed(self.execute("python3", "-B", "-c", LISTER))
         return [process for process in found if process.parent != 0 or process.pid == 1]
+
+    def execute(self, *command: str) -> str:
+        """The output of a command in it; fails if the command does."""
+        return self._podman("exec", self._id, *command)
 
     def signal(self, name: str) -> None:
         """Send a signal to its PID 1."""
@@ -50,11 +54,14 @@ def podman_with_init(engine: docker.DockerClient, base: str, folder: Path) -> It
 
 def reaps_and_forwards(podman: Podman, image: str) -> None:
     """Check that the init is pyinit, reaps an orphan, forwards a signal, and exits with the workload's status."""
-    container = Plain(podman, image, "sh", "-c", "(sleep 0.3 &); trap 'exit 7' TERM; while :; do sleep 0.05; done")
+    container = Plain(podman, image, "sh", "-c", "trap 'exit 7' TERM; (sleep 100 &); while :; do sleep 0.05; done")
+    [orphan] = eventually(lambda: [process.pid for process in container.processes() if process.command == "sleep 100"])
     assert re.match(r"\S*python3\S* -ISBXutf8 /\S+/podman-init -- sh -c ", container.processes()[0].command)
+    container.execute("sh", "-c", f"kill {orphan}")
     eventually(
-        lambda: [process.command for process in container.processes() if process.parent == 1],
-        holds=lambda seen: len(seen) == 1 and seen[0].startswith("sh -c "),
+        lambda: [process.pid for process in container.processes()],
+        "it is reaped",
+        holds=lambda pids: orphan not in pids,
     )
     container.signal("TERM")
     assert container.end() == ("7", "")

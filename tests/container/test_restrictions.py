@@ -83,7 +83,7 @@ def test_without_a_system_call_that_it_needs_it_ends_with_one_line(
     profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refusal]})
     command = ["pyinit", "--session", "-w", "--"]
     security = ["no-new-privileges", f"seccomp={profile}"]
-    end = containers.run("sleep", "1", entrypoint=command, security_opt=security)  # long enough to be waited for
+    end = containers.run("sleep", "5", entrypoint=command, security_opt=security)  # long enough to be waited for
     told = f"pyinit: cannot go on: {reason}: {os.strerror(errno.ENOSYS)}\n"
     assert (end.status, end.errors) == (125, told)
 

@@ -6,13 +6,13 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from testing.containers import Containers, await_output, ended, execute, processes
+from testing.containers import Containers, await_counters, await_output, ended, execute, processes
 from testing.images import built
 from testing.waiting import eventually
 
 NONE: dict[str, Any] = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "read_only": True}
 
-AS_USER = ["-u", "1000:1000", "--stop-timeout=3", "--drain-timeout=0.1", "--"]
+AS_USER = ["-u", "1000:1000", "--stop-timeout=10", "--drain-timeout=0.1", "--"]
 
 LEAVES_ORPHANS = """
 trap 'echo heard; exit 3' TERM
@@ -89,7 +89,7 @@ def test_two_capabilities_start_a_workload_as_another_user_and_a_third_forwards_
     assert end.output.splitlines()[0].split() == ["Uid:", *["1000"] * 4]
     if hears:
         assert (end.status, end.output.splitlines()[-1], end.errors) == (3, "heard", "")
-    else:  # it ends with PID 1, four seconds later
+    else:  # it ends with PID 1, eleven seconds later
         assert (end.status, end.output.splitlines()[-1]) == (137, "ready")
         first, second = end.errors.splitlines()[:2]
         assert first == "pyinit: cannot forward SIGTERM: Operation not permitted"
@@ -136,6 +136,7 @@ def test_pyinitctl_imports_nothing_that_the_workload_may_write(
         command = ["-u", "1000:1000", "--", "python3", "-ISc", f"if True:{plant}"]
         container = containers.start(*command, image=writable, **options)
         await_output(container, "planted")
+        await_counters(container)
         for words in (["status"], ["zombies"], ["tree"], ["health"], ["clear"]):
             assert "hostile" not in execute(container, "pyinitctl", *words)
         containers.close()

@@ -6,6 +6,7 @@ import pytest
 
 from testing.base_images import ALPINE
 from testing.containers import Containers, await_output, ended, stopped
+from testing.waiting import eventually
 
 pytestmark = pytest.mark.each_base
 
@@ -29,14 +30,15 @@ def test_docker_kill_reaches_the_workload(containers: Containers) -> None:
 
 
 def test_docker_stop_takes_well_under_a_second(containers: Containers) -> None:
-    """The best of three, since the engine's part depends on what else the machine does."""
-    seconds = []
-    for _ in range(3):
+    """Once at least, since the engine's part depends on what else the machine does."""
+
+    def seconds() -> float:
         container = containers.start_sleeper()
         begin = time.monotonic()
         container.stop(timeout=10)
-        seconds.append(time.monotonic() - begin)
-    assert min(seconds) < 0.8, seconds
+        return time.monotonic() - begin
+
+    eventually(seconds, "a container stops at once", holds=lambda seconds: seconds < 0.8)
 
 
 def test_workload_that_changes_its_user_still_gets_term(containers: Containers) -> None:

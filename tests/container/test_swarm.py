@@ -24,6 +24,7 @@ from testing import ROOT, packages
 from testing.base_images import SLIM
 from testing.blocks import blocks
 from testing.containers import await_output, execute, processes
+from testing.engine import picking_addresses
 from testing.images import built, pyinit_on
 from testing.waiting import SLOWNESS, eventually
 
@@ -48,6 +49,16 @@ STARTS = {"gunicorn": "", "exec gunicorn": "RUN sed -i 's/^gunicorn/exec gunicor
 
 PYINITCTL = "pyinitctl health --max-zombies=100 && "
 """The part of the health check that only pyinit has."""
+
+LOAD = "import load; load.SECONDS_TO_ANSWER = 120; load.main('tasks.web', 8000)"
+"""load.py, which waits longer for an answer of a loaded machine."""
+
+LONGER = {
+    'PYINIT_STOP_TIMEOUT: "10"': 'PYINIT_STOP_TIMEOUT: "20"',
+    'PYINIT_DRAIN_TIMEOUT: "7"': 'PYINIT_DRAIN_TIMEOUT: "17"',
+    "stop_grace_period: 20s": "stop_grace_period: 40s",
+}
+"""For a loaded machine: the grace period is longer by as much as both timeouts together."""
 
 T = TypeVar("T")
 
@@ -105,7 +116,7 @@ class Stack:
         """Start sending requests."""
         # The containers' own addresses: the service's virtual one takes IPVS, which not every kernel has.
         self._load = self._engine.containers.create(
-            self._image, ["python3", "load.py", "tasks.web", "8000"], entrypoint=[], network=f"{self.name}_web"
+            self._image, ["python3", "-c", LOAD], entrypoint=[], network=f"{self.name}_web"
         )
         self._load.start()
         await_output(self._load, "sending")
@@ -160,7 +171,8 @@ def node(engine: docker.DockerClient) -> Iterator[str]:
     own = engine.info()["Swarm"]["LocalNodeState"] == "inactive"
     bridges = [network.name for network in engine.networks.list()]
     if own:
-        engine.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+        with picking_addresses():
+            engine.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
     try:
         yield str(engine.info()["Swarm"]["NodeID"])
     finally:
@@ -192,8 +204,12 @@ def stacks(
     engine: docker.DockerClient, node: str, web: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[tuple[str, str], Stack]]:
     """The service with each way to start gunicorn and each init, healthy."""
-    text = STACK.read_text()
+    text = STACK.read_text().replace(" timeout: 10s\n", " timeout: 60s\n")  # of the health check
     assert PYINITCTL in text
+    patient = text
+    for setting, longer in LONGER.items():
+        assert setting in text
+        patient = patient.replace(setting, longer)
     # The images are on this node alone.
     here = f"    deploy:\n      placement:\n        constraints: [node.id == {node}]\n"
     with ExitStack() as images, ExitStack() as context:
@@ -205,7 +221,8 @@ def stacks(
             dockerfile = f"FROM {web}\nUSER root\n{lines}{changes}USER 1000:1000\n"
             image = images.enter_context(built(engine, dockerfile, folder))
             file = folder / "swarm.yaml"
-            file.write_text((text if init == "pyinit" else text.replace(PYINITCTL, "")).replace("    deploy:\n", here))
+            settings = patient if init == "pyinit" else text.replace(PYINITCTL, "")
+            file.write_text(settings.replace("    deploy:\n", here))
             stack = found[start, init] = Stack(engine, file, image.tags[0])
             stack.deploy(1)
         for_each(await_healthy, found)

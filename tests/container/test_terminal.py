@@ -92,6 +92,8 @@ def test_control_z_stops_and_fg_goes_on(terminal: Terminal) -> None:
     terminal.read_until(PROMPT)
     terminal.type("cat\n")
     terminal.read_until("cat\r\n")
+    # Before that the shell may still have the echo off.
+    eventually(lambda: processes(terminal.container), holds=lambda seen: seen[-1].command == "cat")
     terminal.type("one\n")
     terminal.read_until("one\r\none\r\n")
     terminal.type("^Z")
@@ -131,8 +133,11 @@ def test_new_window_size_is_signalled(open_terminal: Open, session: tuple[str, .
 def test_session_has_the_terminal(open_terminal: Open) -> None:
     """The workload leads a session with that terminal, and a shell in it has job control."""
     shell = ["bash", "--norc", "--noprofile", "-i"]
-    program = f"import os; print(os.getsid(0) == os.getpid() == os.tcgetpgrp(0)); os.execvp('bash', {shell})"
+    look = "print(os.getsid(0) == os.getpid() == os.tcgetpgrp(0))"
+    program = f"import os; os.read(0, 1); {look}; os.execvp('bash', {shell})"
     terminal = open_terminal("pyinit", "-v", "--session", "--", "python3", "-uc", program, entrypoint=[])
+    terminal.read_until("started .*\r\n")
+    terminal.type("\n")  # not sooner: pyinit and the program write to the same terminal
     assert terminal.read_until(PROMPT).splitlines()[-2:-1] == ["True"]
     terminal.type("sleep 100\n")
     terminal.read_until("sleep 100\r\n")

@@ -1,5 +1,6 @@
 """pyinit, and other programs, as the real PID 1 of a PID namespace of its own."""
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +11,49 @@ import pytest
 
 from testing.coverage import copy_package
 from testing.namespaces import INTERPRETER, UNSHARE, Container, Ended
-from testing.waiting import PATIENCE
+from testing.processes import descriptors
+from testing.waiting import PATIENCE, eventually
 
 from .family import Family
 
 Start = Callable[..., Container]
 Run = Callable[..., Ended]
 Ctl = Callable[..., subprocess.CompletedProcess[str]]
+
+STAYS = """if True:
+    import signal, time
+    signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+    print("ready", flush=True)
+    while True:
+        time.sleep(0.05)
+"""
+"""A process that does not end when it is asked to."""
+
+
+def await_counters(container: Container) -> None:
+    """Wait until PID 1 has published its counters: it has the file for them a moment earlier."""
+
+    def are_published() -> bool:
+        files = descriptors(container.init, least=0)
+        numbers = [number for number, target in files.items() if "pyinit-status" in target]
+        return any(os.stat(f"/proc/{container.init}/fd/{number}").st_size for number in numbers)
+
+    eventually(are_published, "PID 1 has published its counters")
+
+
+def ending(*pids: str) -> list[str]:
+    """Words to put in front of a command in a container: these processes become zombies first.
+
+    The command has a high priority: it looks at them within a second or two, however loaded the machine is.
+    """
+    script = """
+        for pid in $0; do
+            kill -KILL "$pid"
+            until grep -q '^State:.Z' "/proc/$pid/status"; do sleep 0.01; done
+        done
+        exec "$@"
+    """
+    return ["nice", "-n", "-20", "sh", "-c", script, " ".join(pids)]
 
 
 @pytest.fixture(scope="session")

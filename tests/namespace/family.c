@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -22,6 +23,7 @@
 enum behaviour {
     DIE,     /* dies of SIGTERM */
     WORK,    /* dies of SIGTERM; without it, saves after SECONDS */
+    FINISH,  /* dies of SIGTERM; without it, saves SECONDS after another member has caught it */
     CRASH,   /* dies of SIGSEGV after SECONDS */
     EXIT,    /* exits after SECONDS with STATUS */
     FILTER,  /* dies of SIGTERM; says each line of its input, after SECONDS each; saves after the last */
@@ -42,7 +44,8 @@ static const struct {
     const char *name;
     int arguments;
 } behaviours[] = {
-    [DIE] = {"die", 0},     [WORK] = {"work", 1},       [CRASH] = {"crash", 1}, [EXIT] = {"exit", 2},
+    [DIE] = {"die", 0},     [WORK] = {"work", 1},       [FINISH] = {"finish", 1}, [CRASH] = {"crash", 1},
+    [EXIT] = {"exit", 2},
     [FILTER] = {"filter", 1}, [IGNORE] = {"ignore", 0}, [DEAF] = {"deaf", 0},   [SAVE] = {"save", 1},
     [AWAIT] = {"await", 0}, [HAND_ON] = {"hand-on", 0}, [WRITE] = {"write", 2}, [ABORT] = {"abort", 0},
     [FORK_AWAIT] = {"fork-await", 1}, [FORK_LEAVE] = {"fork-leave", 1}, [LINE] = {"line", 1},
@@ -59,6 +62,7 @@ struct process {
 static struct process *self;
 static int out; /* where lines are said, whatever our standard output is */
 static volatile sig_atomic_t is_asked;
+static volatile sig_atomic_t *is_any_asked; /* in shared memory */
 static volatile pid_t heir = -1; /* what the handler has forked; 0 in that process itself */
 
 static void fail(const char *what)
@@ -131,7 +135,7 @@ static void asked(int number, siginfo_t *info, void *context)
 {
     int before = errno;
     (void)number, (void)context;
-    is_asked = 1;
+    is_asked = *is_any_asked = 1;
     say("TERM from %d", (int)info->si_pid);
     if (heir < 0 && (self->behaviour == FORK_AWAIT || self->behaviour == FORK_LEAVE)) {
         heir = fork();
@@ -197,6 +201,10 @@ static void be(struct process *process)
     switch (process->behaviour) {
     case DIE: case DEAF: for (;;) pause();
     case WORK: nap(first); break;
+    case FINISH:
+        while (!*is_any_asked) nap(0.01);
+        nap(first);
+        break;
     case CRASH: nap(first); raise(SIGSEGV); break;
     case EXIT: nap(first); _exit((int)process->argument[1]);
     case FILTER: filter(first); break;
@@ -258,5 +266,7 @@ int main(int words, const char **arguments)
     if (*word) return 95;
     out = fcntl(1, F_DUPFD_CLOEXEC, 10);
     if (out < 0) fail("standard output");
+    is_any_asked = mmap(NULL, sizeof *is_any_asked, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (is_any_asked == MAP_FAILED) fail("memory");
     be(first);
 }

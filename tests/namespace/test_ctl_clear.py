@@ -1,9 +1,11 @@
 """``pyinitctl clear``: the two cures for zombies whose parents do not wait for them."""
 
+import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -15,7 +17,7 @@ from testing.compiler import compile_c
 from testing.namespaces import INTERPRETER, UNSHARE, Container, python
 from testing.waiting import PATIENCE, eventually
 
-from .conftest import Ctl, Start
+from .conftest import Ctl, Start, await_counters
 
 LATE = """if True:
     import os, signal, sys, time
@@ -28,9 +30,9 @@ LATE = """if True:
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     signal.signal(signal.SIGCHLD, reap)
     print('ready', flush=True)
-    while True: signal.pause()
+    while True: time.sleep(0.05)
 """
-"""Its children end before it handles SIGCHLD."""
+"""Its children end before it handles SIGCHLD. (pause() would miss one that comes just before it.)"""
 
 CATCHES = LATE.replace("while os.waitpid(-1, os.WNOHANG)[0]: pass", "pass")
 """It handles SIGCHLD, but does not wait in the handler."""
@@ -74,6 +76,9 @@ int main(int count, char **words) {
 LEAVES_A_ZOMBIE = "(sleep 0.01 & exec sleep 1000)"
 """The zombie is a child of sleep(1), which knows nothing of it."""
 
+HAS_A_ZOMBIE = "import os\nif not os.fork(): os._exit(0)\nos.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)\n"
+"""The first lines of a program in Python."""
+
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory, bin_folder: Path) -> Callable[[str, str], str]:
@@ -93,8 +98,11 @@ def pid_of(container: Container, name: str) -> int:
     """The pid in the container of the only live process of this name."""
 
     def look() -> list[int]:
-        everybody = psutil.Process(container.init).children(recursive=True)
-        named = [one for one in everybody if one.name() == name and one.status() != psutil.STATUS_ZOMBIE]
+        named = []
+        for one in psutil.Process(container.init).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                if one.name() == name and one.status() != psutil.STATUS_ZOMBIE:
+                    named.append(one)
         return [int(Path(f"/proc/{one.pid}/status").read_text().split("NSpid:")[1].split()[1]) for one in named]
 
     [pid] = eventually(look, f"there is a {name}")
@@ -102,8 +110,9 @@ def pid_of(container: Container, name: str) -> int:
 
 
 def beside(words: list[str]) -> list[str]:
-    """A workload that starts this command and waits for it. The workload has pid 2, as in every container here."""
-    return ["sh", "-c", '"$@" & while :; do wait $!; sleep 0.05; done', "workload", *words]
+    """A workload that starts this command, waits for it, and stays: without children, which would be zombies for
+    moments. The workload has pid 2, as in every container here."""
+    return ["sh", "-c", '"$@" & wait $!; exec sleep 1000', "workload", *words]
 
 
 def test_without_zombies_there_is_nothing_to_do(start: Start, clear: Ctl) -> None:
@@ -176,6 +185,7 @@ def test_a_parent_in_sh_is_ended_and_its_zombie_is_reaped(start: Start, clear: C
     """A program with a child from before it was executed, of which it knows nothing."""
     container = start("--", *beside(["sh", "-c", LEAVES_A_ZOMBIE]))
     container.await_zombies(1)
+    pid_of(container, "sleep")
     done = clear(container, "--terminate-parent")
     assert "its zombie: it does not catch SIGCHLD\nending sleep 1000 (pid" in done.stdout, done
     assert done.stdout.endswith("has ended\nno zombies left\n") and done.returncode == 0
@@ -221,14 +231,14 @@ def test_a_stopped_parent_that_reaps_when_it_is_continued_lives_on(start: Start,
         "no zombies left",
     ]
     assert (done.returncode, done.stderr) == (0, "")
-    assert parent.is_running() and parent.status() == psutil.STATUS_SLEEPING
+    eventually(lambda: parent.is_running() and parent.status() == psutil.STATUS_SLEEPING, "it sleeps again")
 
 
 def test_a_stopped_workload_is_not_continued_unless_it_is_named(start: Start, clear: Ctl) -> None:
     """It is spared, and may have been stopped on purpose."""
     container = start("--", *python(LATE))
     container.expect("ready")
-    container.await_rest()
+    await_counters(container)
     (workload,) = psutil.Process(container.init).children()
     workload.suspend()
     eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "it has stopped")
@@ -267,6 +277,7 @@ def test_a_parent_that_is_not_waited_for_remains_as_a_zombie(start: Start, clear
     program += " if not os.fork(): os.execlp('sh', 'sh', '-c', 'sleep 0.01 & exec sleep 1000')\n"
     container = start("--", *python(f"{program} while True: signal.pause()"))
     container.await_zombies(1)
+    pid_of(container, "sleep")
     done = clear(container, "--terminate-parent", *words)
     *_, ended, verdict, left = done.stdout.splitlines()
     assert ended.startswith("sleep 1000 (pid ") and ended.endswith(") has ended"), done
@@ -280,7 +291,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(
     """The container ends with it."""
     container = start("--", compiled("leaks", NEVER_WAITS))
     container.expect("ready")
-    container.await_rest()
+    await_counters(container)
     done = clear(container, "--terminate-parent")
     assert done.stdout.splitlines() == [
         "asked leaks (pid 2): it has not waited for its 15 zombies: it does not catch SIGCHLD",
@@ -296,9 +307,7 @@ def test_the_workload_is_not_ended_unless_it_is_named(
 
 def test_the_workload_may_be_named_from_within_itself(start: Start, bin_folder: Path) -> None:
     """It has started pyinitctl, and is ended anyway."""
-    program = (
-        f"import os, subprocess\nif not os.fork(): os._exit(0)\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
-    )
+    program = f"{HAS_A_ZOMBIE}import subprocess\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
     container = start("--", *python(f"{program} '--terminate-parent', '-p', str(os.getpid())])\nos._exit(9)"))
     ended = container.end()
     assert ended.status == 128 + signal.SIGTERM and "ending python3" in ended.out, ended
@@ -306,9 +315,7 @@ def test_the_workload_may_be_named_from_within_itself(start: Start, bin_folder: 
 
 def test_the_process_that_started_pyinitctl_is_not_ended(start: Start, bin_folder: Path) -> None:
     """For example a shell that is not the workload."""
-    program = (
-        f"import os, subprocess\nif not os.fork(): os._exit(0)\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
-    )
+    program = f"{HAS_A_ZOMBIE}import subprocess\nsubprocess.run(['{bin_folder}/pyinitctl', 'clear',"
     container = start("--", *beside(python(f"{program} '--terminate-parent'])\nprint('alive', flush=True)")))
     asked, spared, left, alive = [container.line() for _ in range(4)]
     assert asked.startswith("asked python3"), asked
@@ -425,6 +432,7 @@ def test_a_dry_run_sends_nothing(start: Start, clear: Ctl, compiled: Callable[[s
     assert len(container.zombies()) == 3
     workload = start("--", compiled("leaks", NEVER_WAITS))
     workload.expect("ready")
+    await_counters(workload)
     spared = clear(workload, "--terminate-parent", "--dry-run")
     assert "\nleaks (pid 2) is the workload: name it with --pid 2" in spared.stdout and spared.returncode == 1, spared
 
@@ -433,6 +441,8 @@ def test_only_the_zombies_below_a_process_are_looked_at(start: Start, clear: Ctl
     """With ``-p PID``. That process itself may be ended, too."""
     container = start("--", "sh", "-c", f"{LEAVES_A_ZOMBIE} & {LEAVES_A_ZOMBIE.replace('1000', '2000')} & wait; wait")
     container.await_zombies(2)
+    everybody = partial(psutil.Process(container.init).children, recursive=True)
+    eventually(lambda: [one.name() for one in everybody()].count("sleep") == 4, "all have been executed")
     done = clear(container, "--dry-run")
     pid = next(line.split("(pid ")[1].split(")")[0] for line in done.stdout.splitlines() if "sleep 2000" in line)
     done = clear(container, "--terminate-parent", "-p", pid)
@@ -462,10 +472,8 @@ def test_without_an_init_that_reaps_the_zombies_are_left_to_pid_1(
 
 def test_a_pid_1_that_does_not_reap_is_never_ended(bin_folder: Path) -> None:
     """Not even if it is named."""
-    program = (
-        f"(sleep 0.01 & exec sleep 0.1) & sleep 0.5; {bin_folder}/pyinitctl clear --terminate-parent -p 1; echo $?"
-    )
-    program = f"import os\nif not os.fork(): os._exit(0)\nos.spawnlp(os.P_WAIT, 'sh', 'sh', '-c', '{program}')"
+    program = f"(sleep 0.01 & exec sleep 0.1) & wait; {bin_folder}/pyinitctl clear --terminate-parent -p 1; echo $?"
+    program = f"{HAS_A_ZOMBIE}os.spawnlp(os.P_WAIT, 'sh', 'sh', '-c', '{program}')"
     done = subprocess.run([*UNSHARE, INTERPRETER, "-ISc", program], capture_output=True, text=True, timeout=PATIENCE)
     lines = done.stdout.splitlines()
     assert lines[1].endswith("(pid 1) is left alone: it is PID 1 of its container"), done
@@ -481,6 +489,9 @@ def test_the_workload_of_a_pyinit_that_is_not_pid_1_is_spared_too(
         import os, subprocess, sys
         pyinit = subprocess.Popen(['{launcher}', '-s', '--', '{leaks}'], stdout=subprocess.PIPE)
         pyinit.stdout.readline()
+        status = ['{bin_folder}/pyinitctl', 'status', '-p', str(pyinit.pid)]
+        while subprocess.run(status, capture_output=True).returncode:
+            pass
         def clear(pid):
             return subprocess.run(['{bin_folder}/pyinitctl', 'clear', '--terminate-parent', '-p', str(pid)]).returncode
         workload = open(f'/proc/{{pyinit.pid}}/task/{{pyinit.pid}}/children').read().strip()
@@ -498,6 +509,8 @@ def test_the_workload_is_known_from_outside_of_its_namespace(start: Start, bin_f
     """The counters have pids of the container's namespace; pyinitctl sees the host's."""
     container = start("--", "sh", "-c", LEAVES_A_ZOMBIE.strip("()"))
     container.await_zombies(1)
+    pid_of(container, "sleep")
+    await_counters(container)
     workload = psutil.Process(container.init).children()[0].pid
     command = [f"{bin_folder}/pyinitctl", "clear", "--terminate-parent", "-p"]
     done = subprocess.run([*command, str(container.init)], capture_output=True, text=True, timeout=PATIENCE)

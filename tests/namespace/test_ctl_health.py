@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from testing.namespaces import INTERPRETER, Container, python
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
-from .conftest import Start
+from .conftest import STAYS, Start, ending
 
 Ask = Callable[..., tuple[int, str]]
 
@@ -33,16 +33,6 @@ LEAK = """if True:
 """A workload with three zombies."""
 
 
-STAYS = """if True:
-    import signal, time
-    signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
-    print("ready", flush=True)
-    while True:
-        time.sleep(60)
-"""
-"""A process that does not end when it is asked to."""
-
-
 @pytest.fixture
 def health(bin_folder: Path) -> Ask:
     """Run ``pyinitctl health`` in a container, as Docker does; return exit status and line."""
@@ -55,7 +45,7 @@ def health(bin_folder: Path) -> Ask:
 
 def told(command: list[str]) -> tuple[int, str]:
     """The exit status and the line of a command; fail if it wrote anything else."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stderr == "" and done.stdout.endswith("\n") and done.stdout.count("\n") == 1, done
     return done.returncode, done.stdout.rstrip("\n")
 
@@ -67,7 +57,7 @@ def becomes(look: Callable[[], tuple[int, str]], status: int, pattern: str) -> N
 
 def test_a_workload_that_runs_is_healthy(start: Start, health: Ask) -> None:
     """The line has its name and how long it has been running."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     container.await_rest()
     becomes(lambda: health(container), 0, r"healthy: sleep \(pid 2\) has been running for [0-9.]+m?s")
 
@@ -104,7 +94,7 @@ def test_a_container_that_is_shutting_down_is_unhealthy(
 
 def test_a_stopped_workload_is_unhealthy(start: Start, health: Ask) -> None:
     """It is healthy again after SIGCONT."""
-    container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 60")
+    container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 1000")
     container.line()
     becomes(lambda: health(container), 1, r"unhealthy: sh \(pid 2\) is stopped")
     psutil.Process(container.init).children()[0].resume()
@@ -113,7 +103,7 @@ def test_a_stopped_workload_is_unhealthy(start: Start, health: Ask) -> None:
 
 def test_a_stopped_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
     """It does not reap."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     becomes(lambda: health(container), 0, "healthy: .*")
     container.signal(signal.SIGSTOP)
     becomes(lambda: health(container), 1, r"unhealthy: pyinit \(pid 1\) is stopped")
@@ -145,15 +135,16 @@ def test_old_zombies_are_unhealthy_if_asked_for(start: Start, health: Ask) -> No
 
 @pytest.mark.parametrize("words", [[], ["--max-zombies=0"], ["--max-age=0"]])
 def test_the_verdict_is_on_the_parent_that_does_not_wait_and_not_on_an_init(
-    start: Start, health: Ask, bin_folder: Path, words: list[str]
+    start: Start, health: Ask, tmp_path: Path, words: list[str]
 ) -> None:
     """An init that is about to reap is not at fault, even if it has more zombies."""
-    program = bin_folder.parent / "catatonit"
+    program = tmp_path / "catatonit"
     shutil.copy("/bin/sleep", program)
-    fresh = f"(for one in 1 2 3; do head -c1 <&3 & done; exec 3<&-; exec {program} 1000)"
+    fresh = f"(for one in 1 2 3; do head -c1 <&3 & echo $!; done; exec 3<&-; exec {program} 1000)"
     leak = "(sleep 0.01 & exec sleep 1000)"
     script = f"exec 3<&0; {leak} & {fresh} & exec 3<&-; while :; do wait; sleep 1; done"
     container = start("--", "sh", "-c", script, stdin=subprocess.PIPE)
+    heads = [container.line() for _ in range(3)]
     becomes(lambda: health(container), 0, r"healthy: .*; 1 zombie: sleep \(pid \d+\) has 1 child .*")
 
     init = psutil.Process(container.init)
@@ -162,9 +153,7 @@ def test_the_verdict_is_on_the_parent_that_does_not_wait_and_not_on_an_init(
         return [f"{one.name()} {one.status()}" for one in init.children(recursive=True)].count(f"{name} {status}")
 
     eventually(lambda: count("catatonit", "sleeping") == 1 and count("head", "sleeping") == 3, "all have been executed")
-    container.say("abc")
-    eventually(lambda: count("head", "zombie") == 3, "there are three more zombies")
-    status, line = health(container, *words)
+    status, line = health(container, *words, before=ending(*heads))
     pattern = r"(un)?healthy: .*1 zombie(, 1 of them too old)?: sleep \(pid \d+\) has 1 child that .*"
     assert status == bool(words) and re.fullmatch(pattern, line), (words, line)
 
@@ -184,9 +173,9 @@ def test_names_cannot_forge_a_second_line(start: Start, health: Ask) -> None:
 
 def test_a_pid_1_that_is_not_pyinit_is_unhealthy(start: Start, health: Ask) -> None:
     """Unless there is a pyinit in the same container: then that one counts, with the processes below it."""
-    neglects = "import subprocess, time; kept = subprocess.Popen(['true']); time.sleep(60)"
+    neglects = "import subprocess, time; kept = subprocess.Popen(['true']); time.sleep(1000)"
     before = ["sh", "-c", f'{INTERPRETER} -c "{neglects}" & "$@" & echo $!; wait', "sh"]
-    container = start("--", "sleep", "60", before=before)
+    container = start("--", "sleep", "1000", before=before)
     pid = container.line()
     everybody = partial(psutil.Process(container.process.pid).children, recursive=True)
     eventually(lambda: any(one.status() == psutil.STATUS_ZOMBIE for one in everybody()), "there is a zombie")
@@ -203,18 +192,20 @@ def test_a_pause_container_is_not_taken_for_ours(start: Start, bin_folder: Path)
     pause = start("--pause")
     pause.await_rest()
     enter = pause.enter
-    command = [*enter, "unshare", "--mount", str(bin_folder / "pyinit"), "--", "sleep", "60"]
+    command = [*enter, "unshare", "--mount", str(bin_folder / "pyinit"), "--", "sleep", "1000"]
     with subprocess.Popen(command) as ours:
         eventually(psutil.Process(ours.pid).children, "nsenter has started it")
         [init] = psutil.Process(ours.pid).children()
         inside = ["nsenter", f"--target={init.pid}", "--mount", "--pid", str(bin_folder / "pyinitctl"), "health"]
-        becomes(lambda: told(inside), 0, r"healthy: sleep \(pid \d+\) has been running for [^;]*")
-        init.kill()
+        try:
+            becomes(lambda: told(inside), 0, r"healthy: sleep \(pid \d+\) has been running for [^;]*")
+        finally:
+            init.kill()
 
 
 def test_another_user_is_told_which_user_to_be(start: Start, health: Ask) -> None:
     """The container counts as unhealthy: a HEALTHCHECK that cannot look is set up wrong."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     becomes(lambda: health(container), 0, "healthy: .*")
     who = "pid 1 belongs to user 0:0 and pyinitctl runs as 12345:12345"
     line = f"unhealthy: {who}: run it as that user (docker exec -u 0:0)"
@@ -225,7 +216,7 @@ def test_the_workload_is_found_from_the_host(start: Start, bin_folder: Path) -> 
     """Its pid differs there. Only processes below that pyinit are looked at."""
     zombie = subprocess.Popen(["true"])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-    container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 60")
+    container = start("--", "sh", "-c", "echo; kill -STOP $$; exec sleep 1000")
     container.line()
     command = [str(bin_folder / "pyinitctl"), "health", "--max-zombies=0", "-p", str(container.init)]
     becomes(lambda: told(command), 1, r"unhealthy: sh \(pid 2\) is stopped")
@@ -236,7 +227,7 @@ def test_the_workload_is_found_from_the_host(start: Start, bin_folder: Path) -> 
 
 def test_a_line_that_cannot_be_written_is_unhealthy(start: Start, health: Ask, bin_folder: Path) -> None:
     """The status is 1."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     becomes(lambda: health(container), 0, "healthy: .*")
     with open("/dev/full", "wb") as full:
         command = [*container.enter, str(bin_folder / "pyinitctl"), "health"]

@@ -11,17 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 import pyinit
 from pyinit.ctl import published
+from pyinit.kernel import procfs
 from testing.namespaces import Container, python
 from testing.processes import descriptors
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
-from .conftest import Ctl, Run, Start
+from .conftest import STAYS, Ctl, Run, Start
 
 Told = Callable[..., dict[str, Any]]
 
@@ -69,7 +71,7 @@ def test_it_shows_the_workload_and_the_orphans_reaped(start: Start, ask: Ctl, to
     workload = seen["workload"]
     assert (workload["pid"], workload["name"], workload["status"], workload["killed_by"]) == (2, "sh", None, None)
     assert workload["ended_seconds_ago"] is None
-    assert 0 < workload["seconds"] == seen["uptime_seconds"] < 60
+    assert 0 < workload["seconds"] == seen["uptime_seconds"] < PATIENCE
     assert (seen["log_lines_dropped"], seen["signals_forwarded"]) == (0, [])
     lines = ask(container).stdout.splitlines()
     assert lines[0] == f"pyinit    {pyinit.__version__}, pid 1"
@@ -138,7 +140,7 @@ def test_a_process_with_the_pid_of_an_exited_sender_is_not_taken_for_the_sender(
         sh -c 'echo $$; kill -HUP 1'
         until read pid && test "$pid"; do :; done
         for i in 1 2 3 4 5 6 7 8 9; do
-            echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 60 & test $! = $pid && break
+            echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 1000 & test $! = $pid && break
         done
         echo $!; while :; do read line; done
     """
@@ -162,17 +164,18 @@ def test_it_shows_the_stages_of_the_end(
     start: Start, ask: Ctl, told: Told, options: list[str], stage: str, words: str
 ) -> None:
     """And how the workload ended."""
-    program = "(trap '' TERM; echo trapped; exec sleep 60) & read line; exit 3"
-    container = start(*options, "--", "sh", "-c", program, stdin=subprocess.PIPE)
-    container.expect("trapped")
+    program = '"$@" & read line; exit 3'
+    container = start(*options, "--", "sh", "-c", program, "sh", *python(STAYS), stdin=subprocess.PIPE)
+    container.expect("ready")
     container.await_rest()
     container.say()
-    # From outside: a pyinitctl that is in the container when the drain begins would be asked to end.
+    if stage == "draining":  # not sooner: a pyinitctl that is in the container when the drain begins would be asked
+        container.expect("asked")
     becomes(lambda: published.read(container.init).stage, stage)
     assert told(container)["stage"] == stage
     workload = told(container)["workload"]
     assert (workload["status"], workload["killed_by"]) == (3, None)
-    assert 0 < workload["ended_seconds_ago"] < 60
+    assert 0 < workload["ended_seconds_ago"] < PATIENCE
     lines = ask(container).stdout.splitlines()
     assert lines[1].startswith("workload  sh (pid 2) exited with 3 after ")
     assert lines[2] == f"stage     {words}"
@@ -180,7 +183,7 @@ def test_it_shows_the_stages_of_the_end(
 
 def test_it_shows_which_signal_ended_the_workload(start: Start, told: Told) -> None:
     """The status is 128 and the signal, as in a shell."""
-    container = start("--wait-for=all", "--", "sh", "-c", "sleep 60 & kill -KILL $$", stdout=subprocess.DEVNULL)
+    container = start("--wait-for=all", "--", "sh", "-c", "sleep 1000 & kill -KILL $$", stdout=subprocess.DEVNULL)
     becomes(lambda: told(container)["stage"], "staying")
     workload = told(container)["workload"]
     assert (workload["status"], workload["killed_by"]) == (137, "SIGKILL")
@@ -215,13 +218,14 @@ def test_prometheus_reads_the_metrics(start: Start, ask: Ctl, told: Told) -> Non
     container = start("--", *python(program.replace("import os, signal", "import posix as os, _signal as signal")))
     becomes(lambda: told(container).get("orphans_reaped"), 1)
     becomes(lambda: [one["count"] for one in told(container)["signals_forwarded"]], [1])
+    container.await_zombies(4)
     text = ask(container, "--prometheus").stdout
     found = list(text_string_to_metric_families(text))
     also = list(openmetrics.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
     assert [(one.name, one.samples) for one in also] == [(one.name, one.samples) for one in found]
     assert all(one.type == ("unknown" if one.name.endswith("_total") else "gauge") for one in found)
     samples = {(sample.name, *sample.labels.values()): sample.value for one in found for sample in one.samples}
-    assert 0 < samples.pop(("pyinit_uptime_seconds",)) < 60
+    assert 0 < samples.pop(("pyinit_uptime_seconds",)) < PATIENCE
     assert samples == {
         ("pyinit_info", pyinit.__version__): 1,
         ("pyinit_workload_up",): 1,
@@ -240,7 +244,7 @@ def test_prometheus_reads_the_metrics(start: Start, ask: Ctl, told: Told) -> Non
 @pytest.mark.parametrize("words", [[], ["-p"]], ids=["found", "named"])
 def test_a_pyinit_that_is_not_pid_1_is_found(start: Start, told: Told, words: list[str]) -> None:
     """If PID 1 is not pyinit, as in a pod that shares its process namespace."""
-    container = start("--", "sleep", "60", before=["sh", "-c", '"$@" & echo $!; wait', "sh"])
+    container = start("--", "sleep", "1000", before=["sh", "-c", '"$@" & echo $!; wait', "sh"])
     pid = container.line()
     words = [*words, pid] if words else []
     becomes(lambda: told(container, *words).get("pid"), int(pid))
@@ -250,7 +254,7 @@ def test_a_pyinit_that_is_not_pid_1_is_found(start: Start, told: Told, words: li
 def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: Ctl) -> None:
     """Nor one with another root folder. The error says that PID 1 is not pyinit."""
     before = ["sh", "-c", 'unshare --mount "$@" & wait', "sh"]
-    container = start("--", "sh", "-c", "echo started; sleep 60", before=before)
+    container = start("--", "sh", "-c", "echo started; sleep 1000", before=before)
     container.expect("started")
     done = ask(container)
     assert (done.returncode, done.stdout) == (3, "")
@@ -260,7 +264,7 @@ def test_a_pyinit_of_another_container_is_not_taken_for_ours(start: Start, ask: 
 
 def test_a_pyinit_is_looked_at_from_the_host(start: Start, bin_folder: Path) -> None:
     """By its pid there. The pids that it shows are those of its own PID namespace."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     container.await_rest()
     command = [str(bin_folder / "pyinitctl"), "status", "--json", "-p", str(container.init)]
     becomes(lambda: subprocess.run(command, capture_output=True).returncode, 0)
@@ -270,7 +274,7 @@ def test_a_pyinit_is_looked_at_from_the_host(start: Start, bin_folder: Path) -> 
 
 def test_another_user_is_told_which_user_to_be(start: Start, ask: Ctl) -> None:
     """One line, and 3."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     is_published(container, ask)
     done = ask(container, before=OTHER)
     who = "pid 1 belongs to user 0:0 and pyinitctl runs as 12345:12345"
@@ -280,20 +284,22 @@ def test_another_user_is_told_which_user_to_be(start: Start, ask: Ctl) -> None:
 
 def test_the_same_user_may_look_and_root_without_capabilities_may_not(start: Start, ask: Ctl) -> None:
     """In a container that does not run as root, as most should not."""
-    container = start("--", "sleep", "60", before=OTHER)
-    becomes(lambda: ask(container, before=OTHER).returncode, 0)
-    done = ask(container, before=WITHOUT_PTRACE)
+    container = start("--", "sleep", "1000", before=OTHER)
+    try:
+        becomes(lambda: ask(container, before=OTHER).returncode, 0)
+        done = ask(container, before=WITHOUT_PTRACE)
+    finally:
+        container.signal(signal.SIGKILL)  # the other user has not inherited that it is killed with unshare
     who = "pid 1 belongs to user 12345:12345 and pyinitctl runs as 0:0"
     assert (done.returncode, done.stderr) == (
         3,
         f"pyinitctl: {who}: run it as that user (docker exec -u 12345:12345)\n",
     )
-    container.signal(signal.SIGKILL)  # the other user has not inherited that it is killed with unshare
 
 
 def test_a_user_with_fewer_capabilities_is_told_so(start: Start, ask: Ctl) -> None:
     """Though it is the right user."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     is_published(container, ask)
     done = ask(container, before=WITHOUT_PTRACE)
     reason = "it has capabilities that pyinitctl lacks"
@@ -303,7 +309,7 @@ def test_a_user_with_fewer_capabilities_is_told_so(start: Start, ask: Ctl) -> No
 def test_a_proc_that_hides_processes_is_reported(start: Start, ask: Ctl) -> None:
     """Mounted with hidepid=2, it shows no processes of other users."""
     hide = ["sh", "-c", 'mount -o remount,hidepid=2 /proc && exec "$@"', "sh"]
-    container = start("--", "sleep", "60", before=hide)
+    container = start("--", "sleep", "1000", before=hide)
     is_published(container, ask)
     done = ask(container, before=OTHER)
     assert (done.returncode, done.stderr) == (
@@ -315,7 +321,7 @@ def test_a_proc_that_hides_processes_is_reported(start: Start, ask: Ctl) -> None
 
 def test_the_proc_of_another_namespace_is_not_looked_at(start: Start, ask: Ctl, bin_folder: Path) -> None:
     """Its PID 1 is another process."""
-    container = start("--", "sleep", "60")
+    container = start("--", "sleep", "1000")
     is_published(container, ask)
     command = ["nsenter", f"--target={container.init}", "--pid", "--", str(bin_folder / "pyinitctl"), "status"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -391,10 +397,11 @@ def test_the_counters_take_no_descriptor_that_the_end_needs(start: Start, ask: C
     straggler = f"import _signal; _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM]); {straggler}"
     program = '"$0" -ISc "$1" & read line; exit 3'
     limited = ["prlimit", f"--nofile={limit}"]
-    container = start("-v", "--", "sh", "-c", program, python("")[0], straggler, before=limited, stdin=subprocess.PIPE)
+    words = ["-v", "--drain-timeout=60", "--", "sh", "-c", program, python("")[0], straggler]
+    container = start(*words, before=limited, stdin=subprocess.PIPE)
     container.expect("ready")
     container.await_rest()
-    assert ask(container).returncode == 0
+    is_published(container, ask)
     container.say()
     container.expect("heard")
     ended = container.end()
@@ -421,6 +428,8 @@ def test_a_file_of_pyinits_may_get_the_number_of_a_closed_standard_descriptor(
     container = start(*options, "--", "sh", "-c", "trap : HUP; while :; do sleep 0.1; done", before=before)
     becomes(lambda: told(container).get("version"), pyinit.__version__)
     container.await_rest()
+    [workload] = psutil.Process(container.init).children()
+    eventually(lambda: procfs.handles(workload.pid, signal.SIGHUP), "the workload catches SIGHUP")
     for _ in range(3):
         container.signal(signal.SIGHUP)
         count = len(told(container)["signals_forwarded"])

@@ -3,7 +3,6 @@
 import re
 import resource
 import subprocess
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import pytest
 
 from pyinit.ctl.picture import HIDDEN
 from testing.namespaces import INTERPRETER, UNSHARE, Container, clean_environment, python
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
-from .conftest import Start
+from .conftest import Start, await_counters
 
 Tree = Callable[..., "Seen"]
 
@@ -60,7 +59,7 @@ def tree(bin_folder: Path) -> Tree:
 
     def tree(container: Container, *words: str, before: Sequence[str] = (), status: int = 0) -> Seen:
         command = [*container.enter, *before, str(bin_folder / "pyinitctl"), "tree", *words]
-        seen = Seen(subprocess.run(command, capture_output=True, timeout=60))
+        seen = Seen(subprocess.run(command, capture_output=True, timeout=PATIENCE))
         assert seen.status == status, (seen.lines, seen.err)
         return seen
 
@@ -75,7 +74,7 @@ def on_terminal(bin_folder: Path) -> Callable[..., list[str]]:
         command, *words = [*container.enter, str(bin_folder / "pyinitctl"), "tree"]
         environment = dict(clean_environment(**{"TERM": "xterm", **variables}))
         child = pexpect.spawn(command, words, env=environment, dimensions=(24, columns), encoding="utf-8")  # type: ignore[arg-type]
-        child.expect(pexpect.EOF)
+        child.expect(pexpect.EOF, timeout=PATIENCE)
         assert child.wait() == 0, child.before
         return str(child.before).removesuffix("\r\n").split("\r\n")
 
@@ -162,7 +161,7 @@ def test_all_processes_are_in_the_tree_and_problems_stand_out(workload: Workload
     """Zombies with their ages, orphans, stopped processes, and main threads that have ended."""
     container = workload(MIXED)
     child, zombie, orphan, stopped, threads = told(container)
-    container.await_rest()
+    await_counters(container)
     seen = tree(container)
     assert re.fullmatch(r" *PID S +AGE  COMMAND", seen.lines[0])
     assert seen.row(1)[0] not in "├└", seen.lines
@@ -201,8 +200,11 @@ def test_a_process_from_outside_has_no_parent(workload: Workload, tree: Tree) ->
     with subprocess.Popen([*container.enter, *words], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         sleeper = int(process.stdout.readline())
-        seen = tree(container)
-        process.kill()
+        try:
+            eventually(lambda: tree(container).row(sleeper) == "└─ sleep 1004", "it has been executed")
+            seen = tree(container)
+        finally:
+            process.kill()
         assert seen.line("sh -c").endswith("  from outside (docker exec)")
         assert seen.row(sleeper) == "└─ sleep 1004"
 
@@ -211,7 +213,7 @@ def test_the_workload_is_known_from_a_host(workload: Workload, bin_folder: Path)
     """The counters have the pid in its own PID namespace."""
     container = workload('orphan("sleep", "1005"); ready()')
     container.line()
-    container.await_rest()
+    await_counters(container)
     command = [str(bin_folder / "pyinitctl"), "tree", "-p", str(container.init)]
     seen = Seen(subprocess.run(command, capture_output=True))
     assert seen.row(container.init)[0] not in "├└", seen.lines
@@ -258,6 +260,7 @@ def test_with_hidepid_the_visible_processes_are_shown(workload: Workload, tree: 
     mount = ["sh", "-c", 'mount -o remount,hidepid=2 /proc && exec "$@"', "sh"]
     container = workload(f"os.posix_spawnp('setpriv', {own!r}, os.environ); signal.pause()", before=mount)
     sleeper = int(container.line())
+    eventually(lambda: tree(container, before=AS_SOMEBODY).row(sleeper) == "└─ sleep 1009", "it has been executed")
     seen = tree(container, before=AS_SOMEBODY)
     assert re.search(r"  its parent \(pid \d+\) is not visible$", seen.line("sh -c"))
     assert seen.row(sleeper) == "└─ sleep 1009"
@@ -367,7 +370,12 @@ ready(*same)
 """
     )
     pids = told(container)
-    eventually(lambda: "3 × sleep 1016" in "".join(tree(container).lines), "all have been started")  # noqa: RUF001
+
+    def all_sleep() -> bool:
+        text = "".join(tree(container).lines)
+        return "5 × sleep 1014" in text and "3 × sleep 1016" in text  # noqa: RUF001
+
+    eventually(all_sleep, "all have been started")
     seen = tree(container)
     assert seen.line("sleep 1014") == f"   ├─ 5 × sleep 1014  (pids {pids[0]}, {pids[1]}, {pids[2]}, …)"  # noqa: RUF001
     assert sum("─ sleep 1015" in line for line in seen.lines) == 2
@@ -380,7 +388,7 @@ ready(*same)
 @pytest.mark.slow
 def test_thousands_are_readable_at_once(workload: Workload, tree: Tree) -> None:
     """3,000 sleeping processes are one line, and take little time."""
-    container = workload("for _ in range(3000): child()\nready()")
+    container = workload("for pid in [child() for _ in range(3000)]: wait_for(pid, b'S')\nready()")
     container.line()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     seen = tree(container)
@@ -404,11 +412,13 @@ def test_very_deep_trees_are_readable(start: Start, tree: Tree) -> None:
 
 @pytest.mark.slow
 def test_processes_that_come_and_go_are_no_error(workload: Workload, bin_folder: Path) -> None:
-    """2,000 short-lived processes, with orphans among them."""
+    """Short-lived processes without end, with orphans among them."""
     container = workload(
         """
-sys.stdin.readline()
-for number in range(2000):
+import select
+number = 0
+while not select.select([0], [], [], 0)[0]:
+    number += 1
     child(child, int) if number % 2 else child(int)
     while number % 20 == 0:
         try:
@@ -420,19 +430,14 @@ signal.pause()
 """,
         stdin=subprocess.PIPE,
     )
-    container.await_rest()
+    await_counters(container)
     command = [*container.enter, str(bin_folder / "pyinitctl"), "tree"]
-    told: list[str] = []
-    waiting = threading.Thread(target=lambda: told.append(container.line()))
-    waiting.start()
-    container.say()
-    runs = 0
-    while waiting.is_alive():
-        ended = subprocess.run(command, capture_output=True, timeout=60)
+    for _ in range(10):
+        ended = subprocess.run(command, capture_output=True, timeout=PATIENCE)
         assert (ended.returncode, ended.stderr) == (0, b""), ended
         assert re.search(rb"\n +1 ", ended.stdout)
-        runs += 1
-    assert told == ["done"] and runs > 1
+    container.say()
+    container.expect("done")
 
 
 def test_it_is_drawn_in_ascii_if_the_encoding_lacks_the_characters(bin_folder: Path) -> None:

@@ -9,6 +9,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ GRACE = 10.0
 
 AT_ONCE = 6
 """How many containers run at a time. They sleep most of the time."""
+
+FORKING = threading.Lock()
+"""Held while a program is written, and while a process is started: that has the files of all threads open until it
+executes something, and a program that is open for writing cannot be executed (ETXTBSY, execve(2))."""
+
+ADDRESS = ".".join(["127", *map(str, os.getpid().to_bytes(3, "big"))])
+"""A loopback address of this process's own: no other one listens or connects there."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ WRAPPERS = (
         files=(
             (
                 "sshd_config",
-                "ListenAddress 127.0.0.1:{port}\nHostKey {folder}/key\nAuthorizedKeysFile {folder}/key.pub\n"
+                "ListenAddress {address}:{port}\nHostKey {folder}/key\nAuthorizedKeysFile {folder}/key.pub\n"
                 "StrictModes no\nUsePAM yes\nPermitRootLogin yes\n",
             ),
         ),
@@ -184,7 +192,8 @@ class Stage:
     def end(self, wrapper: Wrapper, init: list[str], folder: Path, is_in_background: bool) -> End:
         """Start a container, ask it to stop when the application is ready, and observe the end."""
         port = free_port()
-        self._write_files(wrapper, folder, port)
+        with FORKING:
+            self._write_files(wrapper, folder, port)
         words = wrapper.words(folder)
         if is_in_background:
             words = ["sh", "-c", f"{shlex.join(words)} & trap 'exit 0' TERM; wait"]
@@ -195,7 +204,9 @@ class Stage:
         environment = {"PATH": self._path, "HOME": str(folder), "npm_config_update_notifier": "false"}
         said = folder / "said"
         login = Login(folder, port, is_needed=wrapper.is_service)
-        with Container(command, env=environment, cwd=folder) as container, login:
+        with FORKING:
+            container = Container(command, env=environment, cwd=folder)
+        with container, login:
             eventually(
                 lambda: said.read_text() + state(container),
                 f"{wrapper.command} runs the application",
@@ -221,7 +232,7 @@ class Stage:
         for name, text in wrapper.files:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.format(app=app, folder=folder, port=port))
+            path.write_text(text.format(app=app, folder=folder, address=ADDRESS, port=port))
             if name.endswith("/run"):
                 path.chmod(0o755)
         app.chmod(0o755)
@@ -233,14 +244,14 @@ class Login:
     """A login from outside that runs the application by ssh."""
 
     def __init__(self, folder: Path, port: int, is_needed: bool) -> None:
-        options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectionAttempts=30"]
+        options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectionAttempts=99"]
         words = ["ssh", "-F/dev/null", f"-i{folder}/key", f"-p{port}", *[f"-o{option}" for option in options]]
-        self._command = [*words, "root@127.0.0.1", str(folder / "app")] if is_needed else []
+        self._command = [*words, f"root@{ADDRESS}", str(folder / "app")] if is_needed else []
         self._log = folder / "ssh.log"
 
     def __enter__(self) -> None:
         if self._command:
-            with self._log.open("w") as log:
+            with self._log.open("w") as log, FORKING:
                 self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def __exit__(self, *_: object) -> None:
@@ -250,9 +261,9 @@ class Login:
 
 
 def free_port() -> int:
-    """A port that is not in use."""
+    """A port of `ADDRESS` that is not in use."""
     with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
+        one.bind((ADDRESS, 0))
         return int(one.getsockname()[1])
 
 

@@ -71,7 +71,7 @@ def test_the_core_imports_only_what_is_compiled_in_and_its_own(launcher: str) ->
     interpreter imports do not count."""
     flags = ["-ISB", "-Xutf8", "-Ximporttime"]
     bare = imported([INTERPRETER, *flags, "-c", "pass"])
-    names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "-g", "-r", "TERM:INT", "-e", "7", "--", "sleep", "0.3"])
+    names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "-g", "-r", "TERM:INT", "-e", "7", "--", "sleep", "2"])
     # Modules after this one are loaded when the workload has ended.
     names = names[: names.index("pyinit.reporting.exit_report") + 1]
     ours = [name for name in names if name.partition(".")[0] == "pyinit"]
@@ -95,7 +95,7 @@ CORE = """
 def test_the_modules_of_a_plain_start_are_these(launcher: str) -> None:
     """No others: each costs PID 1 time and memory. What only pyinitctl needs is not among them."""
     flags = ["-ISB", "-Xutf8", "-Ximporttime"]
-    names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "--", "sleep", "0.3"])
+    names = imported([*UNSHARE, INTERPRETER, *flags, launcher, "--", "sleep", "2"])
     ours = [name.removeprefix("pyinit.") for name in names if name.startswith("pyinit.")]
     assert sorted(ours) == CORE.split()
 
@@ -136,7 +136,8 @@ def test_pid_1_needs_no_file_that_the_workload_deletes(tmp_path: Path, installed
         words = [INTERPRETER, "-ISBXutf8", str(tmp_path / "lib" / "pyinit" / "launcher.py")]
     options = ["-w", "--orphans=terminate", "--zombie-watch=1", "--exit-report=always", "--drain-timeout=0.3"]
     orphan = """trap '' TERM; until grep -q '^PPid:.1$' /proc/$$/status; do :; done; exit 4"""
-    program = 'rm -r "$0"/*; (sh -c "$1" &); (trap "" TERM; sleep 100) & sleep 0.5; exit 3'
+    # The orphan has the pipe to cat(1), which ends with it.
+    program = 'rm -r "$0"/*; (trap "" TERM; sleep 100) & (sh -c "$1" &) | cat; sleep 0.5; exit 3'
     ended = run_as_module([*words, *options, "--", "bash", "-c", program, tmp_path, orphan])
     assert not list(tmp_path.iterdir())
     assert ended.status == 3 and "Traceback" not in ended.err, ended

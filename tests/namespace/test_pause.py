@@ -17,9 +17,9 @@ Join = Callable[[str], subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def pause(start: Start) -> Container:
-    """A pause that has settled, and logs the signals that wake it."""
-    container = start("--pause", "-vvv", "--drain-timeout=0.5")
+def pause(request: pytest.FixtureRequest, start: Start) -> Container:
+    """A pause that has settled, and logs the signals that wake it. Its parameter is the drain timeout."""
+    container = start("--pause", "-vvv", f"--drain-timeout={getattr(request, 'param', 60)}")
     container.await_rest()
     return container
 
@@ -111,11 +111,13 @@ def test_processes_left_at_the_end_are_asked_and_have_time(pause: Container, joi
     assert (ended.status, joined.stdout.readline()) == (0, b"saved\n"), ended
 
 
+@pytest.mark.parametrize("pause", [0.5], indirect=True)
 def test_processes_that_do_not_end_are_killed(pause: Container, join: Join) -> None:
     """After the drain timeout, and the log names them. The status is still 0."""
     joined = join("(trap '' TERM; echo ready; exec sleep 60) & exit")
     assert joined.stdout is not None and joined.stdout.readline() == b"ready\n"
     joined.wait()
+    eventually(lambda: [child.name() for child in children(pause)] == ["sleep"], "the orphan sleeps")
     begin = time.monotonic()
     pause.signal(signal.SIGTERM)
     ended = pause.end()

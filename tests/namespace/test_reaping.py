@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.namespaces import INTERPRETER, UNSHARE, Container, python
+from testing.namespaces import INTERPRETER, UNSHARE, python
 from testing.waiting import PATIENCE
 
 from .conftest import Run, Start
@@ -52,10 +52,10 @@ def test_ten_thousand_orphans_that_die_at_once_are_all_reaped(start: Start) -> N
     writer = leak(10_000)
     assert len(others()) == 10_000
     posix.close(writer)
-    print(all_gone(60), len(others()))
+    print(all_gone(240), len(others()))
     """
     container = start("--", *python(ORPHANS + program))
-    assert container.end(patience=240).out == "True 0\n"  # to fork them takes most of the time
+    assert container.end(patience=480).out == "True 0\n"  # to fork them takes most of the time
 
 
 def test_a_flood_of_signals_does_not_hold_up_the_reaping(start: Start) -> None:
@@ -67,7 +67,7 @@ def test_a_flood_of_signals_does_not_hold_up_the_reaping(start: Start) -> None:
     sys.stdin.readline()
     for _ in range(20):
         posix.close(leak(50))
-    print(all_gone(10), len(others()), flush=True)
+    print(all_gone(60), len(others()), flush=True)
     sys.stdin.readline()
     """
     container = start("--", *python(ORPHANS + program), stdin=subprocess.PIPE)
@@ -127,7 +127,7 @@ def test_an_odd_disposition_of_sigchld_changes_nothing(run: Run, statement: str)
     before = python(f"import os, signal, sys; {statement}; os.execv(sys.argv[1], sys.argv[1:])")
     assert (
         run(
-            "--", *python(ORPHANS + "    posix.close(leak(9)); sys.exit(7 if all_gone(9) else 1)"), before=before
+            "--", *python(ORPHANS + "    posix.close(leak(9)); sys.exit(7 if all_gone(60) else 1)"), before=before
         ).status
         == 7
     )
@@ -142,7 +142,7 @@ def test_children_from_before_are_reaped_too(run: Run) -> None:
         os.fork() or os.execvp("sleep", ["sleep", "0.1"])
         os.execv(sys.argv[1], sys.argv[1:])
     """
-    program = "    sys.exit(7 if all_gone(20) else 1)"
+    program = "    sys.exit(7 if all_gone(60) else 1)"
     assert run("--", *python(ORPHANS + program), before=python(leave_children)).status == 7
 
 
@@ -155,7 +155,7 @@ def test_warn_on_reap_names_each_orphan_and_how_it_ended(run: Run) -> None:
                 posix.execv("/bin/" + words[0], words)
         posix._exit(0)
     posix.wait()
-    sys.exit(5 if all_gone(20) else 1)
+    sys.exit(5 if all_gone(60) else 1)
     """
     ended = run("-w", "--", *python(ORPHANS + program))
     assert ended.status == 5
@@ -170,21 +170,9 @@ def test_idle_means_asleep(start: Start) -> None:
     """There is no polling: not one context switch, and no CPU time."""
     container = start("--", "sh", "-c", "echo ready; exec sleep 60")
     container.expect("ready")
-    while (before := switches(container)) != after_a_while(container, 0.5):
-        pass  # until it has settled
-    assert after_a_while(container, 3) == before
-
-
-def after_a_while(container: Container, seconds: float) -> list[str]:
-    """The context switches of PID 1 after some time without work."""
-    time.sleep(seconds)
-    return switches(container)
-
-
-def switches(container: Container) -> list[str]:
-    """The context switches of PID 1 so far, voluntary and not."""
-    lines = Path(f"/proc/{container.init}/status").read_text().splitlines()
-    return [line for line in lines if "ctxt_switches" in line]
+    before = container.await_settled()
+    time.sleep(3)
+    assert container.context_switches() == before
 
 
 def test_orphans_come_to_pyinit_if_it_is_not_pid_1(launcher: str) -> None:
@@ -196,7 +184,7 @@ def test_orphans_come_to_pyinit_if_it_is_not_pid_1(launcher: str) -> None:
     assert me != "1" and me in parents, parents
     orphan = [pid for pid in others() if open(f"/proc/{pid}/stat").read().split()[3] == me]
     posix.close(writer)
-    deadline = time.monotonic() + 9
+    deadline = time.monotonic() + 60
     while orphan and time.monotonic() < deadline and orphan[0] in others():
         time.sleep(0.01)
     sys.exit(7 if orphan and orphan[0] not in others() else 1)
@@ -306,7 +294,7 @@ def test_warn_on_reap_names_the_right_orphan_when_many_die_at_once(run: Run) -> 
                     posix._exit(number)
             posix._exit(0)
         posix.wait()
-    sys.exit(5 if all_gone(20) else 1)
+    sys.exit(5 if all_gone(60) else 1)
     """
     ended = run("-w", "--", *python(ORPHANS + program))
     pairs = re.findall(r"reaped pid \d+ \(n(\d+)\), which exited with (\d+)\n", ended.err)

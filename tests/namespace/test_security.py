@@ -1,5 +1,6 @@
 """What a hostile workload can and cannot do to PID 1: the claims of docs/security.md."""
 
+import errno
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ import pytest
 from testing.compiler import compile_c
 from testing.coverage import copy_package
 from testing.namespaces import INTERPRETER, UNSHARE, clean_environment, python
+from testing.processes import memory
 from testing.waiting import PATIENCE, eventually
 
 from .conftest import Run, Start
@@ -107,16 +110,19 @@ static void trace(int target)
 static void stop_new_ones(int most)
 {
     /* A child that stays behind, ignores SIGTERM, stops every process that starts later, and tries to look into it.
-     * Another reads a pipe: that one is looked at again and again. */
+     * Many others read a pipe: they are looked at again and again, and that takes a while. */
     char path[32];
     int ends[2];
     signal(SIGTERM, SIG_IGN);
     if (pipe(ends) || fork()) _exit(7);
-    int reader = fork();
-    if (!reader) {
-        dup2(ends[0], 0);
-        close(ends[1]);
-        for (;;) pause();
+    int reader = 0;
+    for (int i = 0; i < 50; i++) {
+        reader = fork();
+        if (!reader) {
+            dup2(ends[0], 0);
+            close(ends[1]);
+            for (;;) pause();
+        }
     }
     for (int pid = reader + 1;; pid = pid < reader + most ? pid + 1 : reader + 1) {
         if (kill(pid, SIGSTOP)) continue;
@@ -138,8 +144,18 @@ int main(int count, char **words)
 }
 """
 
-HAS_COUNTERS = """any("pyinit-status" in posix.readlink("/proc/1/fd/" + n) for n in posix.listdir("/proc/1/fd"))"""
-"""An expression for a workload: whether PID 1 has loaded all that it will need."""
+HAS_LOADED = """
+    def has_loaded():
+        for number in posix.listdir("/proc/1/fd"):
+            path = f"/proc/1/fd/{number}"
+            try:
+                if "pyinit-status" in posix.readlink(path) and posix.stat(path).st_size:
+                    return True
+            except FileNotFoundError:  # closed just now
+                pass
+        return False
+"""
+"""A function for a workload: whether PID 1 has loaded all that it will need, and then published its counters."""
 
 HOLDS = {
     "signal", "queue", "read memory", "write memory", "list descriptors", "write to standard error",
@@ -218,9 +234,9 @@ def test_who_stops_what_looks_as_the_user_neither_reads_it_nor_puts_off_the_end(
     ended = run("-u", "1010:1010", "--drain-timeout=3", "--", attacker, "stop", "20", before=WITHOUT_PTRACE)
     took = time.monotonic() - since
     assert ended.status == 7, ended
-    seen = set(ended.out.splitlines()) - {"write memory: No such file or directory"}  # given up just then
-    assert seen == {"write memory: Permission denied"}, ended
-    assert took < 20, f"it took {took:.1f} s: {ended}"
+    given_up_just_then = {f"write memory: {os.strerror(code)}" for code in (errno.ENOENT, errno.ESRCH)}
+    assert set(ended.out.splitlines()) - given_up_just_then == {"write memory: Permission denied"}, ended
+    assert took < 50, f"it took {took:.1f} s: {ended}"
 
 
 # The same user.
@@ -237,7 +253,7 @@ def test_a_signal_cannot_end_or_stop_pid_1_from_inside(start: Start) -> None:
         for _ in range(10):
             posix.kill(1, number)
     posix.close(leak(50))
-    print(all_gone(10), flush=True)
+    print(all_gone(60), flush=True)
     posix.kill(1, _signal.SIGUSR1)
     for number in (*faults, _signal.SIGUSR1):
         print(int(_signal.sigwait([number])), flush=True)
@@ -260,9 +276,7 @@ def test_the_same_user_can_do_everything_to_pid_1(run: Run, attacker: str) -> No
     assert done == (HOLDS - {"trace", "write memory"} if is_restricted else HOLDS), seen
 
 
-@pytest.mark.parametrize(
-    "wait", ["pass", f"while not {HAS_COUNTERS}: pass"], ids=["at once", "when it has all it needs"]
-)
+@pytest.mark.parametrize("wait", ["pass", "while not has_loaded(): pass"], ids=["at once", "when it has all it needs"])
 def test_limits_that_the_workload_sets_for_pid_1_do_not_stop_it(run: Run, wait: str) -> None:
     """Without descriptors, memory, queue or files: orphans are reaped, signals forwarded, and the status is right."""
     program = f"""
@@ -275,17 +289,17 @@ def test_limits_that_the_workload_sets_for_pid_1_do_not_stop_it(run: Run, wait: 
         posix.close(leak(20))
         posix.kill(1, _signal.SIGUSR1)
         _signal.sigwait([_signal.SIGUSR1])
-    sys.exit(7 if all_gone(10) else 1)
+    sys.exit(7 if all_gone(60) else 1)
     """
-    ended = run("-v", "--", *python(ORPHANS + program), before=WITHOUT_CAPABILITIES)
+    ended = run("-v", "--", *python(ORPHANS + HAS_LOADED + program), before=WITHOUT_CAPABILITIES)
     assert ended.status == 7, ended
 
 
-def test_a_limit_on_its_cpu_time_ends_pid_1(run: Run, attacker: str) -> None:
+def test_a_limit_on_its_cpu_time_ends_pid_1(start: Start, attacker: str) -> None:
     """The kernel enforces only this limit with SIGKILL. A workload of the same user can end the container this way."""
     limits = "--cpu=1:1 --sigpending=2000"  # a longer queue would leave the user's other processes none
     words = ["sh", "-c", f'prlimit --pid 1 {limits}; exec "$0" flood 1000000000', attacker]
-    ended = run("-q", "--exit-report=always", "--", *words, before=WITHOUT_CAPABILITIES)
+    ended = start("-q", "--exit-report=always", "--", *words, before=WITHOUT_CAPABILITIES).end(patience=240)
     assert "pyinit: " not in ended.err, "it could write a report"
 
 
@@ -304,7 +318,11 @@ def test_a_tracer_of_the_workload_delays_its_end_and_nothing_else(start: Start, 
     init = psutil.Process(container.init)
 
     def left() -> list[tuple[str, str]]:
-        return [(one.name(), one.status()) for one in init.children(recursive=True)]
+        found: list[tuple[str, str]] = []
+        for one in init.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # reaped just now
+                found.append((one.name(), one.status()))
+        return found
 
     workload = (Path(INTERPRETER).name, psutil.STATUS_ZOMBIE)
     eventually(
@@ -363,7 +381,7 @@ def test_counters_that_the_workload_overwrites_do_no_harm(start: Start, bin_fold
         posix.close(leak(20))
         posix.kill(1, _signal.SIGUSR1)
         _signal.sigwait([_signal.SIGUSR1])
-    print(all_gone(10), flush=True)
+    print(all_gone(60), flush=True)
     input()
     sys.exit(7)
     """
@@ -399,7 +417,7 @@ def test_a_flood_of_queued_signals_takes_no_memory_and_holds_nothing_up(
     resource.prlimit(1, resource.RLIMIT_SIGPENDING, (2000, 2000))
     print(subprocess.run([{attacker!r}, "flood", "5000"], stdout=subprocess.PIPE, text=True).stdout.strip(), flush=True)
     posix.close(leak(100))
-    print(all_gone(10), flush=True)
+    print(all_gone(60), flush=True)
     input()
     sys.exit(7)
     """
@@ -408,17 +426,12 @@ def test_a_flood_of_queued_signals_takes_no_memory_and_holds_nothing_up(
         before=WITHOUT_CAPABILITIES, stdin=subprocess.PIPE,
     )  # fmt: skip
     container.await_rest()
-
-    def size() -> int:
-        status = Path(f"/proc/{container.init}/status").read_text()
-        return int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0])
-
-    before = size()
+    before = memory(container.init, "Anonymous")  # RssAnon of /proc/PID/status is not exact
     container.say()
     container.expect("the queue was full")
     container.expect("True")
     container.await_rest()
-    assert size() < before + 256, "kB"
+    assert memory(container.init, "Anonymous") < before + 256, "kB"
     container.say()
     ended = container.end()
     lines = ended.err.splitlines()
@@ -453,7 +466,7 @@ def test_no_name_can_forge_a_line(start: Start, tmp_path: Path, log_format: str)
     _signal.sigwait(signals)
     os.close(writer)
     os.wait()
-    all_gone(10)
+    all_gone(60)
     if os.fork() == 0:
         call({name.encode()!r})
         posix.kill(1, _signal.SIGTERM)
@@ -462,8 +475,8 @@ def test_no_name_can_forge_a_line(start: Start, tmp_path: Path, log_format: str)
     _signal.sigwait(signals)
     sys.exit(7)
     """
-    words = ["-v", "-w", f"--log-format={log_format}", "--", str(tmp_path / name), "-ISc", ORPHANS + program]
-    ended = start(*words).end()
+    options = ["-v", "-w", f"--log-format={log_format}", "--drain-timeout=60"]
+    ended = start(*options, "--", str(tmp_path / name), "-ISc", ORPHANS + program).end()
     lines = ended.err.split("\n")
     assert ended.status == 7 and lines.pop() == "", ended
     assert all(line.isprintable() for line in lines), lines
@@ -536,7 +549,7 @@ def test_no_capability_is_needed(start: Start) -> None:
     import _signal
     print([line for line in open("/proc/1/status") if line[:7] in ("CapPrm:", "CapEff:")], flush=True)
     posix.close(leak(50))
-    are_gone = all_gone(10)
+    are_gone = all_gone(60)
     if posix.fork():
         print(are_gone, flush=True)
     _signal.pause()
@@ -553,7 +566,7 @@ def test_no_capability_is_needed(start: Start) -> None:
 
 def test_a_user_namespace_is_enough(launcher: str) -> None:
     """Rootless: root is an ordinary user outside, and everything works."""
-    program = "    posix.close(leak(50)); sys.exit(7 if all_gone(10) else 1)"
+    program = "    posix.close(leak(50)); sys.exit(7 if all_gone(60) else 1)"
     command = [*UNSHARE, "--user", "--map-root-user", launcher, "--", *python(ORPHANS + program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (7, ""), done

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,7 +37,7 @@ def test_the_stop_signal_goes_to_the_workload_alone_and_then_to_all_that_is_left
     child = "trap 'sleep 0.3; echo child saved; exit' TERM; echo child ready; while :; do sleep 0.05; done"
     workload = f"""({child}) &
         trap 'sleep 0.3; echo workload done; exit 4' TERM; echo workload ready; while :; do sleep 0.05; done"""
-    container = start("--", "sh", "-c", workload)
+    container = start("--drain-timeout=60", "--", "sh", "-c", workload)
     assert lines(container, 2) == {"workload ready", "child ready"}
     container.signal(signal.SIGTERM)
     ended = container.end()
@@ -47,7 +48,7 @@ def test_the_stop_signal_goes_to_the_workload_alone_and_then_to_all_that_is_left
 def test_a_stopped_straggler_is_continued_and_gets_the_signal(start: Start) -> None:
     """SIGTERM alone would stay pending."""
     child = "trap 'echo heard; exit' TERM; kill -STOP \\$\\$; sleep 60"
-    container = start("--", "sh", "-c", f'sh -c "{child}" & read line', stdin=subprocess.PIPE)
+    container = start("--drain-timeout=60", "--", "sh", "-c", f'sh -c "{child}" & read line', stdin=subprocess.PIPE)
     eventually(lambda: is_stopped(container), "the child has stopped")
     ended = container.end()
     assert (ended.status, ended.out) == (1, "heard\n"), ended
@@ -56,7 +57,8 @@ def test_a_stopped_straggler_is_continued_and_gets_the_signal(start: Start) -> N
 def test_a_daemon_is_asked_to_end_too(start: Start) -> None:
     """Though it has its own session and process group."""
     daemon = NOTES_TERM.format("daemon")
-    container = start("--", "sh", "-c", f'(setsid sh -c "{daemon}" &); read line; exit 3', stdin=subprocess.PIPE)
+    program = f'(setsid sh -c "{daemon}" &); read line; exit 3'
+    container = start("--drain-timeout=60", "--", "sh", "-c", program, stdin=subprocess.PIPE)
     container.expect("daemon ready")
     ended = container.end()
     assert (ended.status, ended.out) == (3, "daemon heard\n"), ended
@@ -79,7 +81,7 @@ def test_without_stragglers_there_is_no_wait(run: Run) -> None:
     """The drain timeout is only for stragglers."""
     begin = time.monotonic()
     assert run("--drain-timeout=60", "--", "sh", "-c", "sleep 0 & wait; exit 6").status == 6
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 50
 
 
 def test_a_drain_timeout_of_0_leaves_the_others_to_the_kernel(start: Start) -> None:
@@ -95,20 +97,19 @@ def test_a_drain_timeout_of_0_leaves_the_others_to_the_kernel(start: Start) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_the_stop_timeout_kills_a_workload_that_ignores_the_signal(start: Start, number: int) -> None:
     """It counts from the first stop signal of any kind."""
-    container = start("-t0.6", "--", "sh", "-c", "trap '' TERM INT QUIT; echo ready; while :; do sleep 0.05; done")
+    container = start("-t2", "--", "sh", "-c", "trap '' TERM INT QUIT; echo ready; while :; do sleep 0.05; done")
     container.expect("ready")
     begin = time.monotonic()
     container.signal(number)
-    time.sleep(0.3)  # a second signal changes nothing
-    container.signal(number)
+    time.sleep(1.5)  # a second signal changes nothing
+    with suppress(ProcessLookupError):
+        container.signal(number)
     ended = container.end()
-    assert 0.6 <= time.monotonic() - begin < 0.6 + 0.3 + PATIENCE / 8
+    assert 2 <= time.monotonic() - begin < 2 + 1.5 + PATIENCE / 8
     assert ended.status == 137
-    name = signal.Signals(number).name
-    assert re.search(
-        rf"killed by SIGKILL after [\d.]+m?s: it did not exit within 6\d\dms of {name} from outside the container; ",
-        ended.err,
-    ), ended
+    cause = f"{signal.Signals(number).name} from outside the container"
+    pattern = rf"killed by SIGKILL after [\d.]+s: it did not exit within (2\.\d|3\.[0-4])s of {cause}; "
+    assert re.search(pattern, ended.err), ended
 
 
 def test_no_other_signal_starts_the_stop_timeout(start: Start) -> None:
@@ -142,7 +143,7 @@ def test_a_stop_signal_that_is_dropped_or_rewritten_starts_the_stop_timeout(star
     eventually(lambda: container.process.poll() is not None, "the workload is killed")
     ended = container.end()
     assert ended.status == 137
-    assert re.search(r"it did not exit within \d+ms of SIGTERM from outside the container; ", ended.err), ended
+    assert re.search(r"it did not exit within [\d.]+m?s of SIGTERM from outside the container; ", ended.err), ended
 
 
 def test_a_second_stop_signal_while_draining_goes_to_all_that_is_left(start: Start) -> None:
@@ -175,12 +176,12 @@ def test_orphans_are_reaped_while_draining(start: Start) -> None:
             posix.write(1, b"%d\\n" % posix.fork())
             posix._exit(0)
         posix.waitpid(middle, 0)
-        time.sleep(0.5)
-        import os
-        print(len([name for name in posix.listdir("/proc") if name.isdigit()]), flush=True)
+        while (count := len([name for name in posix.listdir("/proc") if name.isdigit()])) > 2:
+            time.sleep(0.01)
+        print(count, flush=True)
     """
     workload = python(f"import os, sys; os.fork() or os.execv(sys.executable, {python(child)!r}); sys.stdin.read()")
-    container = start("--", *workload, stdin=subprocess.PIPE)
+    container = start("--drain-timeout=60", "--", *workload, stdin=subprocess.PIPE)
     container.expect("ready")
     ended = container.end()
     # PID 1 and the child itself: the orphan (which printed 0) has ended and was reaped.
@@ -206,8 +207,9 @@ def test_wait_for_all_stays_until_the_successor_has_ended(start: Start) -> None:
 
 def test_wait_for_all_a_stop_signal_asks_what_is_left_when_the_workload_has_ended(start: Start) -> None:
     """There is no workload to forward it to."""
-    container = start("--wait-for=all", "--", "sh", "-c", f"({NOTES_TERM.format('successor')}) & exit 3")
+    container = start("-v", "--wait-for=all", "--", "sh", "-c", f"({NOTES_TERM.format('successor')}) & exit 3")
     container.expect("successor ready")
+    container.error_line("the workload has ended")
     container.signal(signal.SIGTERM)
     ended = container.end()
     assert (ended.status, ended.out) == (3, "successor heard\n"), ended
@@ -227,6 +229,7 @@ def test_wait_for_all_the_others_are_asked_when_the_workload_has_ended(start: St
 def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
     """Then follow SIGTERM to all, the drain timeout and SIGKILL, as always."""
     container = start(
+        "-v",
         "--wait-for=all",
         "-t0.3",
         "--drain-timeout=0.3",
@@ -236,6 +239,7 @@ def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
         f"({IGNORES_TERM.format('successor')}) & exit 3",
     )
     container.expect("successor ready")
+    container.error_line("the workload has ended")
     begin = time.monotonic()
     container.signal(signal.SIGTERM)
     ended = container.end()
@@ -246,8 +250,9 @@ def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
 
 def test_nothing_wakes_pyinit_while_no_deadline_is_pending(start: Start) -> None:
     """A stop timeout is pending only after a stop signal, and waiting for all needs no polling."""
-    container = start("-t20", "--wait-for=all", "--", "sh", "-c", "(echo ready; exec sleep 60) & exit 3")
+    container = start("-v", "-t20", "--wait-for=all", "--", "sh", "-c", "(echo ready; exec sleep 60) & exit 3")
     container.expect("ready")
+    container.error_line("the workload has ended")
     before = container.await_settled()
     time.sleep(2)
     assert container.context_switches() == before
@@ -275,18 +280,18 @@ WORKER = """if True:
 
 
 @pytest.mark.parametrize(
-    ("preparation", "seen"),
+    ("timeout", "preparation", "seen"),
     [
-        ("pass", ["SIGTERM"]),
-        ("_signal.signal(_signal.SIGTERM, _signal.SIG_IGN)", ["SIGTERM", "SIGKILL"]),
+        (60, "pass", ["SIGTERM"]),
+        (0.5, "_signal.signal(_signal.SIGTERM, _signal.SIG_IGN)", ["SIGTERM", "SIGKILL"]),
     ],
 )
-def test_live_orphans_are_ended_if_asked_for(start: Start, preparation: str, seen: list[str]) -> None:
+def test_live_orphans_are_ended_if_asked_for(start: Start, timeout: float, preparation: str, seen: list[str]) -> None:
     """A worker whose parent was killed gets SIGTERM, and SIGKILL after the drain timeout. The workload runs on."""
     container = start(
         "-v",
         "--orphans=terminate",
-        "--drain-timeout=0.5",
+        f"--drain-timeout={timeout}",
         "--",
         *python(WORKER.format("pass", preparation)),
         stdin=subprocess.PIPE,
@@ -346,6 +351,10 @@ def test_a_workload_that_may_not_be_killed_does_not_keep_the_container(start: St
 
 BESIDE = """if True:
     import json, os, subprocess, sys, time
+    try:
+        os.nice(-20)  # pyinit exits a second after SIGKILL, whether what it killed has got a processor or not
+    except PermissionError:
+        pass
     stranger = "trap 'echo heard >> heard' TERM CONT INT HUP; echo > ready; while :; do sleep 0.05; done"
     beside = subprocess.Popen(["sh", "-c", stranger])
     while not os.path.exists("ready"):
@@ -356,10 +365,11 @@ BESIDE = """if True:
             if name.isdigit() and int(name) not in (1, beside.pid):
                 try:
                     words = open(f"/proc/{name}/stat").read().rpartition(")")[2].split()
+                    comm = open(f"/proc/{name}/comm").read()
                 except OSError:
                     continue
                 if words[0] != "Z" and int(words[1]) != beside.pid:
-                    yield open(f"/proc/{name}/comm").read()
+                    yield comm
     survivors = list(alive())
     beside.kill()
     beside.wait()
@@ -387,11 +397,13 @@ def test_a_subreaper_ends_only_its_own_descendants(launcher: str, tmp_path: Path
 
 DROPPED = """if True:
     import os, time
+    reader, writer = os.pipe()
     if os.fork() == 0:
         os.setgroups([]); os.setgid(1002); os.setuid(1002)
         os.write(1, b"ready\\n")
+        os.write(writer, b"+")
         time.sleep(60)
-    time.sleep(0.5)
+    os.read(reader, 1)
     os._exit(3)
 """
 WITHOUT_KILL = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
@@ -410,7 +422,7 @@ def test_a_subreaper_says_which_processes_it_leaves_behind(launcher: str, tmp_pa
     command = [*UNSHARE, *python(BESIDE), *WITHOUT_KILL, launcher, "--drain-timeout=0.3", "--", *python(DROPPED)]
     begin = time.monotonic()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 50
     assert done.stdout.startswith('ready\n[3, ["python'), done
     assert re.search(r"; 1 straggler left behind \(python[^)]*\)", done.stderr), done
     assert "straggler killed" not in done.stderr
@@ -419,7 +431,8 @@ def test_a_subreaper_says_which_processes_it_leaves_behind(launcher: str, tmp_pa
 @pytest.mark.parametrize("limit", [3, 4, 5])
 def test_out_of_descriptors_at_the_end(start: Start, limit: int) -> None:
     """The status is the same, and stragglers have their time: all that this needs was loaded before."""
-    container = start("--", "sh", "-c", f"({NOTES_TERM.format('child')}) & read line; exit 9", stdin=subprocess.PIPE)
+    program = f"({NOTES_TERM.format('child')}) & read line; exit 9"
+    container = start("--drain-timeout=60", "--", "sh", "-c", program, stdin=subprocess.PIPE)
     container.expect("child ready")
     container.await_rest()
     psutil.Process(container.init).rlimit(psutil.RLIMIT_NOFILE, (limit, limit))

@@ -181,19 +181,18 @@ def test_a_signal_that_came_before_the_workload_waits_for_it(run: Run, numbers: 
 GROUP = """if True:
     import os, signal, sys
     reader, writer = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     who = "workload" if os.fork() else "child"
     if who == "child" and "setsid" in sys.argv:
         os.setsid()
-    def note(number, frame):
-        os.write(1, f"{who} {number}\\n".encode())
-    signal.signal(signal.SIGUSR1, note)
     if who == "child":
         os.write(writer, b"x")
     else:
         os.read(reader, 1)
         os.write(1, b"ready\\n")
     while True:
-        signal.pause()
+        number = signal.sigwait([signal.SIGUSR1])
+        os.write(1, f"{who} {int(number)}\\n".encode())
 """
 """A workload with a child, which leaves the session with the argument ``setsid``. Each says when it gets SIGUSR1."""
 
@@ -317,10 +316,13 @@ def test_signals_that_cannot_be_delivered_are_logged_once(start: Start) -> None:
 
 FOREIGN_ORPHAN = """if True:
     import os, sys, time
+    reader, writer = os.pipe()
     if not os.fork():
         if os.fork():
+            os.read(reader, 1)
             os._exit(0)
         os.setuid(1002)
+        os.write(writer, b"+")
         time.sleep(60)
     sys.stdin.readline()
 """
@@ -332,14 +334,24 @@ def test_a_signal_that_is_tried_again_is_logged_once(start: Start) -> None:
     without_kill = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill"]
     options = ["--orphans=terminate", "--drain-timeout=0.2"]
     container = start(*options, "--", *python(FOREIGN_ORPHAN), before=without_kill, stdin=subprocess.PIPE)
-    assert container.process.stderr is not None
-    told = [container.process.stderr.readline().decode() for _ in range(2)]
+    told = [container.error_line() for _ in range(2)]
     container.say()
     ended = container.end()
     told += ended.err.splitlines(keepends=True)
     failures = [line for line in told if "Operation not permitted" in line]
     assert re.fullmatch(r"pyinit: cannot send SIGTERM to python3[.\d]* \(pid \d+\): Operation not permitted\n", told[0])
     assert len(failures) == len(set(failures)), (told, ended)
+
+
+HASTEN = """if True:
+    import posix
+    try:
+        for pid in (1, posix.getpid()):
+            posix.setpriority(posix.PRIO_PROCESS, pid, -20)
+    except PermissionError:
+        pass
+"""
+"""Have PID 1 and the workload run before all others: thousands of answers would take a loaded machine minutes."""
 
 
 def test_ten_thousand_signals_in_a_row_are_answered(start: Start) -> None:
@@ -352,7 +364,7 @@ def test_ten_thousand_signals_in_a_row_are_answered(start: Start) -> None:
             posix.kill(1, number)
             _signal.sigwait([number])
     """
-    assert start("--", *python(ping)).end().status == 0
+    assert start("--", *python(HASTEN + ping)).end(patience=480).status == 0
 
 
 ALARMS = """if True:
@@ -361,7 +373,7 @@ ALARMS = """if True:
     lost = 0
     for _ in range(1000):
         posix.kill(1, _signal.SIGALRM)
-        lost += _signal.sigtimedwait([_signal.SIGALRM], 1) is None
+        lost += _signal.sigtimedwait([_signal.SIGALRM], 60) is None
     print("lost", lost)
     print(_signal.sigtimedwait([_signal.SIGALRM], 0.3))
 """
@@ -370,7 +382,7 @@ ALARMS = """if True:
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.1"]])
 def test_every_alarm_is_forwarded(start: Start, options: list[str]) -> None:
     """pyinit has no timer of its own whose signal could be merged with one."""
-    ended = start(*options, "--", *python(ALARMS)).end()
+    ended = start(*options, "--", *python(HASTEN + ALARMS)).end(patience=240)
     assert ended.status == 0 and not ended.err, ended
     lost, rest = ended.out.splitlines()
     assert (lost, rest) == ("lost 0", "None"), ended

@@ -126,8 +126,8 @@ def test_statuses_are_remapped(run: Run) -> None:
 
 
 def test_fork_refused_is_125_and_one_line(run: Run) -> None:
-    """By RLIMIT_NPROC, for a user that it applies to."""
-    limited = ["prlimit", "--nproc=1", "setpriv", "--reuid=12345", "--clear-groups"]
+    """By RLIMIT_NPROC, for a user that it applies to, and that has no other process."""
+    limited = ["prlimit", "--nproc=1", "setpriv", f"--reuid={20_000 + os.getpid() % 40_000}", "--clear-groups"]
     ended = run("--", "true", before=[*limited])
     assert ended.status == 125
     assert ended.err == "pyinit: cannot go on: cannot start a process: Resource temporarily unavailable\n"
@@ -190,5 +190,6 @@ def test_help_into_a_full_device_is_an_error(run: Run) -> None:
 
 def test_a_workload_that_stops_and_continues_is_still_there(run: Run) -> None:
     """pyinit does not take a stop for an end."""
-    program = "(sleep 0.2; kill -CONT $$) & kill -STOP $$; exit 8"
+    is_stopped = "grep -q '^State:.T' /proc/$$/status"
+    program = f"(until {is_stopped}; do sleep 0.05; done; kill -CONT $$) & kill -STOP $$; exit 8"
     assert run("--", "sh", "-c", program, stdout=None).status == 8

@@ -10,7 +10,7 @@ import pytest
 
 from testing import terminals
 from testing.namespaces import INTERPRETER, UNSHARE, clean_environment, python
-from testing.waiting import PATIENCE
+from testing.waiting import PATIENCE, eventually
 
 from .test_signals import LISTEN
 
@@ -55,6 +55,7 @@ def enter(shell: "pexpect.spawn[str]", line: str) -> str:
 def start_cat(shell: "pexpect.spawn[str]") -> None:
     """Have cat(1) run in the foreground; return when it has answered. A key pressed before would go to the shell."""
     shell.sendline("cat")
+    eventually(shell.getecho, "the terminal echoes")  # at its prompt, bash does that itself
     shell.sendline("it runs")
     shell.expect_exact("it runs\r\nit runs\r\n")
 
@@ -144,9 +145,11 @@ def test_without_its_files_it_ends_as_usual(on_terminal: Terminal, bin_folder: P
     package = tmp_path / "pyinit"
     shutil.copytree(bin_folder.parent / "lib" / "pyinit", package)
     left = "trap 'sleep 0.2; echo saved; exit' TERM; echo ready; while :; do sleep 0.05; done"
-    program = f'sh -c "$0" & sleep 0.3; rm -r {package}; exit 3'
-    child = on_terminal("sh", "-c", program, left, init=[INTERPRETER, "-ISBXutf8", f"{package}/launcher.py"])
+    program = f'sh -c "$0" & read -r line; rm -r {package}; exit 3'
+    init = [INTERPRETER, "-ISBXutf8", f"{package}/launcher.py", "--drain-timeout=60"]
+    child = on_terminal("sh", "-c", program, left, init=init)
     child.expect_exact("ready\r\n")
+    child.sendline()
     child.expect(pexpect.EOF)
     assert ("saved" in str(child.before), "pyinit" in str(child.before), child.wait()) == (True, False, 3)
 

@@ -425,7 +425,7 @@ SAVES = "trap 'echo {0} saved; exit 4' TERM; echo {0} ready; while :; do sleep 0
 def test_signals_reach_a_workload_of_another_user(start: Start, database: list[str]) -> None:
     """And stragglers get the stop signal."""
     program = f"({SAVES.format('child')}) & {SAVES.format('workload')}"
-    container = start("-u", "app", "--", "sh", "-c", program, before=database)
+    container = start("-u", "app", "--drain-timeout=60", "--", "sh", "-c", program, before=database)
     assert {container.line(), container.line()} == {"child ready", "workload ready"}
     assert [child.uids().real for child in psutil.Process(container.init).children()] == [1010]
     container.signal(signal.SIGTERM)

@@ -1,8 +1,9 @@
 """Memory runs out in places that a test cannot choose: so it does in functions that are replaced."""
 
+import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -92,13 +93,13 @@ WHEN_ASKING = f"""if True:
         left -= 1
         if left >= 0:
             raise MemoryError
-        look(asking)
+        return look(asking)
     Asking.look = fails
     {START}
 """
 """Thirty times, before a process is asked to end."""
 
-WHEN_KILLING = f"""if True:
+WHEN_SORTING = f"""if True:
     import sys
     from pyinit.ending.asking import Asking
     def fails(asking, tree):
@@ -108,7 +109,7 @@ WHEN_KILLING = f"""if True:
 """
 """Each time that the rest is sorted by who is killed first."""
 
-WHEN_REPORTING = f"""if True:
+WHEN_COUNTING_KILLS = f"""if True:
     import sys
     from pyinit.account import Account
     def fails(account):
@@ -161,19 +162,46 @@ WHEN_PREPARING = f"""if True:
 """
 """Each time that modules for the end are loaded in advance."""
 
+WHEN_REPORTING = f"""if True:
+    import sys
+    from pyinit.ending.stages import Shutdown
+    def fails(*_):
+        raise MemoryError
+    Shutdown._report_killed = fails
+    {START}
+"""
+"""Each time that it is reported who is killed."""
+
+WHEN_LISTING = f"""if True:
+    import errno, sys
+    from pyinit.ending import stragglers
+    def fails():
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+    def works_once():
+        stragglers.are_all_seen = fails
+        return True
+    stragglers.are_all_seen = works_once
+    {START}
+"""
+"""Each time that /proc is listed, once processes have been asked to end."""
+
 COUNT = "trap 'n=x$n' TERM; echo ready; while [ -z $n ]; do sleep 0.05; done; sleep 0.3; echo $n"
 
 COUNT_TO_TWO = "trap 'n=x$n; echo $n' TERM; echo ready; while [ \"$n\" != xx ]; do sleep 0.05; done"
+
+SUBREAPER = ["sh", "-c", '"$@"; status=$?; kill -s 0 -- -1 2>/dev/null && echo survivors; exit $status', "sh"]
+"""PID 1, which says so if anything outlives pyinit."""
 
 LEAVE = "(trap 'echo asked; {then}' TERM; echo ready; while :; do sleep 0.05; done) & read line; exit 7"
 
 
 @pytest.fixture
 def broken(bare: Start, bin_folder: Path) -> Broken:
-    """Start one of the programs above as PID 1, with the options and the workload of pyinit."""
+    """Start one of the programs above as PID 1, or below `above`, with the options and the workload of pyinit."""
 
-    def broken(program: str, *words: str) -> Container:
-        return bare(INTERPRETER, "-c", program, *words, cwd=bin_folder.parent / "lib", stdin=subprocess.PIPE)
+    def broken(program: str, *words: str, above: Sequence[str] = ()) -> Container:
+        command = [*above, INTERPRETER, "-c", program, *words]
+        return bare(*command, cwd=bin_folder.parent / "lib", stdin=subprocess.PIPE)
 
     return broken
 
@@ -248,7 +276,7 @@ def test_an_action_without_memory_does_not_hold_up_signals(broken: Broken) -> No
 
 def test_the_status_is_that_of_the_workload_without_a_report(broken: Broken) -> None:
     """Only the report is lost."""
-    ended = broken(WHEN_REPORTING, "--", "sh", "-c", "exit 7").end()
+    ended = broken(WHEN_COUNTING_KILLS, "--", "sh", "-c", "exit 7").end()
     assert (ended.status, ended.err) == (7, "pyinit: cannot report how it ended: MemoryError()\n")
 
 
@@ -263,18 +291,22 @@ def test_the_status_is_that_of_the_workload_if_the_terminal_cannot_be_taken_back
 
 def test_what_is_left_is_asked_once(broken: Broken) -> None:
     """As soon as there is memory again."""
-    container = broken(WHEN_ASKING, "--", "sh", "-c", LEAVE.format(then="exit"))
+    container = broken(WHEN_ASKING, "--drain-timeout=60", "--", "sh", "-c", LEAVE.format(then="exit"))
     container.expect("ready")
     container.say()
     ended = container.end()
     assert (ended.status, ended.out) == (7, "asked\n"), ended
 
 
-def test_what_is_left_is_killed(broken: Broken) -> None:
-    """All at once, when nothing can be found out about them."""
-    container = broken(WHEN_KILLING, "--drain-timeout=1", "--", "sh", "-c", LEAVE.format(then=""))
+@pytest.mark.parametrize("above", [[], SUBREAPER], ids=["PID 1", "subreaper"])
+@pytest.mark.parametrize("program", [WHEN_SORTING, WHEN_REPORTING, WHEN_LISTING], ids=["sort", "report", "list"])
+def test_what_is_left_is_killed(broken: Broken, program: str, above: list[str]) -> None:
+    """All at once, when nothing can be found out about them; the report says that they were killed."""
+    words = ["--drain-timeout=3", "--", "sh", "-c", LEAVE.format(then="")]
+    container = broken(program, *words, above=above)
     container.expect("ready")
     container.say()
     ended = container.end()
     assert (ended.status, ended.out) == (7, "asked\n"), ended
-    assert "pyinit: cannot see what is left: MemoryError()\n" in ended.err
+    assert "pyinit: cannot see what is left: " in ended.err, ended
+    assert re.search(r"; [12] stragglers? killed \(sh (after|within) ", ended.err), ended

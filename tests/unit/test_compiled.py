@@ -18,6 +18,7 @@ import pytest
 from pyinit.ctl import compiled, install
 from testing import ROOT
 from testing.coverage import source_of
+from testing.waiting import PATIENCE
 
 INTERPRETER = os.path.realpath(sys.executable)
 
@@ -71,7 +72,7 @@ class MadeUp(NamedTuple):
         """Start the package; return status, stdout and stderr. A shell runs `before` first."""
         command = [INTERPRETER, "-ISBXutf8", str(launcher or self.launcher), "first", *map(str, words)]
         shell = ["sh", "-c", f'{before} exec "$@"', "sh"]
-        done = subprocess.run([*shell, *command], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([*shell, *command], capture_output=True, text=True, timeout=PATIENCE)
         return done.returncode, done.stdout, done.stderr
 
     def delete_sources(self) -> None:

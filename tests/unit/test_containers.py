@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from pyinit.ctl import containers
 from pyinit.ctl.containers import Container, Containers
 from pyinit.kernel import procfs
+from testing.waiting import PATIENCE
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
@@ -193,7 +194,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 @contextmanager
 def engine(monkeypatch: pytest.MonkeyPatch, folder: Path, containers: object) -> Iterator[Engine]:
-    """Run an engine that has these containers, at DOCKER_HOST."""
+    """Run an engine that has these containers, at DOCKER_HOST. It may take its time to answer."""
+    monkeypatch.setattr("pyinit.ctl.containers._SECONDS", PATIENCE)
     with Engine(str(folder / "socket"), containers) as server:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/socket")
@@ -255,13 +257,14 @@ def test_an_isolated_interpreter_can_ask(monkeypatch: pytest.MonkeyPatch, tmp_pa
     """As the installed launcher starts: without site, so without any package but ours."""
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from pyinit.kernel import procfs; from pyinit.ctl.containers import Containers\n"
+        "from pyinit.kernel import procfs; from pyinit.ctl import containers\n"
         f"procfs.read = lambda path: b'0::/docker/{ID}'\n"
-        "print(Containers().of(7))"
+        "containers._SECONDS = 60\n"
+        "print(containers.Containers().of(7))"
     )
     with engine(monkeypatch, tmp_path, [{"Id": ID, "Names": ["/web"]}]):
         command = [sys.executable, "-ISB", "-c", program]
-        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=PATIENCE)
     assert (done.stdout, done.stderr) == ("docker web\n", "")
 
 

@@ -1,6 +1,7 @@
 """The standard input of another process: a pipe with a writer, with unread bytes, or at its end; or not a pipe."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,12 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
+from pyinit.kernel import inputs
 from pyinit.kernel.inputs import FED, NOT_A_PIPE, RUN_DRY, look_at
-from testing.waiting import eventually
+from testing.waiting import PATIENCE, eventually
 
 SLEEP = ["sleep", "60"]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that looks may take its time."""
+    monkeypatch.setattr(inputs, "_PATIENCE", PATIENCE)
 
 
 @contextmanager
@@ -117,10 +126,40 @@ def test_the_program_is_named() -> None:
     os.close(writing)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "x\ry 3", "x\n1 1 sh", "\udcff "])
+def test_a_program_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """The answer of the child that looks is not cut into pieces by it, nor taken for one about another process."""
+    program = shutil.copy("/usr/bin/sleep", tmp_path / name)
+    with open(__file__) as file, subprocess.Popen([program, "60"], stdin=file) as process:
+        looks = look_at([process.pid], "")
+        process.kill()
+    assert {pid: (look.input, look.program) for pid, look in looks.items()} == {process.pid: (NOT_A_PIPE, name)}
+
+
+def test_a_child_that_hangs_is_killed_and_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may be on a server that does not answer. What the child has said before counts."""
+
+    def hang(pid: int, ours: str, is_child: bool) -> inputs.Look:
+        if not is_child:
+            raise PermissionError
+        if pid != os.getppid():
+            time.sleep(1000)
+        return inputs.Look(FED, "python")
+
+    monkeypatch.setattr(inputs, "_look", hang)
+    monkeypatch.setattr(inputs, "_AFTER_KILL", 60)
+    with reading(subprocess.DEVNULL) as pid:
+        seen, unseen = look_at([os.getpid(), pid], "").values()
+        assert [child.pid for child in psutil.Process().children()] == [pid]
+    assert (seen.input, seen.program) == (FED, "python")
+    assert (unseen.input, unseen.program) == (NOT_A_PIPE, "")
+
+
 WITHOUT_PTRACE = """if True:
     import os, subprocess, sys
     sys.path.insert(0, sys.argv[1])
-    from pyinit.kernel.inputs import look_at
+    from pyinit.kernel import inputs
+    inputs._PATIENCE = 40
     processes = [
         subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, user=user, group=user, extra_groups=[])
         for user in (4321, 4322)
@@ -129,7 +168,7 @@ WITHOUT_PTRACE = """if True:
         os.fchown(process.stdin.fileno(), user, user)
     processes[1].stdin.close()
     try:
-        looks = look_at([process.pid for process in processes], "")
+        looks = inputs.look_at([process.pid for process in processes], "")
         print([(looks[process.pid].input, looks[process.pid].program) for process in processes])
         print(subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "comm="], capture_output=True, text=True).stdout)
     finally:
@@ -148,4 +187,4 @@ def test_another_users_process_is_looked_at_as_that_user() -> None:
     first, *names = seen.stdout.split("\n", 1)
     assert first == f"[({FED}, 'sleep'), ({RUN_DRY}, 'sleep')]", seen
     assert names[0].split() == ["sleep", "sleep", "ps"], seen
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 50

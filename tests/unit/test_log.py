@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from pyinit.reporting import log as log_module
 from pyinit.reporting.log import DEBUG, TRACE, WARNING, Log, printable
+from testing.waiting import PATIENCE
 
 PLENTY = 20_000
 """More lines than fit into any pipe, socket or terminal."""
@@ -40,7 +41,7 @@ def stderr_as(fd: int) -> Iterator[None]:
 def write_lines(count: int, log: Log | None = None) -> Log:
     """Log numbered lines. A watchdog aborts the process if that blocks."""
     log = log or Log()
-    watchdog = threading.Timer(60, os.abort)
+    watchdog = threading.Timer(PATIENCE, os.abort)
     watchdog.start()
     for number in range(count):
         log.warning("test", f"line {number}")
@@ -95,7 +96,7 @@ def test_a_reader_that_stalls_does_not_block_and_later_gets_the_number_of_droppe
     with stderr_as(theirs):
         log = write_lines(PLENTY)
         seen = read_all(ours)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not seen.endswith(b"pyinit: the reader is back\n"):
             assert time.monotonic() < deadline, seen[-200:]
             if log.dropped:  # a terminal passes its data on piece by piece: there may be no room yet
@@ -158,11 +159,12 @@ def test_a_terminal_that_can_only_be_reached_as_dev_tty_does_not_block() -> None
     pid, ours = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", program])
-    watchdog = threading.Timer(60, os.kill, (pid, 9))
+    watchdog = threading.Timer(PATIENCE, os.kill, (pid, 9))
     watchdog.start()
     _, status = os.waitpid(pid, os.WUNTRACED)  # stopped, not exited: an exit would hang up and flush the terminal
     watchdog.cancel()
     assert os.WIFSTOPPED(status)
+    select.select([ours], [], [], PATIENCE)  # the kernel passes it on in a thread of its own
     assert read_all(ours).startswith(b"pyinit: line\r\n")
     os.kill(pid, 9)
     os.waitpid(pid, 0)

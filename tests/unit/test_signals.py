@@ -90,7 +90,7 @@ MADE_UP = """if True:
         assert signals.wait(10).si_signo == number
         print("waiting", flush=True)
         print(signals.wait(0.2), flush=True)
-        assert signals.wait(10).si_signo == _signal.SIGCONT
+        assert signals.wait(60).si_signo == _signal.SIGCONT
     print(signals.wait(0))
 """
 

@@ -129,8 +129,8 @@ class Watched(Container):
             try:
                 found = psutil.Process(self.process.pid).children()
                 if found and self._place == SUBREAPER:
-                    found = sorted(found[0].children(), key=lambda child: child.pid)[1:]  # the stranger is the first
-            except psutil.NoSuchProcess:
+                    found = [child for child in found[0].children() if own_pid(child.pid) == self.sender]
+            except (psutil.NoSuchProcess, OSError):
                 return 0
             return found[0].pid if found else 0
 
@@ -209,9 +209,20 @@ class Watched(Container):
         found = set()
         for member in psutil.Process(self.process.pid).children(recursive=True):
             with suppress(OSError):
-                status = Path(f"/proc/{member.pid}/status").read_text()
-                found.add(next(line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:")))
+                found.add(own_pid(member.pid))
         return found
+
+    def await_programs(self, *names: str) -> None:
+        """Wait until a process runs each of these programs: it has its standard input by then."""
+
+        def look() -> set[str]:
+            missing = set(names)
+            for member in psutil.Process(self.process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    missing.discard(member.name())
+            return missing
+
+        eventually(look, f"these run: {names}", holds=lambda missing: not missing)
 
     def await_stopped(self, count: int = 1) -> None:
         """Wait until `count` processes are in the state T."""
@@ -262,6 +273,12 @@ class Watched(Container):
         except psutil.NoSuchProcess:
             return "none"
         return "\n".join(str(member) for member in family)
+
+
+def own_pid(pid: int) -> str:
+    """The pid of a process in its own namespace."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:"))
 
 
 Begin = Callable[..., Watched]

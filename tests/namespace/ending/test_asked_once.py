@@ -13,11 +13,11 @@ POOL = "be_master([start('first', {role}, {seconds}), start('second', {role}, {s
     ("timeout", "seconds", "role", "events"),
     [
         # In the last second the processes that were not asked are asked. These have finished before.
-        (3.0, 1.6, "work", ["done"]),
-        # Nine tenths of the timeout: they get the signal in that second, and go on.
-        (3.0, 2.7, "work_on", ["TERM", "done"]),
+        (6.0, 3.5, "work", ["done"]),
+        # They get the signal in that second, and go on.
+        (3.0, 2.2, "work_on", ["TERM", "done"]),
     ],
-    ids=["before the last second", "nine tenths"],
+    ids=["before the last second", "in it"],
 )
 def test_the_tasks_of_a_master_have_nearly_all_of_the_drain_timeout(
     begin: Begin, timeout: float, seconds: float, role: str, events: list[str]
@@ -60,38 +60,43 @@ def test_children_of_a_master_that_leaves_them_are_asked_by_pyinit_once(begin: B
     """It hands the signal on and exits: they get it from both. pyinit cannot know what the master has sent."""
     text = """
         def master():
-            children = [start("first", listen, 1), start("second", listen, 1)]
+            children = [start("first", listen, 0.5, 2), start("second", listen, 0.5, 2)]
             catch(_signal.SIGTERM)
             ready()
             await_signal()
             for pid in children:
                 posix.kill(pid, _signal.SIGTERM)
+            await_file("parent-exits")
         start("master", master)
         main(3)
     """
     watched = begin(NEVER_NEEDED, "--", *program(text))
     watched.await_ready("main", "master", "first", "second")
     watched.leave()
+    watched.await_event("TERM", "first", "second")  # a second signal would be lost while the first is pending
+    (watched.folder / "parent-exits").touch()
     watched.finish()
     for name in ("first", "second"):
         assert watched.events(name) == ["TERM", "TERM", "saved"], watched.story
-        assert len(watched.asked(name)) == 1, watched.story
+        (gap,) = watched.asked(name)
+        assert gap < SOON, watched.story
 
 
 FAMILY = """
     def apart():
         posix.setpgid(0, 0)
-        listen(0.6)
-    start("together", listen, 0.6)
+        listen(0.6, sys.argv[2])
+    start("together", listen, 0.6, sys.argv[1])
     start("apart", apart)
     main(3)
 """
+"""Two processes, one of them in the workload's group, that end after as many stop signals as the arguments say."""
 
 
 @pytest.mark.parametrize("option", ["-g", "--forward-to=all"])
 def test_what_was_delivered_with_the_stop_signal_is_not_sent_again(begin: Begin, option: str) -> None:
     """It went to the workload's group, or to all. A process that did not get it is asked after the workload's end."""
-    watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY))
+    watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY, "1", "1"))
     watched.await_ready("main", "together", "apart")
     watched.stop()
     outcome = watched.finish()
@@ -101,15 +106,17 @@ def test_what_was_delivered_with_the_stop_signal_is_not_sent_again(begin: Begin,
         assert len(watched.asked(name)) == 1, watched.story
 
 
-@pytest.mark.parametrize("option", ["-g", "--forward-to=all"])
-def test_another_signal_that_was_delivered_is_not_sigterm(begin: Begin, option: str) -> None:
+@pytest.mark.parametrize(("option", "count"), [("-g", "1"), ("--forward-to=all", "2")])
+def test_another_signal_that_was_delivered_is_not_sigterm(begin: Begin, option: str, count: str) -> None:
     """The workload dies of SIGINT; then the others are asked with SIGTERM."""
-    watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY))
+    watched = begin(option, NEVER_NEEDED, "--", *program(FAMILY, "2", count))
     watched.await_ready("main", "together", "apart")
     watched.stop(signal.SIGINT)
     outcome = watched.finish()
     assert outcome.status == 128 + signal.SIGINT
-    assert len(watched.asked("together")) == len(watched.asked("apart")) == 1, watched.story
+    for name in ("together", "apart"):
+        (gap,) = watched.asked(name)
+        assert gap < SOON, watched.story
     assert len(watched.asked("together", "INT")) == 1, watched.story
 
 
@@ -125,7 +132,7 @@ def test_an_orphan_that_was_ended_before_is_not_asked_again(begin: Begin) -> Non
         start("parent", parent)
         main(3)
     """
-    watched = begin("--orphans=terminate", "--drain-timeout=2", "--", *program(text))
+    watched = begin("--orphans=terminate", "--drain-timeout=3", "--", *program(text))
     watched.await_ready("main", "orphan", "other")
     (watched.folder / "parent-exits").touch()
     watched.await_event("TERM", "orphan")
@@ -181,7 +188,7 @@ def test_a_child_that_is_started_after_its_parent_was_asked_is_left_to_the_paren
             catch(_signal.SIGTERM)
             ready()
             await_signal()
-            wait_for([start("brief", sleep_a_second), start("long", listen, 0.1)])
+            wait_for([start("brief", sleep_a_second), start("long", listen, 0)])
             note("done")
         def sleep_a_second():
             time.sleep(1)
@@ -189,14 +196,14 @@ def test_a_child_that_is_started_after_its_parent_was_asked_is_left_to_the_paren
         start("parent", parent)
         main(3)
     """
-    watched = begin("--drain-timeout=3", "--", *program(text))
+    watched = begin("--drain-timeout=5", "--", *program(text))
     watched.await_ready("main", "parent")
     watched.leave()
     watched.finish()
     assert watched.events("parent") == ["TERM", "done"], watched.story
     assert watched.events("brief") == ["done"], watched.story
     (gap,) = watched.asked("long")
-    assert 1.9 <= gap < 3, watched.story
+    assert gap >= 3.9, watched.story
     assert watched.events("long") == ["TERM", "saved"], watched.story
 
 
@@ -222,14 +229,14 @@ def test_a_child_that_is_started_after_its_parent_was_asked_is_asked_when_the_pa
     assert outcome.seconds < SOON, watched.story
 
 
-@pytest.mark.parametrize(("timeout", "due"), [(3.0, 2.0), (1.6, 0.8)], ids=["a second", "half of it"])
+@pytest.mark.parametrize(("timeout", "due"), [(3.0, 2.0), (1.9, 0.95)], ids=["a second", "half of it"])
 def test_a_process_that_was_not_asked_is_asked_before_the_drain_timeout_ends(
     begin: Begin, timeout: float, due: float
 ) -> None:
     """One second before, or at half of it. Readers are spared, and no process is asked twice."""
     text = """
         def master():
-            start("worker", listen, 0.1)
+            start("worker", listen, 0)
             catch_and_stay()
         start("master", master)
         start("listener", listen)
@@ -247,7 +254,7 @@ def test_a_process_that_was_not_asked_is_asked_before_the_drain_timeout_ends(
     watched.leave()
     outcome = watched.finish()
     (gap,) = watched.asked("worker")
-    assert due - 0.05 <= gap < timeout, watched.story
+    assert gap >= due - 0.05, watched.story
     assert watched.events("worker") == ["TERM", "saved"], watched.story
     assert watched.events("master") == watched.events("listener") == ["TERM"], watched.story
     assert watched.events("reader") == [], watched.story
@@ -257,14 +264,17 @@ def test_a_process_that_was_not_asked_is_asked_before_the_drain_timeout_ends(
 BOMB = """
     def be_bomb():
         catch(_signal.SIGTERM)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTERM])
         ready()
         await_signal()
         try:
             posix.read(tokens, 1)
         except BlockingIOError:  # the last token has been taken: the bomb is over, and they stay
             sleep()
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM])  # for the copies, until they catch it
         for number in (1, 2):
             start(f"{posix.getpid()}.{number}", be_bomb)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGTERM])
         if sys.argv[1] == "stays":
             sleep()
 

@@ -40,8 +40,17 @@ write to the reader's pipe. When they have exited, the reader is asked, and ends
 
 
 def heard(watched: Watched) -> dict[str, list[str]]:
-    """The events that each process has noted."""
-    return {name: watched.events(name) for name in PROCESSES_STARTED}
+    """The events that each process has noted; those of the reader in any order: it may be asked before it has seen the
+    end of its input."""
+    return {
+        name: sorted(watched.events(name)) if name == "reader" else watched.events(name) for name in PROCESSES_STARTED
+    }
+
+
+def assert_ended_in_order(watched: Watched) -> None:
+    """Check what each process has heard, and that the reader was asked after the others."""
+    assert heard(watched) == IN_THE_END, watched.story
+    assert watched.time_of("reader", "TERM") > watched.time_of("worker", "saved"), watched.story
 
 
 def begin_with_processes(begin: Begin, *options: str) -> Watched:
@@ -57,7 +66,7 @@ IN_THE_END = {
     "head": ["TERM", "INT"],
     "master": ["TERM", "INT"],
     "worker": ["INT", "saved"],
-    "reader": ["end-of-input", "done", "TERM"],
+    "reader": ["TERM", "done", "end-of-input"],
 }
 
 
@@ -74,7 +83,7 @@ def test_the_first_stop_signal_during_a_drain_that_a_crash_began_changes_nothing
     watched.signal(signal.SIGINT)
     outcome = watched.finish()
     assert outcome.status == 3
-    assert heard(watched) == IN_THE_END, watched.story
+    assert_ended_in_order(watched)
     assert outcome.seconds < 2 + SOON, watched.story
 
 
@@ -86,7 +95,7 @@ def test_the_next_stop_signal_after_the_one_that_ended_the_workload_is_impatienc
     watched.signal(signal.SIGINT)
     outcome = watched.finish()
     assert outcome.status == 128 + signal.SIGTERM
-    assert heard(watched) == IN_THE_END, watched.story
+    assert_ended_in_order(watched)
     assert outcome.seconds < 2 + SOON, watched.story
 
 
@@ -130,6 +139,7 @@ def test_while_staying_readers_are_spared_by_the_first_stop_signal(begin: Begin)
     application = shell_command("application", "write_lines", 0.5)
     watched = begin("--wait-for=all", "--", "sh", "-c", f"{application} | sed 's/$//' & read line; exit 3")
     watched.await_ready("application")
+    watched.await_programs("sed")
     watched.leave()
     watched.signal(signal.SIGTERM)
     outcome = watched.finish()
@@ -146,7 +156,7 @@ def test_while_staying_the_second_stop_signal_goes_to_all_but_readers(begin: Beg
     watched.signal(signal.SIGINT)
     outcome = watched.finish()
     assert outcome.status == 3
-    assert heard(watched) == IN_THE_END, watched.story
+    assert_ended_in_order(watched)
     assert outcome.seconds < 2 + SOON, watched.story
 
 
@@ -162,7 +172,7 @@ def test_a_process_that_was_asked_while_staying_is_not_asked_again_when_the_stop
         start("master", master)
         main(3)
     """
-    watched = begin("--wait-for=all", "--stop-timeout=0.6", "--drain-timeout=1", "--", *program(text))
+    watched = begin("--wait-for=all", "--stop-timeout=0.6", "--drain-timeout=1.9", "--", *program(text))
     watched.await_ready("main", "head", "master", "worker")
     watched.leave()
     watched.await_exit("main")
@@ -171,8 +181,8 @@ def test_a_process_that_was_asked_while_staying_is_not_asked_again_when_the_stop
     assert outcome.status == 3
     assert watched.events("head") == watched.events("master") == ["TERM"], watched.story
     assert watched.events("worker") == ["TERM", "saved"], watched.story
-    assert watched.asked("worker")[0] >= 1, watched.story
-    assert 1.6 <= outcome.seconds < 1.6 + 1 + SOON, watched.story
+    assert watched.asked("worker")[0] >= 1.5, watched.story
+    assert 2.5 <= outcome.seconds < 2.5 + 1 + SOON, watched.story
 
 
 def test_a_stop_signal_that_is_dropped_asks_nobody(begin: Begin) -> None:

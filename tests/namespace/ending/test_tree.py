@@ -25,7 +25,7 @@ def test_two_prefork_masters_of_a_script_let_their_pools_finish(begin: Begin, tm
     """The script has neither `exec` nor a trap: it ends first, alone, and leaves two heads."""
     one_master = f"{MASTER}\n    become(sys.argv[1])\n    be_prefork_master(sys.argv[1])"
     (tmp_path / "start.sh").write_text('"$@" first &\n"$@" second\nwait\n')
-    watched = begin("--", "sh", "start.sh", *program(one_master))
+    watched = begin(NEVER_NEEDED, "--", "sh", "start.sh", *program(one_master))
     watched.await_ready(*pool("first", "second"))
     watched.stop()
     outcome = watched.finish()

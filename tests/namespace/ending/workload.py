@@ -192,9 +192,13 @@ def work(seconds: "float | str") -> None:
 
 
 def work_on(seconds: "float | str") -> None:
-    """The same, but SIGTERM does not end the work."""
+    """The same, but SIGTERM does not end the work, and the process does not exit before it has come."""
     catch(_signal.SIGTERM)
-    work(seconds)
+    ready()
+    await_end()
+    time.sleep(float(seconds))
+    await_signal()
+    note("done")
 
 
 def work_with_interrupts(seconds: "float | str") -> None:
@@ -212,17 +216,21 @@ def save(seconds: "float | str") -> None:
     note("saved")
 
 
-def listen(seconds: "float | str" = FOREVER) -> None:
-    """Block all signals that are noted; note each with the sender's pid; exit `seconds` after a stop signal."""
+def listen(seconds: "float | str" = FOREVER, count: "int | str" = 1) -> None:
+    """Block all signals that are noted; note each with the sender's pid; exit `seconds` after `count` stop signals."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, NAMES)
     ready()
-    end = FOREVER
-    while (left := end - time.monotonic()) > 0:
-        info = _signal.sigtimedwait(NAMES, min(left, 1000))
+    missing, end = int(count), FOREVER
+    while True:
+        left = end - time.monotonic()
+        info = _signal.sigtimedwait(NAMES, min(max(left, 0), 1000))
         if info is not None:
             note(NAMES[info.si_signo], info.si_pid)
-            if end == FOREVER and info.si_signo in STOP_SIGNALS:
+            missing -= info.si_signo in STOP_SIGNALS
+            if end == FOREVER and not missing:
                 end = time.monotonic() + float(seconds)
+        elif left <= 0:  # and no signal is pending
+            break
     note("saved")
 
 

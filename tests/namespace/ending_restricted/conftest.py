@@ -12,9 +12,9 @@ from ..conftest import Start
 from ..family import Family, assert_said, await_ready, lines
 
 MEMBERS = """main line 7 {
-    master await { pool work 0.8 }
+    master await { pool finish 0.8 }
     shrug ignore { child save 0.3 }
-    writer write 10 0.05 | filter filter 0.08
+    writer write 10 0.05 | filter filter 0.06
 }"""
 
 IN_ORDER = [

@@ -21,11 +21,11 @@ from .conftest import SUBREAPER, WITHOUT_KILL
 REPORTED = ["--exit-report=always", "--log-format=json"]
 
 ALL_KINDS = """main line 7 {
-    master await { pool work 0.8 }
+    master await { pool finish 0.8 }
     slow save 0.6
     plain die
     stubborn deaf
-    writer write 4 0.1 | filter filter 0.2
+    writer write 4 0.1 | filter filter 0.15
 }"""
 OUTCOMES = {
     "master": "asked",
@@ -47,7 +47,7 @@ def report(ended: Ended) -> dict[str, Any]:
 
 def test_each_straggler_has_its_outcome(start: Start, family: Family) -> None:
     """With its name and pid, and the seconds since it was asked, or else since the drain began."""
-    container = start(*REPORTED, "--drain-timeout=2.5", "--", *family.words(ALL_KINDS), stdin=subprocess.PIPE)
+    container = start(*REPORTED, "--drain-timeout=4", "--", *family.words(ALL_KINDS), stdin=subprocess.PIPE)
     pids = await_ready(container, "main", *OUTCOMES)
     begin = time.monotonic()
     container.say()
@@ -61,8 +61,8 @@ def test_each_straggler_has_its_outcome(start: Start, family: Family) -> None:
     assert 0.6 <= seconds["slow"] <= took, seconds
     assert 0 <= seconds["plain"] <= seconds["slow"], seconds
     assert 0.4 <= seconds["writer"] <= seconds["filter"] <= took, seconds
-    assert 0 < seconds["pool"] <= seconds["master"] + 0.2, seconds
-    assert 2.4 <= seconds["stubborn"] <= took, seconds
+    assert 0.7 <= seconds["pool"] <= took, seconds
+    assert 3.9 <= seconds["stubborn"] <= took, seconds
     assert (record["stragglers_ended"], record["stragglers_killed"], record["stragglers_left"]) == (6, 1, 0), record
     assert record["stragglers_killed_names"] == ["stubborn"], record
 
@@ -70,7 +70,7 @@ def test_each_straggler_has_its_outcome(start: Start, family: Family) -> None:
 def test_the_line_says_the_same_in_words(start: Start, family: Family) -> None:
     """Grouped by outcome, and then by name."""
     members = ALL_KINDS.replace("slow save 0.6", "slow save 0.6 slow save 0.1")
-    container = start("--drain-timeout=2.5", "--", *family.words(members), stdin=subprocess.PIPE)
+    container = start("--drain-timeout=4", "--", *family.words(members), stdin=subprocess.PIPE)
     await_ready(container, "main", "slow", *OUTCOMES)
     container.say()
     [line] = container.end().err.splitlines()
@@ -78,7 +78,7 @@ def test_the_line_says_the_same_in_words(start: Start, family: Family) -> None:
     for fact in (
         rf"2 stragglers ended by themselves \((?=.*pool after {duration})(?=.*filter after {duration})",
         rf"5 stragglers ended \((?=.*master within {duration} of SIGTERM)(?=.*slow x2 within {duration} of SIGTERM)",
-        r"1 straggler killed \(stubborn after 2\.\ds\)",
+        rf"1 straggler killed \(stubborn after {duration}\)",
     ):
         assert re.search(f"; {fact}", line), (fact, line)
 
@@ -90,15 +90,15 @@ def test_without_stragglers_the_list_is_empty(run: Run) -> None:
 
 def test_of_hundreds_of_stragglers_the_worst_are_listed(start: Start, family: Family) -> None:
     """A line has to fit into a pipe. The counters include all of them."""
-    members = " ".join(["same save 0.1"] * 300)
+    members = " ".join(["same save 0.1"] * 200)
     words = family.words(f"main line 7 {{ {members} stubborn deaf }}")
-    container = start(*REPORTED, "--drain-timeout=2.5", "--", *words, stdin=subprocess.PIPE)
-    await_ready(container, "main", "stubborn", *["same"] * 300)
+    container = start(*REPORTED, "--drain-timeout=4.5", "--", *words, stdin=subprocess.PIPE)
+    await_ready(container, "main", "stubborn", *["same"] * 200)
     container.say()
     record = report(container.end())
     outcomes = [one["outcome"] for one in record["stragglers"]]
     assert outcomes == ["killed"] + ["asked"] * 19, record
-    assert (record["stragglers_ended"], record["stragglers_ended_names"]) == (300, ["same"]), record
+    assert (record["stragglers_ended"], record["stragglers_ended_names"]) == (200, ["same"]), record
     assert (record["stragglers_killed"], record["stragglers_killed_names"]) == (1, ["stubborn"]), record
 
 
@@ -120,10 +120,14 @@ def test_a_straggler_that_a_subreaper_leaves_behind_is_reported_as_left(start: S
 # With --wait-for=all.
 
 
+LAST = "while kill -0 $$ 2>/dev/null; do sleep 0.05; done"
+"""Part of a script in the background: waits until pyinit has reaped the shell that runs the script."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
 def test_a_last_process_that_crashed_makes_an_abnormal_end(run: Run, number: signal.Signals) -> None:
     """The report names the last process and how it ended. The status is the workload's."""
-    script = f'sh -c "sleep 0.5; kill -{number.value} \\$\\$" & echo $!; exit 3'
+    script = f'sh -c "{LAST}; sleep 0.5; kill -{number.value} \\$\\$" & echo $!; exit 3'
     for form in ("text", "json"):
         ended = run("--wait-for=all", f"--log-format={form}", "--", "sh", "-c", script, preexec_fn=_no_core)
         pid = ended.out.strip()
@@ -141,9 +145,9 @@ def _no_core() -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        "(sleep 0.3; exit 5) & exit 3",
-        "sh -c 'sleep 0.1; kill -KILL $$' & (sleep 0.8; exit 0) & exit 3",
-        "sleep 60 & (sleep 0.3; kill -TERM 1) & exit 3",
+        f"({LAST}; exit 5) & exit 3",
+        f"sh -c 'sleep 0.1; kill -KILL $$' & (while kill -0 $! 2>/dev/null; do sleep 0.05; done; {LAST}) & exit 3",
+        f"sleep 60 & ({LAST}; kill -TERM 1) & exit 3",
     ],
     ids=["it failed", "another one crashed", "it was asked to stop"],
 )
@@ -177,7 +181,7 @@ def test_a_core_dump_is_reported_if_there_is_one(run: Run, tmp_path: Path, wait_
         has_core = dumps_core(tmp_path, limit)
         script = CRASH.format(limit)
         if wait_for == "all":
-            script = f"(sleep 0.3; {script}) & exit 3"
+            script = f"({LAST}; sleep 0.3; {script}) & exit 3"
         ended = run(f"--wait-for={wait_for}", "--", "sh", "-c", script, cwd=tmp_path)
         assert "killed by SIGSEGV" in ended.err, ended
         assert ("core dumped" in ended.err) == has_core, (ended, has_core)

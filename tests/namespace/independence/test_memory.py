@@ -51,10 +51,10 @@ def test_500_orphans_are_reaped(world: World) -> None:
 def test_stragglers_are_asked_and_then_killed(world: World) -> None:
     """Two end at SIGTERM, one does not."""
     since = time.monotonic()
-    ended = world(*TOLD, "--drain-timeout=0.5", acts="start 2 start-stubborn 1 exit 7").end()
+    ended = world(*TOLD, "--drain-timeout=2", acts="start 2 start-stubborn 1 exit 7").end()
     took = time.monotonic() - since
     assert (ended.status, ended.out) == (7, "asked\n" * 2), ended
-    assert 0.5 <= took < 20, f"it took {took:.1f} s: {ended}"
+    assert 2 <= took < 20, f"it took {took:.1f} s: {ended}"
     assert not log_of(ended).complaints, ended
 
 
@@ -62,8 +62,8 @@ def test_the_stop_timeout_is_kept(world: World) -> None:
     """And reported."""
     container = world(*TOLD, "--stop-timeout=0.3", acts="ignore 15 say ready pause")
     container.expect("ready")
-    container.signal(signal.SIGTERM)
     since = time.monotonic()
+    container.signal(signal.SIGTERM)
     ended = container.end()
     took = time.monotonic() - since
     report = log_of(ended).report

@@ -1,0 +1,103 @@
+"""A filter of pyinit's own output, as in ``exec > >(tee log) 2>&1``: it reads until pyinit, too, has closed that."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from testing.namespaces import Container
+from testing.waiting import PATIENCE
+
+from ..conftest import Start
+
+Filtered = Callable[..., Container]
+
+SCRIPT = 'exec > >({}) 2>&1; exec "$0" "$@"'
+
+STAMP = 'while IFS= read -r line; do echo "stamped: $line"; done'
+"""A filter of a shell, which reads on until its input ends."""
+
+SLOW = 'while IFS= read -r line; do sleep 0.1; echo "stamped: $line"; done'
+
+LEFT = "(trap 'echo asked; {then}' TERM; echo ready; while :; do sleep 0.05; done)"
+"""A process that the workload leaves behind."""
+
+FAR = "--drain-timeout=1000"
+"""The end does not wait for it."""
+
+
+@pytest.fixture
+def filtered(bare: Start, launcher: str) -> Filtered:
+    """Start pyinit with these words as PID 1, whose output and errors go through a filter."""
+    return lambda filter, *words: bare("bash", "-c", SCRIPT.format(filter), launcher, *words, stdin=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("filter", ["cat", STAMP, SLOW, "cat | cat"])
+def test_it_reads_the_report_and_ends(filtered: Filtered, filter: str) -> None:
+    """Nobody is asked to end, or killed."""
+    ended = filtered(filter, "-v", FAR, "--", "sh", "-c", "echo said; exit 3").end()
+    assert ended.status == 3, ended
+    lines = [line.removeprefix("stamped: ") for line in ended.out.splitlines()]
+    assert "said" in lines and lines[-1].startswith("pyinit: sh (pid ") and "straggler" not in lines[-1], ended
+    assert "asking" not in ended.out, ended
+
+
+def test_a_subreaper_waits_for_it(launcher: str) -> None:
+    """Without a PID namespace, too."""
+    words = ["bash", "-c", SCRIPT.format(SLOW), launcher, "-s", "-v", FAR, "--", "sh", "-c", "echo said; exit 3"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 3 and ended.stdout.splitlines()[-1].startswith("stamped: pyinit: sh (pid "), ended
+
+
+def test_what_is_left_ends_first(filtered: Filtered) -> None:
+    """Its last words come through, and only it is in the report."""
+    left = f"{LEFT.format(then='exit')} & read line"
+    container = filtered("cat", "-v", FAR, "--", "sh", "-c", left)
+    while container.line() != "ready":
+        pass
+    container.say()
+    ended = container.end()
+    assert ended.status == 0, ended
+    assert "asked" in ended.out.splitlines(), ended
+    assert "straggler ended (sh within " in ended.out.splitlines()[-1] and "cat" not in ended.out.splitlines()[-1], (
+        ended
+    )
+
+
+def test_at_the_drain_timeout_it_reads_who_was_killed(filtered: Filtered) -> None:
+    """It gets the report, and ends by itself."""
+    left = f"{LEFT.format(then='')} & read line"
+    container = filtered("cat", "-v", "--drain-timeout=1", "--", "sh", "-c", left)
+    while container.line() != "ready":
+        pass
+    container.say()
+    lines = container.end().out.splitlines()
+    assert "killed (sh after " in lines[-1], lines
+
+
+def test_a_stay_does_not_wait_for_it(filtered: Filtered) -> None:
+    """With --wait-for=all: for a process that the workload has left behind, and for no other."""
+    left = "exec 3<&0; (read line <&3; echo left) & echo ready; exit 3"
+    container = filtered("cat", "--wait-for=all", FAR, "--", "sh", "-c", left)
+    container.expect("ready")
+    container.say()
+    ended = container.end()
+    assert (ended.status, ended.out) == (3, "left\n"), ended
+
+
+def test_a_stay_that_is_stopped_does_not_wait_for_it(filtered: Filtered) -> None:
+    """What is left is asked, and ends."""
+    left = f"{LEFT.format(then='exit')} & exit 3"
+    container = filtered("cat", "-v", "--wait-for=all", FAR, "--", "sh", "-c", left)
+    lines = [container.line() for _ in range(3)]
+    assert "ready" in lines and any("staying" in line for line in lines), lines
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert ended.status == 3 and "asked" in ended.out.splitlines(), ended
+
+
+def test_one_that_does_not_end_is_killed(filtered: Filtered) -> None:
+    """When the drain timeout ends. The report has gone through it by then."""
+    ended = filtered("trap '' TERM; cat; exec sleep 1000", "-v", "--drain-timeout=1", "--", "sh", "-c", "exit 3").end()
+    assert ended.status == 3 and "exited with 3" in ended.out.splitlines()[-1], ended
