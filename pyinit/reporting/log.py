@@ -61,7 +61,8 @@ class Log:
         self._own = -1
         """Our own description of standard error; -1 if there is none."""
         self._rest = b""
-        """What a terminal or socket had no room for."""
+        """What there was no room for: a terminal or a socket takes part of a line, and a pipe does of one longer than
+        ``PIPE_BUF`` (pipe(7))."""
         self._warned: "set[str]" = set()
         self.dropped = 0
         """How many lines have been dropped since the last one that was written."""
