@@ -229,6 +229,15 @@ def _splicing() -> "Write":
     return write
 
 
+def reason(error: BaseException) -> str:
+    """Why something failed: in words, or as it is in a program if nobody has foreseen that."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, (OSError, ImportError)):
+        return getattr(error, "strerror", None) or str(error) or repr(error)
+    return repr(error)
+
+
 def printable(text: str) -> str:
     """The text on one line, with what could forge a line or drive a terminal written as an escape.
 
