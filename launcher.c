@@ -102,6 +102,8 @@ void start(long *stack)
     for (unsigned long *vector = (unsigned long *)end + 1; vector[0] != AT_NULL; vector += 2)
         if (vector[0] == AT_EXECFN)
             invoked = (char *)vector[1];
+    if (count && name_of(arguments[0]) != arguments[0]) /* a path; in a `#!` line, where AT_EXECFN is the script's */
+        invoked = arguments[0];
 
     words[1] = "-ISBXutf8";
     append(append(name, "-Xname="), name_of(invoked));

@@ -199,7 +199,7 @@ class Account:
 
     @property
     def is_draining(self) -> bool:
-        """Whether all remaining processes have been asked to end."""
+        """Whether the drain has begun, or is over."""
         return self.stage not in (RUNNING, STAYING)
 
     @property

@@ -9,7 +9,7 @@ from .forwarder import Forwarder
 from .kernel import reserves, signals
 from .reaper import Reaper
 from .reporting.counters import Page
-from .reporting.log import INFO, TRACE
+from .reporting.log import INFO, TRACE, reason
 from .schedule import Schedule
 
 TYPE_CHECKING = False
@@ -115,17 +115,16 @@ class Init:
             except Exception as error:  # unforeseen, but no reason to take the container down
                 self._forwarder.undelivered = None
                 failures += 1
-                self._failure = self._failure or repr(error)
+                self._failure = self._failure or reason(error)
                 if failures == PATIENCE:
                     if self.account.ending is not None:
                         break  # not reached: an end that fails ten times in a row
-                    why = error.strerror or error if isinstance(error, OSError) else repr(error)
-                    raise OSError(errno.EIO, f"cannot wait for children or signals: {why}") from None
+                    raise OSError(errno.EIO, f"cannot wait for children or signals: {reason(error)}") from None
         if self._pid != 1:
             try:
                 self._return_terminal(is_over=True)
             except Exception as error:  # the status is still the workload's
-                self._log.error("failed", f"cannot take the terminal back: {error!r}")
+                self._log.error("failed", f"cannot take the terminal back: {reason(error)}")
         # A workload that hangs in the kernel ends by SIGKILL: ours, or the one that comes when PID 1 has exited.
         is_left = self._pid != 1 and self.account.stop_timeout_after is None
         return self.account.ending or self.account.end_workload(None, 125 if is_left else 128 + signals.KILL)

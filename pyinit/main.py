@@ -8,7 +8,7 @@ import posix
 from .kernel import reserves, signals
 from .options import Settings, find_persona, parse
 from .reporting import open_counters
-from .reporting.log import INFO, Log
+from .reporting.log import INFO, Log, reason
 from .workload import process
 
 TYPE_CHECKING = False
@@ -105,7 +105,7 @@ def finish(init: "Init", settings: Settings, log: Log) -> int:
     try:
         ending = init.run()
     except Exception as error:  # nothing is imported for this
-        log.error("failed", f"cannot go on: {getattr(error, 'strerror', None) or repr(error)}")
+        log.error("failed", f"cannot go on: {reason(error)}")
         return 125
     try:
         try:
@@ -116,7 +116,7 @@ def finish(init: "Init", settings: Settings, log: Log) -> int:
 
                 exit_report.write(init.account, log, settings.termination_log if is_wanted else None, settings.user)
         except Exception as error:
-            log.error("failed", f"cannot report how it ended: {error!r}")
+            log.error("failed", f"cannot report how it ended: {reason(error)}")
         if init.account.only_filters_from:
             await_filters(init, init.account.only_filters_from, log)
     finally:

@@ -55,7 +55,7 @@ class Pause(Init):
     def _forward(self, info: "struct_siginfo") -> None:
         if info.si_signo not in _ENDS:
             return
-        if self.account.ending is not None:  # not reached: a second signal, while other containers keep it waiting
+        if self.account.ending is not None:
             super()._forward(info)
             return
         self._forwarder.undelivered = info

@@ -2,12 +2,10 @@
 
 import posix
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .reporting.log import Log
+from .reporting.log import Log, reason
 
 
-def take_place(parent_death_signal: int, log: "Log") -> None:
+def take_place(parent_death_signal: int, log: Log) -> None:
     """Have orphaned descendants re-parented to us, and get signal `parent_death_signal` (0: none) when our parent dies.
 
     Before the workload exists, since it could leave orphans at once. A failure is a warning: all else still works.
@@ -18,11 +16,11 @@ def take_place(parent_death_signal: int, log: "Log") -> None:
 
             libc.become_subreaper()
     except Exception as error:
-        log.warning("subreaper", f"cannot become the child subreaper, orphans go elsewhere: {error}")
+        log.warning("subreaper", f"cannot become the child subreaper, orphans go elsewhere: {reason(error)}")
     try:
         if parent_death_signal:
             from .kernel import libc
 
             libc.set_parent_death_signal(parent_death_signal)
     except Exception as error:  # not reached: the kernel takes every signal number that the option takes
-        log.warning("parent-death-signal", f"cannot ask for a signal on the parent's death: {error}")
+        log.warning("parent-death-signal", f"cannot ask for a signal on the parent's death: {reason(error)}")

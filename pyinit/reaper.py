@@ -4,7 +4,7 @@ import posix
 
 from .account import STAYING
 from .kernel import signals, wait_status
-from .reporting.log import DEBUG, Log
+from .reporting.log import DEBUG, Log, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class Reaper:
 
                 libc.stop_tracing(pid, 0 if number == signals.TRAP else number)
             except Exception as error:  # not reached: no _ctypes, or the tracee was killed meanwhile
-                self._log.warn_once("ptrace", f"pid {pid} stopped to be traced, and cannot be let go: {error}", pid=pid)
+                self._log.warn_once(
+                    "ptrace", f"pid {pid} stopped to be traced, and cannot be let go: {reason(error)}", pid=pid
+                )
         elif pid == self._account.pid:
             self.stopped_by = number

@@ -11,7 +11,7 @@ from pyinit.ctl.picture import Kind, Picture
 from pyinit.ctl.published import Counters
 from pyinit.kernel import procfs
 from pyinit.reporting import humanize
-from pyinit.reporting.log import printable
+from pyinit.reporting.log import printable, reason
 
 
 class Unhealthy(Exception):
@@ -50,7 +50,7 @@ def run(settings: argparse.Namespace) -> int:
         root = settings.pid or (pid if pid != 1 else None)
         line = f"healthy: {alive}{_zombies(picture.take(root, name_of), settings.max_zombies, settings.max_age)}"
     except (Unhealthy, CannotLook, OSError) as error:
-        status, line = 1, f"unhealthy: {error}"
+        status, line = 1, f"unhealthy: {reason(error) if isinstance(error, OSError) else error}"
     try:
         os.write(sys.stdout.fileno(), f"{printable(line)}\n".encode())
     except OSError:

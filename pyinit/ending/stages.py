@@ -14,6 +14,7 @@ import time
 
 from ..account import DRAINING, KILLING, OVER, STAYING
 from ..kernel import signals
+from ..reporting.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,7 +207,9 @@ class Shutdown:
         except MemoryError:
             raise
         except Exception as error:  # not reached: for what nobody has foreseen
-            self._log.warn_once("undeliverable", f"cannot ask processes to end one by one: {error!r}", about="asking")
+            self._log.warn_once(
+                "undeliverable", f"cannot ask processes to end one by one: {reason(error)}", about="asking"
+            )
             are_seen = False
         if not are_seen:
             self._schedule.cancel(self._ask)
@@ -246,7 +249,7 @@ class Shutdown:
             pass
         except Exception as error:  # not reached: for what nobody has foreseen
             name = signals.name_of(number)
-            self._log.warn_once("undeliverable", f"cannot send {name} to what is left: {error!r}", signal=name)
+            self._log.warn_once("undeliverable", f"cannot send {name} to what is left: {reason(error)}", signal=name)
 
     def _end_group(self) -> None:
         """Ask what the workload has left in its process group to end, if that was chosen."""
@@ -289,14 +292,14 @@ class Shutdown:
                 return
         except Exception as error:
             are_known = False
-            self._log.warn_once("undeliverable", f"cannot see what is left: {error!r}")
+            self._log.warn_once("undeliverable", f"cannot see what is left: {reason(error)}")
         try:
             stragglers.kill()
             if not are_known:
                 self._account.note_all_killed()
         except Exception as error:
             if not isinstance(error, ProcessLookupError):  # some are left
-                self._log.warn_once("undeliverable", f"cannot kill what is left: {error!r}", signal="SIGKILL")
+                self._log.warn_once("undeliverable", f"cannot kill what is left: {reason(error)}", signal="SIGKILL")
         if posix.getpid() == 1:  # in one step. A walk may miss a process that is just being born.
             self._schedule.cancel(self._kill)
 

@@ -157,7 +157,7 @@ def is_alone() -> bool:
         posix.kill(-1, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # not reached: processes of other users alone, and no CAP_KILL
+    except PermissionError:  # not reached: takes a sandbox. Without CAP_KILL the kernel reports success.
         pass
     return False
 

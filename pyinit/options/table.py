@@ -304,7 +304,7 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", persona: Persona
     try:
         _from_words(unread, rows(persona), flags)
         argv, unread = unread[::-1], []
-        variables, remarks = _from_environ(environ, persona)
+        variables, remarks = ({}, []) if "show" in flags else _from_environ(environ, persona)
         settings = Settings(persona)
         for field, default in persona.defaults.items():
             setattr(settings, field, default)

@@ -20,7 +20,7 @@ import posix
 
 from ..version import __version__
 from . import COUNTERS
-from .log import quoted
+from .log import quoted, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Page:
             if posix.pwrite(self._fd, text, 0) < len(text):
                 raise OSError(errno.EFBIG, posix.strerror(errno.EFBIG))
         except (OSError, MemoryError) as error:  # ENOMEM, EFBIG: the limits of the workload are ours, too
-            self._log.warn_once("status", f"cannot publish the counters for pyinitctl: {error!r}")
+            self._log.warn_once("status", f"cannot publish the counters for pyinitctl: {reason(error)}")
 
 
 def _signal(number: int, count: int, received: "Received") -> str:

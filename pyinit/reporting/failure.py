@@ -6,7 +6,7 @@ import posix
 from ..options.table import NoProgram, UsageError
 from ..workload.failures import CannotBecomeUser, CannotExecute
 from . import exit_report
-from .log import ERROR, Log
+from .log import ERROR, Log, reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def report(error: Exception, settings: "Settings", log: "Log | None") -> int:
     elif isinstance(error, CannotBecomeUser):
         event, message = "user", str(error)
     else:
-        event = "failed"
-        message = f"cannot go on: {error.strerror if isinstance(error, OSError) else repr(error)}"
+        event, message = "failed", f"cannot go on: {reason(error)}"
     log = log or Log(settings.verbosity, settings.json)
     line = log.line(ERROR, event, message, fields)
     log.write(line)

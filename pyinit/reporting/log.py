@@ -61,7 +61,8 @@ class Log:
         self._own = -1
         """Our own description of standard error; -1 if there is none."""
         self._rest = b""
-        """What a terminal or socket had no room for."""
+        """What there was no room for: a terminal or a socket takes part of a line, and a pipe does of one longer than
+        ``PIPE_BUF`` (pipe(7))."""
         self._warned: "set[str]" = set()
         self.dropped = 0
         """How many lines have been dropped since the last one that was written."""
@@ -226,6 +227,15 @@ def _splicing() -> "Write":
         return moved
 
     return write
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed: in words, or as it is in a program if nobody has foreseen that."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, (OSError, ImportError)):
+        return getattr(error, "strerror", None) or str(error) or repr(error)
+    return repr(error)
 
 
 def printable(text: str) -> str:

@@ -9,6 +9,7 @@ import posix
 import time
 
 from ..kernel import reserves, signals
+from ..reporting.log import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def return_terminal(workload: int, leads_session: bool, is_over: bool, log: "Log
         else:
             take_back(workload, is_over)
     except Exception as error:  # not reached: for what nobody has foreseen
-        log.error("failed", f"cannot take the terminal back: {error!r}")
+        log.error("failed", f"cannot take the terminal back: {reason(error)}")
 
 
 def continue_workload(workload: int, log: "Log") -> None:

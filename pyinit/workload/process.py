@@ -109,8 +109,7 @@ class Workload:
     def await_program(self) -> None:
         """Return when the program runs: a signal that came before has waited for it, and did not end the child.
 
-        The one place besides the waiting loop where pyinit sleeps. That is long only if the child is stopped between
-        its last two steps, or if a file system hangs.
+        This wait is long only if the child is stopped between its last two steps, or if a file system hangs.
 
         Raises:
             CannotExecute: it could not be executed.

@@ -1,7 +1,7 @@
 """A session of the workload's own, and its controlling terminal, for ``--session``.
 
 See setsid(2), ioctl_tty(2) and credentials(7). The two modules for ioctl(2) are not built into every interpreter: they
-are imported when first needed, which is before the fork.
+are imported only for a terminal, and before the program runs.
 """
 
 import posix
@@ -56,13 +56,13 @@ def regain_terminal() -> None:
 
 
 def _take_terminal() -> None:
+    if not posix.isatty(0):
+        return
     try:
         import fcntl
         import termios
 
         if posix.get_inheritable(0):  # otherwise it was closed, and the log has its number
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    except ImportError:  # not reached: an interpreter without these modules
-        pass
-    except OSError:  # ENOTTY, EBADF; EPERM: it is another session's
+    except (OSError, ImportError):  # not reached: it is another session's; an interpreter without these modules
         pass

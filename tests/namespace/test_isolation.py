@@ -61,7 +61,7 @@ def test_no_modules_are_loaded_from_the_working_directory(run: Run, hostile_fold
 
 def imported(words: list[str | Path]) -> list[str]:
     """The modules that an interpreter imports, in order, by ``-X importtime``."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=True)
     return [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")][1:]
 
 
@@ -121,6 +121,13 @@ def test_one_module_more_is_loaded_if_not_pid_1(launcher: str, option: list[str]
         names = names[: names.index("pyinit.kernel.cgroup")]
     ours = {name for name in names if name.partition(".")[0] == "pyinit"}
     assert set(names) - set(bare) - ours <= {"posix", "_signal", "errno", "time", "_stat", "_ctypes"}
+
+
+@pytest.mark.unmeasured
+def test_a_session_without_a_terminal_needs_no_module_for_one(launcher: str) -> None:
+    """The child would import them, after the fork."""
+    names = imported([*UNSHARE, INTERPRETER, "-ISB", "-Xutf8", "-Ximporttime", launcher, "--session", "--", "true"])
+    assert "pyinit.workload.session" in names and not {"fcntl", "termios"} & set(names)
 
 
 @pytest.mark.parametrize("installed", [True, False], ids=["installed", "from sources"])

@@ -156,3 +156,17 @@ def test_processes_of_other_containers_have_time_to_end(start: Start) -> None:
         container.signal(signal.SIGTERM)
         assert process.stdout.read() == "saved\n"
     assert container.end().status == 0
+
+
+def test_a_second_stop_signal_is_rewritten(start: Start) -> None:
+    """It is delivered to what is left, as at the end of a workload. The first one ends the pause, and is not."""
+    container = start("--pause", "--rewrite=TERM:USR1", "--drain-timeout=60")
+    container.await_rest()
+    program = "trap 'echo hurried; exit' USR1; trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"
+    command = ["nsenter", f"--target={container.init}", "--pid", "sh", "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        for heard in ("asked\n", "hurried\n"):
+            container.signal(signal.SIGTERM)
+            assert process.stdout.readline() == heard
+    assert container.end().status == 0

@@ -447,3 +447,12 @@ def test_without_the_right_to_signal_the_workload_there_is_a_line_in_the_log(sta
     container.say()
     ended = container.end()
     assert (ended.status, ended.out, ended.err) == (7, "", ""), ended
+
+
+def test_an_interpreter_without_pwd_is_named(bare: Start, launcher: str, tmp_path: Path) -> None:
+    """The module that looks up users. pyinit cannot go on."""
+    text = Path(launcher).read_text().replace("import sys\n", "import sys\nsys.modules['pwd'] = None\n", 1)
+    (tmp_path / "pyinit").write_text(text)
+    (tmp_path / "pyinit").chmod(0o755)
+    ended = bare(tmp_path / "pyinit", "--user=0", "true").end()
+    assert (ended.status, ended.err) == (125, "pyinit: cannot go on: import of pwd halted; None in sys.modules\n")

@@ -277,7 +277,7 @@ def test_an_action_without_memory_does_not_hold_up_signals(broken: Broken) -> No
 def test_the_status_is_that_of_the_workload_without_a_report(broken: Broken) -> None:
     """Only the report is lost."""
     ended = broken(WHEN_COUNTING_KILLS, "--", "sh", "-c", "exit 7").end()
-    assert (ended.status, ended.err) == (7, "pyinit: cannot report how it ended: MemoryError()\n")
+    assert (ended.status, ended.err) == (7, "pyinit: cannot report how it ended: out of memory\n")
 
 
 def test_the_status_is_that_of_the_workload_if_the_terminal_cannot_be_taken_back(bare: Start, bin_folder: Path) -> None:
@@ -285,7 +285,7 @@ def test_the_status_is_that_of_the_workload_if_the_terminal_cannot_be_taken_back
     words = [INTERPRETER, "-c", WITH_TERMINAL, "--exit-report=always", "--drain-timeout=0", "--", "sh", "-c", "exit 7"]
     ended = bare("sh", "-c", '"$@"; exit $?', "sh", *words, cwd=bin_folder.parent / "lib").end()
     assert ended.status == 7
-    assert "pyinit: cannot take the terminal back: MemoryError()\n" in ended.err
+    assert "pyinit: cannot take the terminal back: out of memory\n" in ended.err
     assert " exited with 7 after " in ended.err
 
 

@@ -141,6 +141,16 @@ def test_one_interpreter_is_started_and_it_is_isolated(
     assert run(tmp_path / "dumb-init", "--version").out.startswith("dumb-init v1.2.5")
 
 
+def test_it_acts_by_its_name_as_the_interpreter_of_a_script(wheel: Path, tmp_path: Path) -> None:
+    """``#!/usr/bin/dumb-init``; and when a shell has found it in PATH."""
+    (tmp_path / "dumb-init").symlink_to(by_pip(wheel, tmp_path / "venv"))
+    script = tmp_path / "script"
+    script.write_text(f"#!{tmp_path}/dumb-init --version\n")
+    script.chmod(0o755)
+    for ended in (run(script), run("sh", "-c", "exec dumb-init --version", PATH=f"{tmp_path}:/usr/bin:/bin")):
+        assert ended.out.startswith("dumb-init v1.2.5"), ended
+
+
 @pytest.mark.parametrize("build", ["", "t"], ids=["ordinary", "free-threaded"])
 def test_a_wheel_is_for_both_builds_of_a_version(wheel: Path, build: str) -> None:
     """Both run the same bytecode (`sys.implementation.cache_tag`); the command is linked with neither."""

@@ -1,6 +1,7 @@
 """Log lines: their format, and that they never block."""
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinit.reporting import log as log_module
-from pyinit.reporting.log import DEBUG, TRACE, WARNING, Log, printable
+from pyinit.reporting.log import DEBUG, TRACE, WARNING, Log, printable, reason
 from testing.waiting import PATIENCE
 
 PLENTY = 20_000
@@ -272,3 +273,19 @@ def test_no_file_is_opened_before_the_first_line() -> None:
         "log = Log()\nlog.debug('x', 'y')\nassert os.listdir('/proc/self/fd') == before"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EPERM, "Operation not permitted", "/file"), "Operation not permitted"),
+        (OSError("standard error was closed"), "standard error was closed"),
+        (BlockingIOError(), "BlockingIOError()"),
+        (ModuleNotFoundError("No module named 'pwd'", name="pwd"), "No module named 'pwd'"),
+        (MemoryError(), "out of memory"),
+        (KeyError("name"), "KeyError('name')"),
+    ],
+)
+def test_a_reason_is_given_in_words(error: Exception, words: str) -> None:
+    """Only of an exception that nobody has foreseen the type is told, for the report of the bug."""
+    assert reason(error) == words

@@ -390,6 +390,13 @@ def test_options_that_print_and_exit_need_no_program(word: str) -> None:
     assert table.parse([word], {}).show in ("help", "version", "license")
 
 
+def test_options_that_print_and_exit_read_no_variable() -> None:
+    """The message on a malformed variable leads to ``--help``. A malformed option is an error all the same."""
+    assert parse("--help", PYINIT_DRAIN_TIMEOUT="5s").show == "help"
+    with pytest.raises(UsageError, match="option --drain-timeout: "):
+        parse("--drain-timeout=5s", "--help")
+
+
 WORDS = st.one_of(
     st.text(max_size=12),
     st.sampled_from([f"--{option.long}" for option in TABLE] + [f"-{option.short}" for option in TABLE]),
