@@ -7,8 +7,8 @@ import posix
 
 from .kernel import reserves, signals
 from .options import Settings, find_persona, parse
-from .reporting import open_counters
-from .reporting.log import INFO, Log, reason
+from .reporting import open_counters, report_end
+from .reporting.log import Log, reason
 from .workload import process
 
 TYPE_CHECKING = False
@@ -108,26 +108,10 @@ def finish(init: "Init", settings: Settings, log: Log) -> int:
         log.error("failed", f"cannot go on: {reason(error)}")
         return 125
     try:
-        try:
-            reserves.release_memory()  # for the report
-            is_wanted = settings.exit_report in (("always", "abnormal") if init.account.is_abnormal else ("always",))
-            if is_wanted or (settings.exit_report != "never" and log.level >= INFO):
-                from .reporting import exit_report
-
-                exit_report.write(init.account, log, settings.termination_log if is_wanted else None, settings.user)
-        except Exception as error:
-            log.error("failed", f"cannot report how it ended: {reason(error)}")
+        report_end(init.account, settings, log)
         if init.account.only_filters_from:
-            await_filters(init, init.account.only_filters_from, log)
+            from .ending import filters
+
+            filters.await_end(init, log)
     finally:
         posix._exit(ending.exit_status)
-
-
-def await_filters(init: "Init", stage: str, log: Log) -> None:
-    """Close our output, and go on from this stage: what filters it (``exec > >(tee log) 2>&1``) reads until then."""
-    log.close()
-    init.account.stage = stage
-    try:
-        init.run()
-    except Exception:  # not reached: no memory is left; nobody reads a line about it
-        pass

@@ -74,9 +74,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "unmeasured: looks at what measuring coverage changes: memory, files, modules")
     if config.option.timeout is None:
         config.option.timeout = SLOWNESS * float(config.getini("timeout"))
-    # As for a command at the prompt: what is started with `&` in a script inherits that they are ignored.
+    # As at the prompt: what is started with `&` in a script, or by nohup(1), inherits that some are ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     allow_crowds(config)
     if not config.option.coverage:
         return

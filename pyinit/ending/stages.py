@@ -135,9 +135,10 @@ class Shutdown:
 
     def _look_for_filters(self) -> None:
         """End a stay if all that is left waits for us."""
+        from .asking import Asking
         from .stragglers import Tree
 
-        if self._account.stage == STAYING and self._asker().are_filters(Tree()):
+        if self._account.stage == STAYING and Asking(signals.TERM, self._account, self._log).are_filters(Tree()):
             self._drain()
 
     def _run_out(self) -> None:

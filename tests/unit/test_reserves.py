@@ -131,16 +131,13 @@ def test_the_report_has_the_memory_that_was_kept_for_need() -> None:
     """Nothing comes after it that could use it, and to compose the report takes some."""
     run("""
     from types import SimpleNamespace
-    from pyinit import main
     from pyinit.options import Settings
-    from pyinit.reporting import exit_report
+    from pyinit.reporting import exit_report, report_end
     from pyinit.reporting.log import Log
     kept = []
     exit_report.write = lambda *_: kept.append(reserves.release_memory())
     settings = Settings()
     settings.exit_report = "always"
-    ending = SimpleNamespace(exit_status=7)
-    init = SimpleNamespace(run=lambda: ending, account=SimpleNamespace(is_abnormal=False))
-    assert main.finish(init, settings, Log()) == 7
+    report_end(SimpleNamespace(is_abnormal=False), settings, Log())
     assert kept == [False]
     """)
