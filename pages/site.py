@@ -21,6 +21,12 @@ SLUG = slugify(case="lower")
 
 CODE = re.compile(r"`[^`]+`")
 
+INLINE = re.compile(r"(?<!<span></span>)<code>[^<]+</code>")
+"""Code in a sentence or a table. The code of a block follows an empty span."""
+
+DASHES = re.compile(r"(?<![\w-])--?(?:\w+|\"\]?)")
+"""The dashes of an option with its first word, or with the end of a list: a browser would break the line after them."""
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -43,6 +49,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     lines = OUTSIDE.sub(in_repository, markdown).split("\n")
     return "\n".join(_unescaped(line) if line.startswith("|") else line for line in lines)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Mark the dashes of options, for extra.css to keep with the word after them."""
+    return INLINE.sub(lambda code: DASHES.sub(r'<span class="dashes">\g<0></span>', code[0]), html)
 
 
 def _anchors(path: Path) -> set[str]:
