@@ -16,6 +16,7 @@ from bench.reaping import CROWDS
 PAGE = "benchmarks.md"
 FOLDER = "benchmarks"
 FIGURES = "figures.json"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 OPENING = """\
 # Benchmarks: what an init in Python costs
@@ -236,7 +237,7 @@ def _group(group: str, quantities: Sequence[Quantity]) -> str:
     names = dict.fromkeys(row[0] for table in tables for row in table[1:])
     heading, rows = [group], [[name] for name in names]
     for table, quantity in zip(tables, quantities, strict=True):
-        ratios = table[0][4:]
+        ratios = [ratio.replace(" ", NO_BREAK) for ratio in table[0][4:]]
         usual = statistics.mode(len(series.values) for series in quantity.series.values())
         name = f"{quantity.name}, {quantity.unit}" if quantity.unit else quantity.name
         heading += [f"{name} (*n* {usual})" if usual > 1 else name, *ratios]
@@ -244,6 +245,7 @@ def _group(group: str, quantities: Sequence[Quantity]) -> str:
         for row in rows:
             median, quartiles, count, *factors = [*cells.get(row[0], []), *[""] * (3 + len(ratios))][: 3 + len(ratios)]
             if quartiles:
+                quartiles = quartiles.replace(" ", NO_BREAK)
                 median += f" ({quartiles})" if count == str(usual) else f" ({quartiles}; *n* {count})"
             row += [median, *factors]
     return _table(heading, rows)
