@@ -50,6 +50,22 @@ def test_a_bar_in_code_is_shown_without_the_escape_that_github_needs() -> None:
     assert shown("`a\\|b`") == "`a\\|b`"
 
 
+@pytest.mark.parametrize(
+    ("html", "written"),
+    [
+        ("<code>a -v --user=b</code>", "<code>a {-v} {--user}=b</code>"),
+        ('<code>["a-b", "--"]</code>', '<code>["a-b", "{--"]}</code>'),
+        ("<pre><span></span><code>a -v</code></pre>", "<pre><span></span><code>a -v</code></pre>"),
+    ],
+)
+def test_the_dashes_of_an_option_are_marked(html: str, written: str) -> None:
+    """So that no line ends between them and the option; a block keeps its own lines."""
+    config = load_config(str(ROOT / "mkdocs.yml"))
+    page = Page(None, File("page.md", config.docs_dir, config.site_dir, config.use_directory_urls), config)
+    marked = written.replace("{", '<span class="dashes">').replace("}", "</span>")
+    assert site.on_page_content(html, page, config, Files([])) == marked
+
+
 def shown(markdown: str) -> str:
     """What MkDocs gets in place of this page."""
     config = load_config(str(ROOT / "mkdocs.yml"))
