@@ -160,8 +160,8 @@ class Init:
                 more = self._reaper.reap()  # not reached: takes more zombies than one turn reaps, at that moment
             self._return_terminal(is_over=False)
             self._shutdown.workload_ended(self._none_is_left())
-        else:
-            self._shutdown.others_ended(self._none_is_left())
+        elif self._none_is_left():
+            self._shutdown.all_ended()
 
     def _none_is_left(self) -> bool:
         """Whether all processes that we wait for at the end have ended. Those from outside do not count."""

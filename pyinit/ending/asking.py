@@ -85,7 +85,8 @@ class Asking:
         if children == self._children and not due and not ready:
             return False
         tree = Tree()
-        if (self._readers or self._children is None) and self.are_filters(tree):
+        has_asked = self._children is not None or not tree.outsiders
+        if has_asked and self.are_filters(tree):
             return True
         self._newborn = []
         if self._children is None:
@@ -101,16 +102,15 @@ class Asking:
                 self._go_down([one for one in there if not _is_in_background(one, shell)], tree)
         self._shells = [one for one in self._shells if one[0] > now]
         self._children = children
-        return False
+        return not has_asked and self.are_filters(tree)
 
     def are_filters(self, tree: Tree) -> bool:
-        """Whether all that is left reads what we write, as in ``exec > >(tee log) 2>&1``. True once: now it has to be
-        closed, or they never reach the end of their input."""
-        if self._has_found_filters or tree.outsiders:
+        """Whether all that we wait for reads what we write, as in ``exec > >(tee log) 2>&1``. True once: now we have to
+        close that, or they never reach the end of their input."""
+        if self._has_found_filters or not tree.heads or not all(inputs.reads_from_us(one.pid) for one in tree.heads):
             return False
         looks = inputs.look_at([one.pid for one in tree.heads], self._stdin)
-        are_readers = all(self._is_spared(one, looks[one.pid].input) for one in tree.heads)
-        self._has_found_filters = are_readers and any(inputs.reads_from_us(one.pid) for one in tree.heads)
+        self._has_found_filters = all(self._is_spared(one, looks[one.pid].input) for one in tree.heads)
         return self._has_found_filters
 
     def ask_rest(self) -> None:

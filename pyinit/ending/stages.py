@@ -55,7 +55,6 @@ class Shutdown:
         "_kills_readers",
         "_log",
         "_number",
-        "_orphans",
         "_schedule",
         "_settings",
         "_stopped",
@@ -74,8 +73,6 @@ class Shutdown:
         """Whether the stop timeout has passed."""
         self._hangs = False
         """Whether the workload is still there a second after SIGKILL."""
-        self._orphans = -1
-        """How many had been reaped when we last looked for filters."""
         self._number = signals.TERM
         """The signal that asks processes to end."""
         self._asking: "Asking | None" = None
@@ -122,24 +119,11 @@ class Shutdown:
         self._schedule.cancel(self._run_out)
         self._drain(none_is_left)
 
-    def others_ended(self, none_is_left: bool) -> None:
-        """Some of the processes that we were waiting for may have ended, or all."""
-        is_stay = self._account.stage == STAYING
-        if none_is_left:
-            if is_stay:
-                self._drain(none_is_left=True)
-            self._account.stage = OVER
-        elif is_stay and self._orphans != self._account.orphans:
-            self._orphans = self._account.orphans
-            self._schedule.set_unless_set(self._look_for_filters, _LOOK_AGAIN)
-
-    def _look_for_filters(self) -> None:
-        """End a stay if all that is left waits for us."""
-        from .asking import Asking
-        from .stragglers import Tree
-
-        if self._account.stage == STAYING and Asking(signals.TERM, self._account, self._log).are_filters(Tree()):
-            self._drain()
+    def all_ended(self) -> None:
+        """No process is left that we were waiting for."""
+        if self._account.stage == STAYING:
+            self._drain(none_is_left=True)
+        self._account.stage = OVER
 
     def _run_out(self) -> None:
         """The stop timeout has passed."""
@@ -225,6 +209,9 @@ class Shutdown:
         if self._account.stage == STAYING:
             self._drain()
             return
+        from . import filters, stragglers  # noqa: F401 - before the report, which may give up root's rights to read it
+
+        stragglers.notice_gone(self._account)
         self._account.forget_remaining()
         self._account.only_filters_from = self._account.stage
         self._account.stage = OVER
@@ -281,7 +268,7 @@ class Shutdown:
                 tree = stragglers.Tree()
                 others, readers = self._asking.split(tree)
                 outsiders = tree.below(tree.outsiders)
-                if self._asking.are_filters(tree):
+                if not others and self._asking.are_filters(tree):
                     self._leave_filters()
                     return
             if now >= self._kills_readers:

@@ -74,12 +74,18 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
 
 
 def reads_from_us(pid: int) -> bool:
-    """Whether standard input of the process is the pipe that we have as standard output or standard error."""
+    """Whether standard input of the process is what we have as standard output or standard error."""
     try:
         target = posix.readlink(f"/proc/{pid}/fd/0")
-        return any(posix.readlink(f"/proc/self/fd/{number}") == target for number in (1, 2))
-    except OSError:  # it has ended, is another user's, or ours are closed
+    except OSError:  # it has ended, or is another user's
         return False
+    for number in (1, 2):
+        try:
+            if posix.readlink(f"/proc/self/fd/{number}") == target:
+                return True
+        except OSError:  # closed
+            pass
+    return False
 
 
 def _look(pid: int, ours: str, is_child: bool) -> Look:

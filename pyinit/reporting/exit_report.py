@@ -89,7 +89,7 @@ def write_termination_log(path: str, line: bytes, user: "User | None", log: Log)
     """Append the line to the file, as `user` if there is one; a warning if that fails.
 
     That user may have put something there, such as a link to a file of ours: so we write with no more rights than
-    theirs. We do not get ours back: nothing that needs them may follow.
+    theirs. Nothing that needs ours may follow, but for `ending.filters`, which gets them back.
     """
     # O_NONBLOCK is for a FIFO that nobody reads: it would keep us here.
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_NOCTTY

@@ -32,7 +32,7 @@ def test_a_process_from_outside_gets_sigterm_at_the_end_of_wait_for_all(monkeypa
     shutdown = Shutdown(account, settings, Schedule(), Log())
     shutdown.workload_ended(none_is_left=False)
     assert (account.stage, sent) == ("staying", [])
-    shutdown.others_ended(none_is_left=True)
+    shutdown.all_ended()
     assert account.is_over
     assert sent == [(-1, signal.SIGTERM)]
 

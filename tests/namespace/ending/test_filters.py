@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -76,16 +77,6 @@ def test_at_the_drain_timeout_it_reads_who_was_killed(filtered: Filtered) -> Non
     assert "killed (sh after " in lines[-1], lines
 
 
-def test_a_stay_does_not_wait_for_it(filtered: Filtered) -> None:
-    """With --wait-for=all: for a process that the workload has left behind, and for no other."""
-    left = "exec 3<&0; (read line <&3; echo left) & echo ready; exit 3"
-    container = filtered("cat", "--wait-for=all", FAR, "--", "sh", "-c", left)
-    container.expect("ready")
-    container.say()
-    ended = container.end()
-    assert (ended.status, ended.out) == (3, "left\n"), ended
-
-
 def test_a_stay_that_is_stopped_does_not_wait_for_it(filtered: Filtered) -> None:
     """What is left is asked, and ends."""
     left = f"{LEFT.format(then='exit')} & exit 3"
@@ -95,6 +86,39 @@ def test_a_stay_that_is_stopped_does_not_wait_for_it(filtered: Filtered) -> None
     container.signal(signal.SIGTERM)
     ended = container.end()
     assert ended.status == 3 and "asked" in ended.out.splitlines(), ended
+
+
+def test_processes_from_outside_do_not_keep_it(filtered: Filtered) -> None:
+    """They are not waited for."""
+    container = filtered("cat", "-v", FAR, "--", "sh", "-c", "echo ready; read line")
+    lines = [container.line() for _ in range(2)]
+    assert "ready" in lines, lines
+    container.await_rest()
+    outside = "trap '' TERM; echo outside; while :; do sleep 0.05; done"
+    with subprocess.Popen([*container.enter, "sh", "-c", outside], stdout=subprocess.PIPE, text=True) as session:
+        assert session.stdout is not None and session.stdout.readline() == "outside\n"
+        container.say()
+        assert container.end().status == 0
+
+
+def test_what_its_own_parent_has_reaped_is_in_the_report(filtered: Filtered) -> None:
+    """As without a filter."""
+    master = "trap 'kill $!; wait; exit' TERM; sleep 1000 & echo ready; wait"
+    container = filtered("cat", "-v", FAR, "--", "sh", "-c", f"({master}) & read line")
+    while container.line() != "ready":
+        pass
+    container.say()
+    last = container.end().out.splitlines()[-1]
+    assert "sleep" in last and "sh" in last.partition("straggler")[2], last
+
+
+def test_with_a_termination_log_of_another_user_it_reads_everything(filtered: Filtered, tmp_path: Path) -> None:
+    """PID 1 has given up root's rights for that file."""
+    options = [FAR, f"--termination-log={tmp_path}/log", "--exit-report=always", "--user=nobody"]
+    ended = filtered(SLOW, *options, "--", "sh", "-c", "echo said; exit 3").end()
+    assert ended.status == 3, ended
+    said, report, warning = ended.out.splitlines()  # that user may not write there
+    assert "said" in said and "exited with 3" in report and "cannot write to the termination log" in warning, ended
 
 
 def test_one_that_does_not_end_is_killed(filtered: Filtered) -> None:
