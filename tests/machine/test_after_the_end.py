@@ -24,10 +24,10 @@ def found(command: str) -> str:
 def test_the_page_finds_the_end_of_what_systemd_cat_runs(launcher: str) -> None:
     """With its own two commands."""
     [run, find] = TRIED
-    run = run.replace("pyinit ", f"{launcher} ").replace("PROGRAM", "sh -c 'exit 7'")
+    run = run.replace("pyinit ", f"{launcher} ").replace("PROGRAM", "sh -c 'kill -KILL $$'")
     done = subprocess.run(["sh", "-c", run], capture_output=True, timeout=PATIENCE)
-    assert done.returncode == 7, done
-    assert '"exit_status": 7' in found(find)
+    assert done.returncode == 137, done
+    assert '"killed_by": "SIGKILL"' in found(find)
 
 
 def test_the_page_finds_the_end_of_a_container(engine: docker.DockerClient) -> None:  # noqa: F811
@@ -36,9 +36,11 @@ def test_the_page_finds_the_end_of_a_container(engine: docker.DockerClient) -> N
     [find] = [line for line in TRIED if line.startswith("journalctl ")]
     find = re.sub(r"--identifier=\w+", f"CONTAINER_NAME={name}", find)
     with pyinit_on(engine, SLIM) as image:
-        settings = {"PYINIT_LOG_FORMAT": "json", "PYINIT_EXIT_REPORT": "always"}
+        settings = {"PYINIT_LOG_FORMAT": "json"}
         log = docker.types.LogConfig(type="journald")
-        with created(engine, image, "sh", "-c", "exit 7", name=name, environment=settings, log_config=log) as container:
+        with created(
+            engine, image, "sh", "-c", "kill -KILL $$", name=name, environment=settings, log_config=log
+        ) as container:
             container.start()
-            assert container.wait(timeout=PATIENCE)["StatusCode"] == 7
-    assert '"exit_status": 7' in found(find)
+            assert container.wait(timeout=PATIENCE)["StatusCode"] == 137
+    assert '"killed_by": "SIGKILL"' in found(find)
