@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class Rest:
-    """Imports from the compiled file what is not the core: packed as one member, which saves 20 kB."""
+    """Imports from the compiled file what is not the core: one member, which is smaller."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._modules: dict[str, tuple[bytes, bool]] | None = None
-        """The code of each, marshalled, and whether it is a package; None: not read yet."""
+        self._modules: dict[str, tuple[CodeType, bool]] | None = None
+        """The code of each, and whether it is a package; None: not read yet."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
         """What the import system asks for (`importlib.abc.MetaPathFinder`), after all others."""
@@ -38,9 +38,9 @@ class Rest:
     def get_code(self, name: str) -> "CodeType":
         """What ``python -m`` asks for."""
         assert self._modules is not None
-        return marshal.loads(self._modules[name][0])  # type: ignore[no-any-return]
+        return self._modules[name][0]
 
-    def _unpacked(self) -> "dict[str, tuple[bytes, bool]]":
+    def _unpacked(self) -> "dict[str, tuple[CodeType, bool]]":
         from zipimport import ZipImportError, zipimporter
 
         try:

@@ -52,7 +52,7 @@ def archive(modules: Mapping[Path, bytes], preamble: bytes = b"", others: Mappin
                 first = member.header_offset + _LOCAL_HEADER + len(member.filename) + len(_UNCHECKED)
                 index[name] = (first, len(code), is_package)
             else:
-                rest[name] = (code, is_package)
+                rest[name] = (marshal.loads(code), is_package)
         if rest:
             packed = importlib.util.MAGIC_NUMBER + marshal.dumps(rest)
             archive.writestr(zipfile.ZipInfo("pyinit/rest"), packed, zipfile.ZIP_DEFLATED)
@@ -113,7 +113,7 @@ def compiled(path: Path) -> CodeType:
 
 
 def without_lines(code: CodeType) -> CodeType:
-    """The code and what is nested in it, with a table of locations that says "none" throughout.
+    """The code and what is nested in it, with a table of locations that says "none" throughout, and short names only.
 
     An entry of the table stands for eight code units at most (CPython's ``Objects/locations.md``); a missing one
     would break whatever walks the table.
@@ -122,4 +122,4 @@ def without_lines(code: CodeType) -> CodeType:
     last = units % 8
     table = b"\xff" * (units // 8) + (bytes([0xF8 | (last - 1)]) if last else b"")
     nested = [without_lines(one) if isinstance(one, CodeType) else one for one in code.co_consts]
-    return code.replace(co_consts=tuple(nested), co_linetable=table)
+    return code.replace(co_consts=tuple(nested), co_linetable=table, co_qualname=code.co_name)
