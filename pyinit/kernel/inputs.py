@@ -83,7 +83,7 @@ def reads_from_us(pid: int) -> bool:
         try:
             if posix.readlink(f"/proc/self/fd/{number}") == target:
                 return True
-        except OSError:  # closed
+        except OSError:  # not reached: it is closed, and no file of ours has got the number
             pass
     return False
 
@@ -159,7 +159,7 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
                 for pid in pids:
                     try:
                         look = _look(pid, ours, is_child=True)
-                    except OSError:  # it has ended, or has other ids by now
+                    except OSError:  # not reached: it has just ended, or has other ids by now
                         continue
                     program = look.program.encode("utf-8", "surrogateescape")
                     posix.write(writing, b"%d %d %s\0" % (pid, look.input, program))

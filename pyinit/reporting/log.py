@@ -80,7 +80,7 @@ class Log:
         for number in (1, 2, self._own):
             try:
                 posix.close(number)
-            except OSError:  # it was closed, or is not there
+            except OSError:  # not reached: it is closed, or there is none
                 pass
 
     def error(self, event: str, message: str, **fields: "Field") -> None:
