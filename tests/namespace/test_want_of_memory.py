@@ -21,18 +21,23 @@ START = """
     main(["pyinit", *sys.argv[1:]], mask, {})
 """
 
+FAILING = """
+    left = 30
+    def failing(function):
+        def fails(argument):
+            global left
+            left -= 1
+            if left >= 0:
+                raise MemoryError
+            return function(argument)
+        return fails
+"""
+
 BEFORE_DELIVERY = f"""if True:
     import sys
     from pyinit import forwarder, pause
-    left = 30
-    look_up = forwarder.look_up
-    def fails(info):
-        global left
-        left -= 1
-        if left >= 0:
-            raise MemoryError
-        return look_up(info)
-    forwarder.look_up = pause.look_up = fails
+    {FAILING}
+    forwarder.look_up = pause.look_up = failing(forwarder.look_up)
     {START}
 """
 """Thirty times, after the signal has been taken from the kernel."""
@@ -86,15 +91,8 @@ AFTER_START = f"""if True:
 WHEN_ASKING = f"""if True:
     import sys
     from pyinit.ending.asking import Asking
-    left = 30
-    look = Asking.look
-    def fails(asking):
-        global left
-        left -= 1
-        if left >= 0:
-            raise MemoryError
-        return look(asking)
-    Asking.look = fails
+    {FAILING}
+    Asking.look = failing(Asking.look)
     {START}
 """
 """Thirty times, before a process is asked to end."""
