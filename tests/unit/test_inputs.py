@@ -147,6 +147,7 @@ def test_a_child_that_hangs_is_killed_and_reaped(monkeypatch: pytest.MonkeyPatch
         return inputs.Look(FED, "python")
 
     monkeypatch.setattr(inputs, "_look", hang)
+    monkeypatch.setattr(inputs, "_PATIENCE", 10)
     monkeypatch.setattr(inputs, "_AFTER_KILL", 60)
     with reading(subprocess.DEVNULL) as pid:
         seen, unseen = look_at([os.getpid(), pid], "").values()
