@@ -71,6 +71,8 @@ KERNEL_ARGUMENTS = [
     "systemd.default_timeout_start_sec=1800",
     # They would take minutes of the tests' time.
     *(f"systemd.mask={name}.timer" for name in ("apt-daily", "apt-daily-upgrade", "dpkg-db-backup", "fstrim")),
+    # The private engines of tests keep their images there: it must be on the disk.
+    "systemd.mask=tmp.mount",
 ]
 
 NAME_SERVER = "10.0.2.3"
