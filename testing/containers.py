@@ -57,7 +57,11 @@ class Containers(ExitStack):
         self._image = image
 
     def create(self, *command: str, image: Image | None = None, **options: Any) -> Container:
-        """A container that is not started yet; `options` are those of the SDK's `containers.create`."""
+        """A container that is not started yet; `options` are those of the SDK's `containers.create`.
+
+        By default it has a loopback interface alone: an engine takes as long to make another as for all else.
+        """
+        options = {"network_mode": "none", **options}
         return self.enter_context(created(self._engine, image or self._image, *command, **options))
 
     def start(self, *command: str, **options: Any) -> Container:

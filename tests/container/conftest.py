@@ -5,7 +5,9 @@ all bases, if its result depends on the interpreter or the C library: compiling 
 of signals, the errors of exec(2), users and resources, and pyinitctl, which uses the standard library.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import docker
 import pytest
@@ -15,6 +17,8 @@ from testing.base_images import BASE_IMAGES, SLIM
 from testing.containers import Containers
 from testing.engine import connect
 from testing.images import pyinit_on
+
+Images = Callable[[str], Image]
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +42,16 @@ def base(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def image(engine: docker.DockerClient, base: str) -> Iterator[Image]:
+def images(engine: docker.DockerClient) -> Iterator[Images]:
+    """Makes the image of the project's Dockerfile on a base, once."""
+    with ExitStack() as stack:
+        yield cache(lambda base: stack.enter_context(pyinit_on(engine, base)))
+
+
+@pytest.fixture(scope="session")
+def image(images: Images, base: str) -> Image:
     """The image of the project's Dockerfile."""
-    with pyinit_on(engine, base) as image:
-        yield image
+    return images(base)
 
 
 @pytest.fixture

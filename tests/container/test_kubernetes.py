@@ -16,10 +16,10 @@ import yaml
 from testing import ROOT
 from testing.base_images import SLIM
 from testing.containers import LISTER, Process, listed
-from testing.images import pyinit_on
 from testing.podman import Podman, private_podman
 from testing.waiting import eventually
 
+from .conftest import Images
 from .test_shutdown import LAUNCHER, SAVER, STRANGER, STUBBORN
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -165,10 +165,9 @@ def podman() -> Iterator[Podman]:
 
 
 @pytest.fixture(scope="module")
-def image(engine: docker.DockerClient, podman: Podman) -> Iterator[str]:
+def image(engine: docker.DockerClient, podman: Podman, images: Images) -> str:
     """podman's name for the image of the project's Dockerfile."""
-    with pyinit_on(engine, SLIM) as image:
-        yield podman.load(engine, image.tags[0])
+    return podman.load(engine, images(SLIM).tags[0])
 
 
 @pytest.fixture

@@ -25,8 +25,10 @@ from testing.base_images import SLIM
 from testing.blocks import blocks
 from testing.containers import await_output, execute, processes
 from testing.engine import picking_addresses
-from testing.images import built, pyinit_on
+from testing.images import built
 from testing.waiting import SLOWNESS, eventually
+
+from .conftest import Images
 
 STACK = ROOT / "deploy" / "swarm.yaml"
 PAGE = ROOT / "docs" / "rolling-update.md"
@@ -190,13 +192,12 @@ def remove_gateway(engine: docker.DockerClient) -> bool:
 
 
 @pytest.fixture(scope="module")
-def web(engine: docker.DockerClient) -> Iterator[str]:
+def web(engine: docker.DockerClient, images: Images) -> Iterator[str]:
     """The tag of the service's image."""
-    with pyinit_on(engine, SLIM) as pyinit:
-        # A user's engine may have another image of that name.
-        dockerfile = (FOLDER / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit.tags[0]}\n")
-        with built(engine, dockerfile, FOLDER) as web:
-            yield web.tags[0]
+    # A user's engine may have another image of that name.
+    dockerfile = (FOLDER / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {images(SLIM).tags[0]}\n")
+    with built(engine, dockerfile, FOLDER) as web:
+        yield web.tags[0]
 
 
 @pytest.fixture(scope="module")

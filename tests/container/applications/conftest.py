@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import docker
@@ -12,31 +13,29 @@ from docker.models.images import Image
 from testing import EXAMPLES, packages
 from testing.base_images import SLIM
 from testing.containers import Containers
-from testing.images import built, pyinit_on
+from testing.images import built
+from tests.container.conftest import Images
 
 Recipe = Callable[[str], Image]
 
 
 @pytest.fixture(scope="session")
-def pyinit_image(engine: docker.DockerClient) -> Iterator[Image]:
+def pyinit_image(images: Images) -> Image:
     """The image that ``FROM pyinit`` means in a recipe."""
-    with pyinit_on(engine, SLIM) as image:
-        yield image
+    return images(SLIM)
 
 
 @pytest.fixture(scope="session")
 def recipe(engine: docker.DockerClient, pyinit_image: Image) -> Iterator[Recipe]:
     """A function that builds the image of a recipe by name, once."""
-    made: dict[str, Image] = {}
     with ExitStack() as stack:
 
+        @cache
         def build(name: str) -> Image:
-            if name not in made:
-                folder = EXAMPLES / "recipes" / name
-                # The engine may already have another image of that name.
-                text = (folder / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit_image.tags[0]}\n")
-                made[name] = stack.enter_context(built(engine, text, folder))
-            return made[name]
+            folder = EXAMPLES / "recipes" / name
+            # The engine may already have another image of that name.
+            text = (folder / "Dockerfile").read_text().replace("FROM pyinit\n", f"FROM {pyinit_image.tags[0]}\n")
+            return stack.enter_context(built(engine, text, folder))
 
         yield build
 
