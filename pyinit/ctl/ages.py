@@ -25,8 +25,6 @@ from pyinit.reporting import humanize
 
 _LAST_RUN = re.compile(rb"^se\.exec_start\s*:\s*(\d+\.\d+)", re.MULTILINE)
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-
 _MOST_EXACT = 1000
 """How many zombies get an exact age, which takes another file to read."""
 
@@ -57,7 +55,7 @@ class Ages:
 
     def since_start(self, process: procfs.Process) -> float:
         """Seconds since the process was started."""
-        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.started / _TICKS)
+        return max(0.0, process.age())
 
     def since_end(self, zombie: procfs.Process) -> Age:
         """How long a zombie has been one."""

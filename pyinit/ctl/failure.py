@@ -1,4 +1,7 @@
-"""The failure of a command that cannot see what it should report."""
+"""What a command cannot see of what it should report: all of it, or a part."""
+
+import os
+import sys
 
 from pyinit.kernel import procfs
 
@@ -9,6 +12,14 @@ class CannotLook(Exception):
 
 STATUS = 3
 """The exit status of a command that failed with `CannotLook`."""
+
+
+def warn(text: str) -> None:
+    """Say on standard error what is not visible. If it cannot be written, what is visible is reported all the same."""
+    try:
+        print(f"pyinitctl: {text}", file=sys.stderr)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - at the end, Python would try again and exit with 120
 
 
 def check_proc() -> None:

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import os
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pyinit.ctl import arguments, picture, published
 from pyinit.ctl.ages import Age, oldest
 from pyinit.ctl.commands import name_of
-from pyinit.ctl.failure import CannotLook, check_proc
+from pyinit.ctl.failure import CannotLook, check_proc, warn
 from pyinit.ctl.metrics import Metrics
 from pyinit.ctl.picture import Kind, Picture, Verdict
 from pyinit.ctl.published import Counters as Published
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 _FIRST = 3
 """How many of the first processes of a container may be its pyinit, by whatever name: another init or a shell may have
 started it."""
+
+_PATIENCE = 0.5
+"""Seconds for all counters together that cannot be read at once: anybody may run what looks like a pyinit."""
 
 _FEW = 64
 """How many descriptors of a process are looked at: a pyinit has fewer, unless it holds record locks."""
@@ -129,12 +131,12 @@ def run(settings: argparse.Namespace) -> int:
         text = _as_metrics(entries, began)
     else:
         text = _as_text(entries)
-    if settings.output is None:
+    if settings.output in (None, "-", "/dev/stdout"):  # a link, perhaps to a file that others write to, too
         print(text)
     else:
         write(settings.output, f"{text}\n")
     if hidden:
-        print(f"pyinitctl: not visible to uid {os.geteuid()}: {'; '.join(hidden)}", file=sys.stderr)
+        warn(f"not visible to uid {os.geteuid()}: {'; '.join(hidden)}")
     picture.warn_if_inside()
     return 0
 
@@ -163,9 +165,10 @@ def look() -> tuple[list[Entry], list[str]]:
         hidden.append(f"the PID namespaces of {humanize.count(denied, 'process', 'processes')}")
     entries: dict[Place, Entry] = {None: Entry()}
     errors: list[str] = []
+    until = time.monotonic() + _PATIENCE
     for one in members.pop(None, []):
         found = Entry(None, one)
-        _find_pyinit(found, [one], errors)
+        _find_pyinit(found, [one], errors, until)
         if found.has_pyinit:
             entries[one.pid] = found
     mounts = _mounts()
@@ -173,7 +176,7 @@ def look() -> tuple[list[Entry], list[str]]:
         inside.sort(key=lambda one: (one.started, one.pid))
         container = where if isinstance(where, names.Container) else None
         entries[where] = entry = Entry(container, inside[0])
-        _find_pyinit(entry, inside[:_FIRST] + [one for one in inside[_FIRST:] if one.name == "pyinit"], errors)
+        _find_pyinit(entry, inside[:_FIRST] + [one for one in inside[_FIRST:] if one.name == "pyinit"], errors, until)
         if container:
             entry.oom_kills = _oom_kills(mounts, names.without_inner(names.memberships(inside[0].pid)))
     _add_zombies(entries, containers, processes, own)
@@ -197,7 +200,7 @@ def _namespace(pid: int | str) -> str | None:
         return None
 
 
-def _find_pyinit(entry: Entry, processes: Iterable[procfs.Process], errors: list[str]) -> None:
+def _find_pyinit(entry: Entry, processes: Iterable[procfs.Process], errors: list[str], until: float) -> None:
     """Find the first pyinit among processes, and read its counters; add to `errors` why they cannot be read."""
     for one in processes:
         try:
@@ -211,7 +214,7 @@ def _find_pyinit(entry: Entry, processes: Iterable[procfs.Process], errors: list
         if path:
             entry.has_pyinit, entry.pyinit = True, one.pid
             try:
-                entry.counters = published.read_from(path, one.pid)
+                entry.counters = published.read_from(path, one.pid, until)
             except CannotLook as error:
                 errors.append(str(error))
             return
@@ -254,13 +257,18 @@ def _add_zombies(
             continue
         for zombie in verdict.neglect.zombies:
             # Version 1 of cgroups shows no zombie in its container; its parent may be outside (docker exec).
-            place: Place = containers.of_zombie(zombie)
+            container = containers.of_zombie(zombie)
+            place: Place = container
+            if container:  # perhaps zombies are all that is left of it
+                entries.setdefault(container, Entry(container))
             for pid in (zombie.pid, zombie.parent):
                 place = place or namespaces.get(_namespace(pid))
             above = processes.get(zombie.parent)
             while place is None and above:
                 place = above.pid if above.pid in entries else None
-                above = processes.get(above.parent)
+                parent = processes.get(above.parent)
+                # One that is younger has the pid of a parent that has exited; such could form a circle.
+                above = parent if parent and parent.started <= above.started else None
             entry = entries[place if place in entries else None]
             entry.zombies[zombie.pid] = ages[zombie.pid]
             entry.verdicts[verdict] += 1
@@ -270,7 +278,7 @@ def _as_text(entries: list[Entry]) -> str:
     rows = [_TITLES, *map(_row, entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    containers = [entry for entry in entries if entry.first]
+    containers = [entry for entry in entries if entry.first or entry.container]
     running = sum(entry.has_pyinit is True for entry in containers)
     zombies = humanize.count(sum(len(entry.zombies) for entry in entries), "zombie")
     return "\n".join([*lines, "", f"{humanize.count(len(containers), 'container')}, {running} with pyinit; {zombies}"])
@@ -375,7 +383,8 @@ def write(path: str, text: str) -> None:
     folder, name = os.path.split(target)
     temporary = ""
     try:
-        if os.path.exists(target) and not os.path.isfile(target):  # /dev/null would be replaced, too
+        # /dev/null would be replaced, too.
+        if path.endswith("/") or (os.path.exists(target) and not os.path.isfile(target)):
             raise CannotLook(f"cannot write {path}: it is not a regular file")
         # Not "*.prom": the textfile collector reads each file of that name.
         fd, temporary = tempfile.mkstemp(".new", f".{name}.", folder)

@@ -5,7 +5,6 @@ second look was about to be reaped.
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from enum import StrEnum
 
 from pyinit.ctl.ages import Age, ages, oldest
 from pyinit.ctl.commands import command_of
-from pyinit.ctl.failure import CannotLook, check_proc
+from pyinit.ctl.failure import CannotLook, check_proc, warn
 from pyinit.kernel import procfs
 from pyinit.reporting import humanize, zombies
 
@@ -29,7 +28,8 @@ _PATIENCE = Age(5.0, is_exact=False)
 """An init that has not reaped a zombie for this long does not reap."""
 
 INITS = {
-    "pyinit", "tini", "tini-static", "docker-init", "dumb-init", "catatonit", "systemd", "init", "s6-svscan", "runit",
+    "pyinit", "tini", "tini-static", "docker-init", "dumb-init", "catatonit", "podman-init", "systemd", "init",
+    "s6-svscan", "runit",
 }  # fmt: skip
 """The names of programs that reap the orphans that they get."""
 
@@ -109,13 +109,13 @@ def has_outside() -> bool:
 def warn_if_inside() -> None:
     """Say on standard error if there may be processes outside of our PID namespace."""
     if has_outside():
-        print("pyinitctl: this is not the PID namespace of a host: other containers are not visible", file=sys.stderr)
+        warn("this is not the PID namespace of a host: other containers are not visible")
 
 
 def warn_if_hidden() -> None:
     """Say on standard error if not all processes are visible."""
     if hides_others():
-        print(f"pyinitctl: {HIDDEN}", file=sys.stderr)
+        warn(HIDDEN)
 
 
 def hides_others() -> bool:

@@ -30,6 +30,9 @@ STAGES = {
 _PATIENCE = 1.0
 """Seconds to wait for a moment without a write."""
 
+_LONGEST = 255
+"""The most characters of a text, as of a file name."""
+
 _FIRST_LINE = re.compile(rb"%s (\d{1,6}) (\S{1,40}) (\d{1,6}) (\d{1,18}) *\n" % COUNTERS.encode())
 
 _MOST = 1 << 53
@@ -118,12 +121,15 @@ def read(pid: int) -> Counters:
     Raises:
         CannotLook: the process has no counters, or we may not read them; the text says why.
     """
-    return read_from(_path(pid), pid)
+    return read_from(_path(pid), pid, time.monotonic() + _PATIENCE)
 
 
-def read_from(path: str, pid: int) -> Counters:
-    """As `read`, from the `path` that `find` has returned for this pid."""
-    text, version = _object_in(path, pid)
+def read_from(path: str, pid: int, until: float) -> Counters:
+    """As `read`, from the `path` that `find` has returned for this pid.
+
+    Until that time, of the monotonic clock, it waits for a moment without a write.
+    """
+    text, version = _object_in(path, pid, until)
     try:
         return _parsed(json.loads(text), version)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -195,7 +201,7 @@ def _since(value: object, now: float) -> float:
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        return printable(value)
+        return printable(value[:_LONGEST])
     raise ValueError("not a text")
 
 
@@ -261,14 +267,13 @@ def _refused(pid: int) -> str:
     return f"pid {pid} belongs to user {owner} and pyinitctl runs as {me}: run it as that user (docker exec -u {owner})"
 
 
-def _object_in(path: str, pid: int) -> tuple[bytes, str]:
+def _object_in(path: str, pid: int, until: float) -> tuple[bytes, str]:
     """The JSON object in the memfd, and the version of the pyinit that wrote it."""
     try:
         # In a process that is not pyinit this may be a FIFO of that name, or a terminal.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise CannotLook(f"cannot open the counters of pid {pid}: {error.strerror}") from None
-    until = time.monotonic() + _PATIENCE
     try:
         while True:
             # From back to front: what is read between two equal sequence numbers is one state (see the writer). The
@@ -292,6 +297,8 @@ def _object_in(path: str, pid: int) -> tuple[bytes, str]:
         raise CannotLook(f"cannot read the counters of pid {pid}: {error.strerror}") from None
     finally:
         os.close(fd)
+    if not first:
+        raise CannotLook(f"pid {pid} has published no counters yet: it has only just started")
     raise CannotLook(f"the counters of pid {pid} cannot be read: they are being written all the time, or are damaged")
 
 

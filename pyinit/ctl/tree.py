@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pyinit.ctl import arguments, picture, published
 from pyinit.ctl.ages import Age, Ages, ages, oldest
 from pyinit.ctl.commands import command_of, name_of
-from pyinit.ctl.failure import CannotLook
+from pyinit.ctl.failure import CannotLook, warn
 from pyinit.kernel import procfs
 from pyinit.reporting import humanize
 
@@ -79,7 +79,7 @@ def add_to(commands: arguments.Commands) -> None:
 
 def run(settings: argparse.Namespace) -> int:
     """Print the tree."""
-    init = settings.pid or 1
+    init = settings.pid or published.pid_of_init()
     counters = _counters_of(init)  # first: a workload that ends meanwhile must not look like an orphan
     seen = picture.processes(settings.pid)
     family = forest(seen)
@@ -139,7 +139,7 @@ def _counters_of(init: int) -> published.Counters | None:
         return published.read(init)
     except CannotLook as error:
         if procfs.name_of(init) == "pyinit":
-            print(f"pyinitctl: orphans are not marked: {error}", file=sys.stderr)
+            warn(f"orphans are not marked: {error}")
         return None
 
 

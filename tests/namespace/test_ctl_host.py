@@ -16,7 +16,7 @@ import pyinit
 from testing.namespaces import Container, python
 from testing.waiting import PATIENCE, eventually
 
-from .conftest import Ctl, Start
+from .conftest import Ctl, Start, await_counters
 
 INSIDE = "this is not the PID namespace of a host: other containers are not visible"
 OTHER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
@@ -199,6 +199,7 @@ def test_a_file_is_replaced_at_once(machine: Container, ctl: Ctl, tmp_path: Path
         ("missing/x.prom", "No such file or directory"),
         ("device", "it is not a regular file"),
         ("folder", "it is not a regular file"),
+        ("new/", "it is not a regular file"),
         ("x.prom", "File too large"),
     ],
 )
@@ -213,9 +214,45 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     os.mknod(tmp_path / "device", stat.S_IFCHR | 0o666, os.makedev(1, 3))
     before = sorted(os.listdir(tmp_path))
     limited = ["prlimit", "--fsize=0"] if name == "x.prom" else []
-    done = ctl(machine, "host", f"--output={tmp_path / name}", before=limited)
+    done = ctl(machine, "host", f"--output={tmp_path}/{name}", before=limited)
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == f"pyinitctl: cannot write {tmp_path / name}: {why}\n"
+    assert done.stderr == f"pyinitctl: cannot write {tmp_path}/{name}: {why}\n"
     assert sorted(os.listdir(tmp_path)) == before
     assert (tmp_path / "x.prom").read_text() == "old"
     assert stat.S_ISCHR((tmp_path / "device").stat().st_mode)
+
+
+@pytest.mark.parametrize("output", ["-", "/dev/stdout"])
+def test_a_file_that_is_standard_output_is_not_replaced(start: Start, ctl: Ctl, tmp_path: Path, output: str) -> None:
+    """What others have written there stays."""
+    machine = start("--", "sleep", "1000")
+    await_counters(machine)
+    file = tmp_path / "log"
+    file.write_text("before\n")
+    append = ["sh", "-c", f'cd {tmp_path} && "$@" >>{file}', "sh"]
+    assert ctl(machine, "host", f"--output={output}", before=append).returncode == 0
+    said = file.read_text().splitlines()
+    assert (said[0], said[-1]) == ("before", "1 container, 1 with pyinit; 0 zombies")
+    assert os.listdir(tmp_path) == ["log"]
+
+
+PRETENDS = """if True:
+    import os, sys, time
+    with open(os.memfd_create("pyinit-status"), "wb", buffering=0) as file:
+        file.write(sys.argv[1].encode())
+        for _ in range(int(sys.argv[2]) - 1):
+            if os.fork() == 0:
+                break
+        time.sleep(1000)
+"""
+"""Looks like so many pyinits, with these counters."""
+
+
+def test_programs_that_look_like_pyinit_do_not_hold_it_up(bare: Start, ctl: Ctl) -> None:
+    """However many users run. It waits for counters that cannot be read, but not for each."""
+    machine = bare(*python(PRETENDS, "nonsense", "30"))
+    eventually(lambda: ctl(machine, "host"), holds=lambda done: "\n30 containers, 30 with pyinit" in done.stdout)
+    began = time.monotonic()
+    done = ctl(machine, "host")
+    assert time.monotonic() - began < 15
+    assert "damaged (and 29 more)" in done.stderr

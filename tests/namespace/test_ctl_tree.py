@@ -222,6 +222,14 @@ def test_the_workload_is_known_from_a_host(workload: Workload, bin_folder: Path)
     assert len(seen.lines) == 4
 
 
+def test_orphans_of_a_pyinit_that_is_not_pid_1_are_marked(bare: Start, tree: Tree, launcher: str) -> None:
+    """As in a pod that shares its PID namespace: it is the pyinit of the same container."""
+    workload = python(f"{SUPPORT}\nprint(orphan('sleep', '1009'), flush=True); ready()")
+    container = bare("sh", "-c", '"$@"; exit', "sh", launcher, "-s", "--", *workload)
+    orphan = int(container.line())
+    eventually(lambda: tree(container).row(orphan).endswith("─ sleep 1009  orphan"))
+
+
 def test_a_pause_has_no_orphans(start: Start, tree: Tree) -> None:
     """Its children belong to the containers that share its PID namespace."""
     container = start("--pause")

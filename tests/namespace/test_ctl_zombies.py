@@ -650,6 +650,14 @@ def test_standard_error_may_be_lost(bin_folder: Path, script: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
 
 
+@pytest.mark.parametrize("words", [["zombies", "--host"], ["host"]])
+def test_a_warning_that_cannot_be_written_is_no_failure(bin_folder: Path, words: list[str]) -> None:
+    """What is visible has been printed."""
+    command = [*UNSHARE, "sh", "-c", '"$@" 2>/dev/full', "sh", str(bin_folder / "pyinitctl"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "") and "zombies" in done.stdout
+
+
 def test_error_messages_are_never_written_to_standard_output(bin_folder: Path) -> None:
     """Even if standard error is closed."""
     command = [*UNSHARE, "sh", "-c", '"$@" 2>&-; exit 0', "sh", str(bin_folder / "pyinitctl"), "zombies", "--host"]

@@ -558,10 +558,9 @@ def test_a_read_during_writes_returns_one_state_or_fails(writing: Written) -> No
     """However far the writer is at each read."""
     looks = iter(range(3))
     with pytest.MonkeyPatch.context() as patch, holding(b"") as _:
-        patch.setattr(published, "_PATIENCE", -1.0)
         patch.setattr(published, "_all", lambda fd: writing.seen(next(looks)))
         try:
-            text, _ = published._object_in("/dev/null", 1)
+            text, _ = published._object_in("/dev/null", 1, until=0)
         except CannotLook as error:
             assert "being written all the time" in str(error)
             return

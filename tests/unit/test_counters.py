@@ -191,10 +191,23 @@ def test_another_layout_is_reported_with_both_versions() -> None:
     assert f"pyinitctl {pyinit.__version__}, which reads layout {counters.LAYOUT}" in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [b"", page(CONTENT)[:-1], page(CONTENT).replace(b"7", b"8", 1)])
+@pytest.mark.parametrize("content", [page(CONTENT)[:-1], page(CONTENT).replace(b"7", b"8", 1)])
 def test_a_page_that_is_never_complete_is_reported_as_damaged(content: bytes) -> None:
     """The reader does not wait for ever."""
     with holding(content), pytest.raises(CannotLook, match="written all the time, or are damaged"):
+        look()
+
+
+def test_a_name_without_end_is_cut() -> None:
+    """Whoever has written it. `host` lists it among others, which stay readable."""
+    with holding(page({**CONTENT, "name": "x" * 60_000})):
+        assert look().name == "x" * 255
+
+
+def test_a_page_that_is_still_empty_has_just_been_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyinit writes it a moment after the start of the workload."""
+    monkeypatch.setattr(published, "_PATIENCE", 0)
+    with holding(b""), pytest.raises(CannotLook, match="published no counters yet: it has only just started"):
         look()
 
 
@@ -202,7 +215,7 @@ def test_a_fifo_does_not_block_the_reader(tmp_path: Path) -> None:
     """In its own mount namespace, a process can have a FIFO under the name that the link of a memfd shows."""
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(CannotLook, match=f"cannot read the counters of pid 7: {os.strerror(errno.ESPIPE)}"):
-        published._object_in(str(tmp_path / "fifo"), 7)
+        published._object_in(str(tmp_path / "fifo"), 7, until=0)
 
 
 @given(content=st.binary() | st.binary().map(lambda tail: page(CONTENT)[:85] + tail))
