@@ -96,13 +96,17 @@ void start(long *stack)
     char **arguments = (char **)stack + 1, **environment = arguments + count + 1, **end = environment;
     char own[LONGEST + 1], name[LONGEST + 8], *invoked = "pyinit";
     const char *words[count + 5];
+    long length = 0;
 
     while (*end)
         end++;
     for (unsigned long *vector = (unsigned long *)end + 1; vector[0] != AT_NULL; vector += 2)
         if (vector[0] == AT_EXECFN)
             invoked = (char *)vector[1];
-    if (count && name_of(arguments[0]) != arguments[0]) /* a path; in a `#!` line, where AT_EXECFN is the script's */
+    while (count && length < LONGEST && arguments[0][length])
+        length++;
+    /* A path; in a `#!` line, where AT_EXECFN is the script's. */
+    if (count && length < LONGEST && name_of(arguments[0]) != arguments[0])
         invoked = arguments[0];
 
     words[1] = "-ISBXutf8";
@@ -112,7 +116,7 @@ void start(long *stack)
     for (long i = 1; i <= count; i++) /* and the null after them */
         words[i + 3] = arguments[i];
 
-    long length = call(__NR_readlinkat, AT_FDCWD, "/proc/self/exe", own, LONGEST);
+    length = call(__NR_readlinkat, AT_FDCWD, "/proc/self/exe", own, LONGEST);
     own[length > 0 ? length : 0] = 0;
     start_from(own, words, environment);
     start_from(invoked, words, environment);

@@ -118,7 +118,8 @@ class Init:
                 self._failure = self._failure or reason(error)
                 if failures == PATIENCE:
                     if self.account.ending is not None:
-                        break  # not reached: an end that fails ten times in a row
+                        self._log.error("failed", f"cannot end what is left: {self._failure}")
+                        break
                     raise OSError(errno.EIO, f"cannot wait for children or signals: {reason(error)}") from None
         if self._pid != 1:
             try:
@@ -152,8 +153,7 @@ class Init:
     def _advance(self, more: bool) -> None:
         """Enter the next stage of the shutdown if it is due. `more` is what `reap` returned."""
         if self.account.ending is None:
-            if self._reaper.is_childless:
-                # not reached: takes a debugger that reaps our child
+            if self._reaper.is_childless:  # not reached: takes a debugger that reaps our child
                 raise ChildProcessError(errno.ECHILD, "the workload is gone, and another has reaped it")
         elif self.account.is_running:
             while more and time.monotonic() < self.account.ended + _AFTER_END:
@@ -196,4 +196,5 @@ class Init:
             import select  # noqa: F401 - an extension module that looking at pipes takes (`kernel.inputs`)
         except Exception:  # an interpreter without it, no descriptor, no memory
             pass
+        reserves.copy_modules()
         self._page.update()

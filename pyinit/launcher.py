@@ -35,8 +35,8 @@ try:
 except KeyboardInterrupt:  # not reached: Ctrl-C in the half millisecond before signals are blocked
     sys.exit(130)
 except Exception as error:  # not there, not to be read: one line, and the status that says who failed
-    why = getattr(index, "strerror", "cut short, or for another Python or pyinit")
     try:
-        sys.stderr.write(f"pyinit: cannot start: {error} ({COMPILED}: {why})\n")
+        why = f"{error} ({COMPILED}: {getattr(index, 'strerror', 'cut short, or for another Python or pyinit')})"
+        sys.stderr.write(f"pyinit: cannot start: {'out of memory' if isinstance(error, MemoryError) else why}\n")
     finally:
         posix._exit(125)

@@ -54,7 +54,7 @@ class Finder:
     """Imports from the compiled file.
 
     The file stays open: whatever the workload deletes, covers or replaces, and whatever limits it sets for PID 1, all
-    modules can be read.
+    modules can be read. (Soon it is a copy in memory: `kernel.reserves`.)
     """
 
     def __init__(self, file: int, index: "Index") -> None:
@@ -64,7 +64,7 @@ class Finder:
             file = posix.dup(file)  # which is not inherited either
         for number in closed:
             posix.close(number)
-        self._file = file
+        self.file = file
         self._index = index
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
@@ -79,7 +79,7 @@ class Finder:
     def exec_module(self, module: "ModuleType") -> None:
         """Read the code of the module and run it."""
         start, length, _ = self._index[module.__name__]
-        exec(marshal.loads(posix.pread(self._file, length, start)), module.__dict__)
+        exec(marshal.loads(posix.pread(self.file, length, start)), module.__dict__)
 
 
 def _is_older(file: int, folder: str) -> bool:

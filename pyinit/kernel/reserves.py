@@ -1,7 +1,8 @@
-"""What PID 1 falls back on when a workload has taken its descriptors or its memory away (prlimit(2))."""
+"""What PID 1 falls back on when a workload has taken its descriptors, its memory (prlimit(2)) or its modules away."""
 
 import errno
 import posix
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,26 @@ def open_memfd(name: str) -> int:
         fd = posix.memfd_create(name, posix.MFD_CLOEXEC)
     posix.fchmod(fd, 0o444)
     return fd
+
+
+def copy_modules() -> None:
+    """Read modules from a copy of the compiled file in memory (`loader.Finder`): ``cp`` writes into a file that exists.
+
+    If that is refused, they are read from the file, as before.
+    """
+    file = getattr(sys.meta_path[0], "file", -1)
+    try:
+        size = posix.fstat(file).st_size
+        copy = open_memfd("pyinit-modules")
+    except (OSError, AttributeError):  # sources, all of which are loaded; or the kernel or a sandbox has no such files
+        return
+    try:
+        if posix.sendfile(copy, file, 0, size) == size:
+            posix.dup2(copy, file, inheritable=False)
+    except OSError:  # no memory, or ulimit -f
+        pass
+    finally:
+        posix.close(copy)
 
 
 def open_file(path: str, flags: int, mode: int = 0) -> int:

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 _MOST_LINKS = 5
 """How many interpreters and links are followed; the kernel takes no more than five scripts (execve(2))."""
 
+_OF_SHELLS = (b"exec", b"cd", b"export", b"set", b"source", b".")
+"""First words of command lines that only a shell understands."""
+
 _LONGEST_NAME = 300
 """Characters of a name in the message."""
+
+_BITS = 64 if sys.maxsize > 1 << 32 else 32
+"""Those of a program for this machine."""
 
 _ONE_STRING = 32 * posix.sysconf("SC_PAGE_SIZE")
 """Bytes that one argument or variable may have (``MAX_ARG_STRLEN``, execve(2))."""
@@ -61,6 +67,8 @@ def explain(words: "list[bytes]", path: bytes, code: int) -> str:
         reason = too_long(words, posix.environ)
     elif code == errno.ENOMEM:
         reason = _no_memory(path)
+    elif code == errno.EAGAIN:
+        reason = f"{_who()} has as many processes as it may (ulimit -u)"
     elif code == errno.ETXTBSY:
         reason = "it is open for writing (Text file busy); start it when it has been written and closed"
     elif code == errno.ENAMETOOLONG and (line := _command_line(name)):
@@ -113,9 +121,12 @@ def _why_missing(name: bytes) -> str:
 def _command_line(name: bytes) -> str:
     """What to say of a program's name that is a whole command line; empty if it is not one."""
     parts = name.split()
-    if len(parts) < 2 or not any(map(_is_there, candidates(parts[0]))):
+    if len(parts) < 2:
         return ""
-    if set(name) & set(b"'\"\\$`|&;<>()*?["):
+    is_for_shell = parts[0] in _OF_SHELLS or b"=" in parts[0]
+    if not is_for_shell and not any(map(_is_there, candidates(parts[0]))):
+        return ""
+    if is_for_shell or set(name) & set(b"'\"\\$`|&;<>()*?["):
         parts = [b"sh", b"-c", name]
     listed = [_shown(part.replace(b"\\", b"\\\\").replace(b'"', b'\\"')) for part in parts]
     return f"""the whole command line is one word; write ["{'", "'.join(listed)}"]"""
@@ -229,10 +240,11 @@ def _why_elf(path: bytes, it: str, code: int, size: int, depth: int) -> str:
             reason += f": it is built for {library}, {elf.bits}-bit; take a build for this image, or a static one"
         return reason
     ours = posix.uname().machine
-    theirs = f"{elf.machine} ({elf.bits}-bit, {elf.order}-endian)"
-    if theirs != f"{ours} (64-bit, {sys.byteorder}-endian)":
+    is_ours = ours.startswith(elf.machine) and elf.bits == _BITS and elf.order == sys.byteorder  # "riscv64", "ppc64le"
+    if code == errno.ENOEXEC and not is_ours:
         platform = _PLATFORMS.get(ours)
         way_out = f"--platform=linux/{platform}" if platform else "--platform"
+        theirs = f"{elf.machine} ({elf.bits}-bit, {elf.order}-endian)"
         return f"{it} is built for {theirs}, and this machine is {ours}; build or pull the image with {way_out}"
     if elf.type in (1, 4):
         return f"{it} is {'an object file' if elf.type == 1 else 'a core dump'}, not a program"

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,6 +171,24 @@ ROWS: dict[str, Row] = {
         """cannot find '/bin/echo "$HOME" \\ && ls': the whole command line is one word; """
         r"""write ["sh", "-c", "/bin/echo \"$HOME\" \\ && ls"]""",
         "the whole command line is one word", 127, ['/bin/echo "$HOME" \\ && ls'],
+    ),
+    "a command line that starts with a word of shells in one word": Row(
+        nothing,
+        """cannot find 'exec gunicorn app:app' in PATH: the whole command line is one word; """
+        """write ["sh", "-c", "exec gunicorn app:app"]""",
+        "the whole command line is one word", 127, ["exec gunicorn app:app"],
+    ),
+    "a command line that starts with a variable in one word": Row(
+        nothing,
+        """cannot find 'DEBUG=1 python3 app.py' in PATH: the whole command line is one word; """
+        """write ["sh", "-c", "DEBUG=1 python3 app.py"]""",
+        "the whole command line is one word", 127, ["DEBUG=1 python3 app.py"],
+    ),
+    "a command line that changes the folder in one word": Row(
+        nothing,
+        """cannot find 'cd /srv/app && ./run': the whole command line is one word; """
+        """write ["sh", "-c", "cd /srv/app && ./run"]""",
+        "the whole command line is one word", 127, ["cd /srv/app && ./run"],
     ),
     "a command line in one word that is longer than a file name": Row(
         nothing,
@@ -445,6 +464,42 @@ def test_the_machine_of_a_program_for_another_machine_is_named(
     )
     assert (ended.status, ended.err, ended.out) == (126, line, "")
     assert "it is built for" in PAGE
+
+
+def test_a_user_with_as_many_processes_as_allowed_is_named(run: Run) -> None:
+    """The kernel lets the ids change, and then refuses the program."""
+    user = 20_000 + os.getpid() % 40_000
+    others = [subprocess.Popen(["sleep", "1000"], user=user, group=user, extra_groups=[]) for _ in range(2)]
+    try:
+        ended = run("-u", f"{user}", "--", "true", before=["prlimit", "--nproc=1"])
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    what = f"user {user}:{user} has as many processes as it may (ulimit -u)"
+    assert (ended.status, ended.err) == (126, f"pyinit: cannot execute 'true' (/usr/bin/true): {what}\n")
+    assert "has as many processes as it may" in PAGE
+
+
+@pytest.mark.parametrize("ours", ["x86_64", "aarch64", "riscv64", "ppc64le", "loongarch64"])
+def test_a_damaged_program_for_this_machine_is_not_called_one_for_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ours: str
+) -> None:
+    """Whatever uname(2) calls this machine."""
+    number = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "ppc64le": 21, "loongarch64": 258}[ours]
+    monkeypatch.setattr("pyinit.workload.explain.posix.uname", lambda: types.SimpleNamespace(machine=ours))
+    file(elf(number))(tmp_path)
+    path = os.fsencode(tmp_path / "program")
+    assert explain.explain([path], path, errno.ENOEXEC).endswith(
+        ": it is damaged: Linux does not accept its ELF header"
+    )
+
+
+def test_a_refusal_of_a_foreign_program_that_could_run_is_not_blamed_on_its_machine(tmp_path: Path) -> None:
+    """As for 32-bit programs on x86_64: that it is for another machine would be ENOEXEC."""
+    file(elf(3, 32))(tmp_path)
+    path = os.fsencode(tmp_path / "program")
+    assert explain.explain([path], path, errno.EPERM).endswith(": Operation not permitted")
 
 
 def test_a_file_that_is_open_for_writing_is_busy(attempt: Attempt, folder: Path) -> None:
