@@ -14,6 +14,7 @@ and again.
 import posix
 import time
 
+from ..account import KILLING
 from ..kernel import inputs, procfs, reserves, signals
 from .stragglers import Tree, ask, describe
 
@@ -121,7 +122,8 @@ class Asking:
     def insist(self, number: int) -> None:
         """Send a signal to every process, asked or not, except for readers."""
         for one in self._all_but_readers():
-            ask(one, number, self._log)
+            if ask(one, number, self._log) and number == signals.TERM:
+                self._account.asked.setdefault(one.identity, time.monotonic())
 
     def split(self, tree: Tree) -> "tuple[list[Process], list[Process]]":
         """Our descendants, without the readers that are spared and their descendants, and these."""
@@ -146,7 +148,7 @@ class Asking:
         if self._account.is_draining:
             found = [one for one in tree.below(tree.heads) if not self._is_given_up(one)]
             self._account.add_stragglers(found)
-            self._log.info("draining", f"asking {describe(found)} to end")
+            self._log.info("draining", f"asking {describe(found + tree.below(tree.outsiders))} to end")
 
     def _is_given_up(self, one: "Process") -> bool:
         """Whether it is the workload, which was sent SIGKILL and does not end, or may not be sent it."""
@@ -186,8 +188,8 @@ class Asking:
             level = below
 
     def _is_spared(self, one: "Process", input: int) -> bool:
-        """Whether a process is a reader that may still get something, or has just got the last."""
-        is_spared = False
+        """Whether a process is a reader: it may still get something, has just got the last, or is to be killed last."""
+        is_spared = self._account.stage == KILLING and one.identity in self._readers
         if input == inputs.FED:
             self._dry.pop(one.identity, None)
             is_spared = True

@@ -43,7 +43,11 @@ class Orphans:
         self._schedule.set(self.end, _INTERVAL)
         now = time.monotonic()
         seen = {}
-        for pid in procfs.children() if procfs.is_ours() else ():
+        children = procfs.children() if procfs.is_ours() else []
+        workload = procfs.process(self._account.pid)
+        if self._account.ending is None and (workload is None or workload.is_dead):
+            return  # not reached: it has just ended, so they may be what it has left, which are asked in order
+        for pid in children:
             found = procfs.process(pid) if pid != self._account.pid else None
             if found is None or found.is_dead or found.started < self._since:
                 continue

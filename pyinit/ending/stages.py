@@ -116,7 +116,6 @@ class Shutdown:
             if self._first:  # it was asked to stop, and so are they
                 self._schedule.set(self._ask, 0)
             return
-        self._schedule.cancel(self._run_out)
         self._drain(none_is_left)
 
     def all_ended(self) -> None:
@@ -153,6 +152,7 @@ class Shutdown:
 
     def _drain(self, none_is_left: bool = False) -> None:
         """Ask all remaining processes to end, and give them time."""
+        self._schedule.cancel(self._run_out)
         timeout = self._settings.drain_timeout
         if none_is_left:  # of our children; a `docker exec` session is not one, and is told to end
             self._account.stage = OVER

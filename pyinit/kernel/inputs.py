@@ -28,6 +28,10 @@ _NO_FILE = ("socket:", "anon_inode:")
 """How the links of what is neither a file nor a pipe begin."""
 
 
+_silent: "set[str | int]" = set()
+"""Files that did not answer in time (the links to them, or the pid where we may not read that): nobody asks again."""
+
+
 class Look:
     """What was seen of a process."""
 
@@ -57,19 +61,24 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
             found[pid] = Look()
             continue
         found[pid] = Look()
+        if pid in _silent:
+            continue
         try:
             folder = posix.stat(f"/proc/{pid}")
         except OSError:  # not reached: it ended since the line above
             continue
         others.setdefault((folder.st_uid, folder.st_gid), []).append(pid)
     for (user, group), theirs in others.items():
-        try:
-            answer = _ask_child(user, group, theirs, ours)
-        except OSError:  # not reached: no process, or no descriptor, is left
-            continue
-        for line in answer.split(b"\0")[:-1]:  # no name has this; what comes after the last was cut off
-            seen, input, program = line.split(b" ", 2)
-            found[int(seen)] = Look(int(input), program.decode("utf-8", "surrogateescape"))
+        while theirs:
+            try:
+                answer = _ask_child(user, group, theirs, ours)
+            except OSError:  # not reached: no process, or no descriptor, is left
+                break
+            answers = answer.split(b"\0")[:-1]  # no name has this; what comes after the last was cut off
+            for line in answers:
+                seen, input, program = line.split(b" ", 2)
+                found[int(seen)] = Look(int(input), program.decode("utf-8", "surrogateescape"))
+            theirs = theirs[len(answers) + 1 :]
     return found
 
 
@@ -101,7 +110,7 @@ def _look(pid: int, ours: str, is_child: bool) -> Look:
         target = posix.readlink(path)
     except FileNotFoundError:  # closed
         return look
-    if target == ours or target.startswith(_NO_FILE):
+    if target == ours or target.startswith(_NO_FILE) or target in _silent:
         return look
     if not target.startswith("pipe:"):
         if not is_child and not target.startswith("/dev/"):
@@ -111,6 +120,13 @@ def _look(pid: int, ours: str, is_child: bool) -> Look:
     if _is_read_only(pid):
         look.input = FED if _is_fed(path) else RUN_DRY
     return look
+
+
+def _link(pid: int) -> "str | int":
+    try:
+        return posix.readlink(f"/proc/{pid}/fd/0")
+    except OSError:
+        return pid
 
 
 def _is_read_only(pid: int) -> bool:
@@ -160,7 +176,7 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
                     try:
                         look = _look(pid, ours, is_child=True)
                     except OSError:  # not reached: it has just ended, or has other ids by now
-                        continue
+                        look = Look()
                     program = look.program.encode("utf-8", "surrogateescape")
                     posix.write(writing, b"%d %d %s\0" % (pid, look.input, program))
             finally:
@@ -180,6 +196,8 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
             answer += part
         else:
             posix.kill(child, signals.KILL)
+            for pid in pids[answer.count(b"\0") :][:1]:
+                _silent.add(_link(pid))
             until = time.monotonic() + _AFTER_KILL
             while not posix.waitpid(child, posix.WNOHANG)[0] and time.monotonic() < until:
                 time.sleep(0.001)

@@ -23,6 +23,7 @@ SLEEP = ["sleep", "60"]
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that looks may take its time."""
     monkeypatch.setattr(inputs, "_PATIENCE", PATIENCE)
+    monkeypatch.setattr(inputs, "_silent", set())
 
 
 @contextmanager
@@ -136,24 +137,35 @@ def test_a_program_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert {pid: (look.input, look.program) for pid, look in looks.items()} == {process.pid: (NOT_A_PIPE, name)}
 
 
-def test_a_child_that_hangs_is_killed_and_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file may be on a server that does not answer. What the child has said before counts."""
+@pytest.mark.parametrize("may_read_link", [True, False])
+def test_a_file_that_does_not_answer_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, may_read_link: bool
+) -> None:
+    """It may be on a server that has died. The child is killed and reaped; what it has said before counts, and another
+    goes on with what comes after."""
+    silent = tmp_path / "silent"
+    silent.touch()
 
     def hang(pid: int, ours: str, is_child: bool) -> inputs.Look:
         if not is_child:
             raise PermissionError
-        if pid != os.getppid():
+        link = os.readlink(f"/proc/{pid}/fd/0")
+        if link == str(silent) and link not in inputs._silent:
             time.sleep(1000)
-        return inputs.Look(FED, "python")
+        return inputs.Look(FED, str(pid))
 
     monkeypatch.setattr(inputs, "_look", hang)
     monkeypatch.setattr(inputs, "_PATIENCE", 10)
     monkeypatch.setattr(inputs, "_AFTER_KILL", 60)
-    with reading(subprocess.DEVNULL) as pid:
-        seen, unseen = look_at([os.getpid(), pid], "").values()
-        assert [child.pid for child in psutil.Process().children()] == [pid]
-    assert (seen.input, seen.program) == (FED, "python")
-    assert (unseen.input, unseen.program) == (NOT_A_PIPE, "")
+    if not may_read_link:
+        monkeypatch.setattr(inputs, "_link", lambda pid: pid)
+    with silent.open() as file, reading(file.fileno()) as pid, reading(subprocess.DEVNULL) as after:
+        for _ in range(2):
+            looks = look_at([os.getpid(), pid, after], "")
+            assert {child.pid for child in psutil.Process().children()} == {pid, after}
+            assert [looks[one].input for one in (os.getpid(), after)] == [FED, FED]
+            monkeypatch.setattr(inputs, "_PATIENCE", 1000)  # the test would time out
+        assert inputs._silent == {str(silent) if may_read_link else pid}
 
 
 WITHOUT_PTRACE = """if True:

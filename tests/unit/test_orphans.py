@@ -1,5 +1,6 @@
 """Live orphans that are ended, with children of this process in their place."""
 
+import os
 import signal
 import subprocess
 import time
@@ -51,14 +52,14 @@ def orphans_of(account: Account, grace: float) -> Orphans:
     return Orphans(account, grace, Schedule(), Log())
 
 
-def account_of_nothing() -> Account:
-    """The account of a workload whose pid does not exist."""
-    return Account(2**22 + 1, "app", time.monotonic(), False, {})
+def account_of(pid: int) -> Account:
+    """The account of a workload."""
+    return Account(pid, "app", time.monotonic(), False, {})
 
 
 def test_orphans_that_have_ended_are_forgotten(start: Start, sent: list[tuple[int, int]]) -> None:
     """PID 1 runs for months."""
-    account = account_of_nothing()
+    account = account_of(os.getpid())
     orphans = orphans_of(account, 60)
     pids = []
     for _ in range(5):
@@ -75,7 +76,7 @@ def test_an_orphan_that_cannot_be_looked_at_for_a_moment_is_not_asked_again(
     start: Start, sent: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does it get more time."""
-    account = account_of_nothing()
+    account = account_of(os.getpid())
     orphans = orphans_of(account, 0)
     orphan = start()
     orphans.end()
@@ -84,3 +85,20 @@ def test_an_orphan_that_cannot_be_looked_at_for_a_moment_is_not_asked_again(
         orphans.end()
     orphans.end()
     assert sent == [(orphan.pid, signal.SIGTERM), (orphan.pid, signal.SIGKILL)]
+
+
+def test_what_a_workload_has_left_is_not_asked_before_its_end_is_known(
+    start: Start, sent: list[tuple[int, int]]
+) -> None:
+    """It has ended since pyinit reaped: the drain will ask in order, and spare readers."""
+    workload = os.fork() or os._exit(0)
+    os.waitid(os.P_PID, workload, os.WEXITED | os.WNOWAIT)
+    account = account_of(workload)
+    orphans = orphans_of(account, 60)
+    orphan = start()
+    orphans.end()
+    assert sent == []
+    _, status = os.waitpid(workload, 0)
+    account.end_workload(status)
+    orphans.end()
+    assert sent == [(orphan.pid, signal.SIGTERM)]

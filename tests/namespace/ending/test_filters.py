@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +126,15 @@ def test_one_that_does_not_end_is_killed(filtered: Filtered) -> None:
     """When the drain timeout ends. The report has gone through it by then."""
     ended = filtered("trap '' TERM; cat; exec sleep 1000", "-v", "--drain-timeout=1", "--", "sh", "-c", "exit 3").end()
     assert ended.status == 3 and "exited with 3" in ended.out.splitlines()[-1], ended
+
+
+def test_the_stop_timeout_gives_it_no_more_time(filtered: Filtered) -> None:
+    """After a stay that ended because only the filter was left."""
+    words = ["--wait-for=all", "--drain-timeout=5", "--stop-timeout=4.9", "--", "sh", "-c", "echo ready; exit 3"]
+    container = filtered("trap '' TERM; cat; exec sleep 1000", "-v", *words)
+    while "staying" not in container.line():
+        pass
+    began = time.monotonic()
+    container.signal(signal.SIGTERM)
+    assert container.end().status == 3
+    assert time.monotonic() - began < 9

@@ -99,6 +99,27 @@ def test_the_next_stop_signal_after_the_one_that_ended_the_workload_is_impatienc
     assert outcome.seconds < 2 + SOON, watched.story
 
 
+def test_what_got_sigterm_by_impatience_is_not_asked_again(begin: Begin) -> None:
+    """Not even when it becomes a child of pyinit: to many servers, a second SIGTERM means to stop at once."""
+    text = """
+        def parent():
+            start("worker", listen)
+            catch(_signal.SIGTERM)
+            ready()
+            await_signal(2)
+        start("parent", parent)
+        main(3)
+    """
+    watched = begin("--drain-timeout=3", "--", *program(text))
+    watched.await_ready("main", "parent", "worker")
+    watched.stop()
+    watched.await_event("TERM", "parent")
+    watched.signal(signal.SIGTERM)
+    outcome = watched.finish()
+    assert outcome.status == 128 + signal.SIGTERM
+    assert len(watched.asked("worker")) == 1, watched.story
+
+
 @pytest.mark.parametrize(
     ("options", "number", "delivered"),
     [([], signal.SIGTERM, "TERM"), ([], signal.SIGINT, "INT"), (["-r", "TERM:INT"], signal.SIGTERM, "INT")],

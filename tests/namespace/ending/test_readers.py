@@ -319,6 +319,21 @@ def test_readers_are_killed_half_a_second_after_everything_else(begin: Begin) ->
     assert 2.5 <= outcome.seconds < 3 + SOON, watched.story
 
 
+def test_a_reader_that_catches_sigterm_has_this_half_second_too(begin: Begin) -> None:
+    """It is not killed with the rest as soon as its input ends. (Its priority is high: it saves within that time.)"""
+    script = f"""
+        {{ echo held; {shell_command("stubborn", "ignore")}; }} |
+            nice -n -20 sh -c 'trap : TERM; cat; sleep 0.15; echo saved' &
+        read line
+        exit 3
+    """
+    watched = begin("--drain-timeout=2", "--", "sh", "-c", script)
+    watched.await_ready("stubborn")
+    watched.leave()
+    outcome = watched.finish()
+    assert (outcome.status, outcome.out) == (3, "held\nsaved\n"), watched.story
+
+
 def test_a_process_on_the_pipe_that_pid_1_was_given_is_not_a_reader(begin: Begin) -> None:
     """With `docker run -i` each process has that pipe as its input, and the engine does not close it."""
     text = """
