@@ -23,6 +23,7 @@ def own_descriptors(pid: int) -> list[str]:
     Its own are its code, the counters, and the log (standard error, opened anew).
     """
     own = {
+        "/memfd:pyinit-modules (deleted)": "code",
         "/memfd:pyinit-status (deleted)": "counters",
         os.readlink(f"/proc/{pid}/fd/2"): "log",
     }

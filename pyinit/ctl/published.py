@@ -298,7 +298,9 @@ def _object_in(path: str, pid: int, until: float) -> tuple[bytes, str]:
     finally:
         os.close(fd)
     if not first:
-        raise CannotLook(f"pid {pid} has published no counters yet: it has only just started")
+        raise CannotLook(
+            f"pid {pid} has published no counters: it has only just started, or may write no file (ulimit -f)"
+        )
     raise CannotLook(f"the counters of pid {pid} cannot be read: they are being written all the time, or are damaged")
 
 

@@ -207,7 +207,7 @@ def test_a_name_without_end_is_cut() -> None:
 def test_a_page_that_is_still_empty_has_just_been_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     """pyinit writes it a moment after the start of the workload."""
     monkeypatch.setattr(published, "_PATIENCE", 0)
-    with holding(b""), pytest.raises(CannotLook, match="published no counters yet: it has only just started"):
+    with holding(b""), pytest.raises(CannotLook, match="published no counters: it has only just started"):
         look()
 
 
