@@ -10,7 +10,7 @@ from docker.models.containers import Container
 from testing.containers import execute, processes
 from testing.waiting import PATIENCE, eventually
 
-PUBLISHED: dict[str, Any] = {"ports": {"8000/tcp": ("127.0.0.1", None)}}
+PUBLISHED: dict[str, Any] = {"network_mode": "bridge", "ports": {"8000/tcp": ("127.0.0.1", None)}}
 
 
 def port_of(container: Container) -> int:
