@@ -202,12 +202,13 @@ def test_without_its_files_it_says_so_in_one_line(wheel: Path, tmp_path: Path) -
         assert run(path, "--", "true") == Ended(125, "", line)
 
 
-@pytest.mark.parametrize("length", [4_095, 5_000, 20_000, 100_000])
-def test_a_name_of_any_length_is_no_harm(wheel: Path, tmp_path: Path, length: int) -> None:
+def test_a_name_of_any_length_is_no_harm(wheel: Path, tmp_path: Path) -> None:
     """Whoever starts it gives it the name, which need not be a path."""
-    words = ["/" + "a" * length, "--", "echo", "started"]
-    done = subprocess.run(words, executable=by_pip(wheel, tmp_path / "venv"), capture_output=True, timeout=PATIENCE)
-    assert (done.returncode, done.stdout) == (0, b"started\n"), done
+    command = by_pip(wheel, tmp_path / "venv")
+    for length in (4_095, 5_000, 20_000, 100_000):
+        words = ["/" + "a" * length, "--", "echo", "started"]
+        done = subprocess.run(words, executable=command, capture_output=True, timeout=PATIENCE)
+        assert (done.returncode, done.stdout) == (0, b"started\n"), done
 
 
 def test_it_starts_as_fast_as_the_launcher(wheel: Path, tmp_path: Path, launcher: str) -> None:
