@@ -82,8 +82,9 @@ def ctl(container: Container, *words: str, **options: Any) -> Said:
 
 
 def zombies(container: Container) -> dict[str, Any]:
-    """The output of `pyinitctl zombies --json`."""
+    """The output of `pyinitctl zombies --json`, without those that are about to be reaped: each is one for a moment."""
     told: dict[str, Any] = json.loads(ctl(container, "zombies", "--json").output)
+    told["zombies"] = [one for one in told["zombies"] if one["kind"] != "reaping"]
     return told
 
 

@@ -117,8 +117,8 @@ def test_environment_is_untouched(containers: Containers, environment: dict[str,
 def test_what_a_process_inherits_is_untouched(containers: Containers) -> None:
     """Limits and other properties are those of a container without an init."""
     limits = [docker.types.Ulimit(name="nofile", soft=123, hard=456), docker.types.Ulimit(name="core", soft=0, hard=0)]
-    files = "limits cgroup oom_score_adj timerslack_ns attr/current"
-    workload = ("sh", "-c", f"cd /proc/self && head {files} 2>&1; true")
+    files = "self/limits self/cgroup self/oom_score_adj self/timerslack_ns self/attr/current"
+    workload = ("sh", "-c", f"cd /proc && head -n 99 {files} 2>&1; true")
     expected = containers.run(*workload, entrypoint=[], ulimits=limits, oom_score_adj=500, cgroupns="private")
     end = containers.run(*workload, ulimits=limits, oom_score_adj=500, cgroupns="private")
     assert end.output == expected.output

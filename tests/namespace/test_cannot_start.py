@@ -471,7 +471,7 @@ def test_a_user_with_as_many_processes_as_allowed_is_named(run: Run) -> None:
     user = 20_000 + os.getpid() % 40_000
     others = [subprocess.Popen(["sleep", "1000"], user=user, group=user, extra_groups=[]) for _ in range(2)]
     try:
-        ended = run("-u", f"{user}", "--", "true", before=["prlimit", "--nproc=1"])
+        ended = run("-u", f"{user}", "--", "true", before=["prlimit", "--nproc=1"], env=clean_environment(PATH=PATH))
     finally:
         for other in others:
             other.kill()

@@ -359,7 +359,7 @@ def test_the_installed_command_acts_by_its_name(bin_folder: Path, tmp_path: Path
 def test_without_memory_to_start_it_says_so_in_one_line(launcher: str) -> None:
     """The compiled file is not to blame. (With less, the interpreter itself does not start.)"""
     said = set()
-    for kilobytes in range(2_000, 16_000, 1_000):
+    for kilobytes in range(5_000, 16_000, 1_000):
         words = ["bash", "-c", 'ulimit -d "$0"; exec "$@"', str(kilobytes), launcher, "--", "true"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
         assert "pyinit: cannot start" not in done.stderr or done.stderr == "pyinit: cannot start: out of memory\n", done

@@ -137,6 +137,7 @@ def test_a_program_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert {pid: (look.input, look.program) for pid, look in looks.items()} == {process.pid: (NOT_A_PIPE, name)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("may_read_link", [True, False])
 def test_a_file_that_does_not_answer_is_asked_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, may_read_link: bool

@@ -103,14 +103,14 @@ def test_what_got_sigterm_by_impatience_is_not_asked_again(begin: Begin) -> None
     """Not even when it becomes a child of pyinit: to many servers, a second SIGTERM means to stop at once."""
     text = """
         def parent():
-            start("worker", listen)
+            start("worker", listen, 1)
             catch(_signal.SIGTERM)
             ready()
             await_signal(2)
         start("parent", parent)
         main(3)
     """
-    watched = begin("--drain-timeout=3", "--", *program(text))
+    watched = begin(NEVER_NEEDED, "--", *program(text))
     watched.await_ready("main", "parent", "worker")
     watched.stop()
     watched.await_event("TERM", "parent")

@@ -323,12 +323,13 @@ def test_a_reader_that_catches_sigterm_has_this_half_second_too(begin: Begin) ->
     """It is not killed with the rest as soon as its input ends. (Its priority is high: it saves within that time.)"""
     script = f"""
         {{ echo held; {shell_command("stubborn", "ignore")}; }} |
-            nice -n -20 sh -c 'trap : TERM; cat; sleep 0.15; echo saved' &
+            nice -n -20 sh -c 'trap : TERM; cat; sleep 0.1; echo saved' &
         read line
         exit 3
     """
     watched = begin("--drain-timeout=2", "--", "sh", "-c", script)
     watched.await_ready("stubborn")
+    watched.await_programs("cat")
     watched.leave()
     outcome = watched.finish()
     assert (outcome.status, outcome.out) == (3, "held\nsaved\n"), watched.story

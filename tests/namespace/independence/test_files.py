@@ -286,7 +286,8 @@ def test_the_compiled_file_may_be_overwritten(begin: Begin, installations: dict[
     acts = ["start", "2", "say", "ready", "await-line", "exit", "7"]
     container = begin(installation, *TOLD, "--", actor, *acts, before=installation.own_copy(), stdin=subprocess.PIPE)
     container.expect("ready")
-    eventually(lambda: "/memfd:pyinit-modules (deleted)" in descriptors(container.init, least=0).values())
+    container.await_rest()  # it publishes its counters after that
+    assert "/memfd:pyinit-modules (deleted)" in descriptors(container.init, least=0).values()
     files = [file for file in Path(f"/proc/{container.init}/root{installation.home}").rglob("*") if file.is_file()]
     assert any(file.name.startswith("compiled.") for file in files)
     for file in files:
