@@ -196,5 +196,4 @@ class Init:
             import select  # noqa: F401 - an extension module that looking at pipes takes (`kernel.inputs`)
         except Exception:  # an interpreter without it, no descriptor, no memory
             pass
-        reserves.copy_modules()
         self._page.update()

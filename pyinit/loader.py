@@ -54,7 +54,7 @@ class Finder:
     """Imports from the compiled file.
 
     The file stays open: whatever the workload deletes, covers or replaces, and whatever limits it sets for PID 1, all
-    modules can be read. (Soon it is a copy in memory: `kernel.reserves`.)
+    modules can be read. (Before the workload exists it becomes a copy in memory: `reserves.copy_modules`.)
     """
 
     def __init__(self, file: int, index: "Index") -> None:

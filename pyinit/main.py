@@ -61,6 +61,7 @@ def story(words: "list[str]", mask: "set[int]", left: "Mapping[str, str | bool]"
 
             process_tree.take_place(settings.parent_death_signal, log)
         counters = open_counters(log)
+        reserves.copy_modules()
         if settings.pause:
             from .pause import Pause
 

@@ -112,17 +112,14 @@ def compiled(path: Path) -> CodeType:
     return without_lines(compile(tree, str(path), "exec", optimize=2, dont_inherit=True))
 
 
-def without_lines(code: CodeType, table: bytes = b"") -> CodeType:
-    """The code and what is nested in it, with one table of locations that says "none" throughout, and short names only.
+def without_lines(code: CodeType) -> CodeType:
+    """The code and what is nested in it, with a table of locations that says "none" throughout, and short names only.
 
-    An entry of the table stands for eight code units at most (CPython's ``Objects/locations.md``). A missing one would
-    break whatever walks the table; those beyond the end of the code are not read.
+    An entry of the table stands for eight code units at most (CPython's ``Objects/locations.md``). With one too many or
+    too few, whatever walks the table would break: with CPython 3.11 each tracer.
     """
-    table = table or b"\xff" * (_longest(code) // 16 + 1)
-    nested = [without_lines(one, table) if isinstance(one, CodeType) else one for one in code.co_consts]
+    units = len(code.co_code) // 2
+    last = units % 8
+    table = b"\xff" * (units // 8) + (bytes([0xF8 | (last - 1)]) if last else b"")
+    nested = [without_lines(one) if isinstance(one, CodeType) else one for one in code.co_consts]
     return code.replace(co_consts=tuple(nested), co_linetable=table, co_qualname=code.co_name)
-
-
-def _longest(code: CodeType) -> int:
-    """The most bytes of code of a function."""
-    return max([len(code.co_code), *(_longest(one) for one in code.co_consts if isinstance(one, CodeType))])

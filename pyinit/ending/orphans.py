@@ -45,7 +45,7 @@ class Orphans:
         seen = {}
         children = procfs.children() if procfs.is_ours() else []
         workload = procfs.process(self._account.pid)
-        if self._account.ending is None and (workload is None or workload.is_dead):
+        if self._account.ending is None and workload and workload.is_dead:
             return  # not reached: it has just ended, so they may be what it has left, which are asked in order
         for pid in children:
             found = procfs.process(pid) if pid != self._account.pid else None

@@ -152,7 +152,6 @@ class Shutdown:
 
     def _drain(self, none_is_left: bool = False) -> None:
         """Ask all remaining processes to end, and give them time."""
-        self._schedule.cancel(self._run_out)
         timeout = self._settings.drain_timeout
         if none_is_left:  # of our children; a `docker exec` session is not one, and is told to end
             self._account.stage = OVER
@@ -166,6 +165,7 @@ class Shutdown:
             return
         from . import asking, stragglers  # noqa: F401 - before anything has changed: after a MemoryError we come again
 
+        self._schedule.cancel(self._run_out)
         self._account.stage = OVER
         if not stragglers.can_be_reached():
             message = "cannot see which processes remain, without /proc: leaving them alone"

@@ -68,8 +68,10 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
         except OSError:  # not reached: it ended since the line above
             continue
         others.setdefault((folder.st_uid, folder.st_gid), []).append(pid)
+    until = time.monotonic() + 2 * _PATIENCE
     for (user, group), theirs in others.items():
-        while theirs:
+        while theirs and time.monotonic() < until:
+            known = len(_silent)
             try:
                 answer = _ask_child(user, group, theirs, ours)
             except OSError:  # not reached: no process, or no descriptor, is left
@@ -78,7 +80,7 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
             for line in answers:
                 seen, input, program = line.split(b" ", 2)
                 found[int(seen)] = Look(int(input), program.decode("utf-8", "surrogateescape"))
-            theirs = theirs[len(answers) + 1 :]
+            theirs = theirs[len(answers) + 1 :] if len(_silent) > known else []
     return found
 
 

@@ -8,7 +8,7 @@ import errno
 import posix
 import sys
 
-from ..kernel import cgroup, procfs
+from ..kernel import procfs
 from ..kernel.numbers import whole
 from . import program_file
 from .environment import candidates
@@ -65,8 +65,6 @@ def explain(words: "list[bytes]", path: bytes, code: int) -> str:
     reason = ""
     if code == errno.E2BIG:
         reason = too_long(words, posix.environ)
-    elif code == errno.ENOMEM:
-        reason = _no_memory(path)
     elif code == errno.EAGAIN:
         reason = f"{_who()} has as many processes as it may (ulimit -u)"
     elif code == errno.ETXTBSY:
@@ -123,7 +121,8 @@ def _command_line(name: bytes) -> str:
     parts = name.split()
     if len(parts) < 2:
         return ""
-    is_for_shell = parts[0] in _OF_SHELLS or b"=" in parts[0]
+    variable, has_value, _ = parts[0].partition(b"=")
+    is_for_shell = parts[0] in _OF_SHELLS or (has_value and _shown(variable).isidentifier())
     if not is_for_shell and not any(map(_is_there, candidates(parts[0]))):
         return ""
     if is_for_shell or set(name) & set(b"'\"\\$`|&;<>()*?["):
@@ -296,36 +295,12 @@ def _out_of_reach(path: bytes, it: str, depth: int = 0) -> str:
     return reason  # not reached: as above
 
 
-def _no_memory(path: bytes) -> str:
-    """What to say when the kernel has no memory for a program (ENOMEM): how much there is."""
-    facts = []
-    try:
-        facts.append(f"the file has {_mebibytes(posix.stat(path).st_size)}")
-    except OSError:  # not reached: the file was deleted meanwhile
-        pass
-    space = _limit(b"Max address space")
-    if space is not None:
-        # not reached: ENOMEM with ulimit -v ends the child before it can say so
-        facts.append(f"a process may have {_mebibytes(space)} (ulimit -v)")
-    limit = cgroup.Memory().limit()
-    if limit is not None:
-        facts.append(f"the container {_mebibytes(limit)}")  # not reached: needs a memory cgroup
-    for line in (procfs.read("/proc/meminfo") or b"").splitlines():
-        if line.startswith(b"MemAvailable:"):
-            facts.append(f"the machine has {_mebibytes(int(line.split()[1]) * 1024)} left")
-    return f"there is not enough memory: {', '.join(facts)}"
-
-
 def _limit(name: bytes) -> "int | None":
     """Our own resource limit of this name in /proc/self/limits; None if there is none, or no /proc."""
     for line in (procfs.read("/proc/self/limits") or b"").splitlines():
         if line.startswith(name):
             return whole(line[len(name) :].split()[0], 1 << 64)
     return None  # not reached: no /proc
-
-
-def _mebibytes(number: int) -> str:
-    return f"{number / 2**20:.1f} MiB"
 
 
 def _mount_point(path: bytes) -> bytes:

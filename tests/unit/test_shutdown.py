@@ -1,5 +1,6 @@
 """The stages of the shutdown, without processes."""
 
+import builtins
 import signal
 import time
 from contextlib import suppress
@@ -35,6 +36,29 @@ def test_a_process_from_outside_gets_sigterm_at_the_end_of_wait_for_all(monkeypa
     shutdown.all_ended()
     assert account.is_over
     assert sent == [(-1, signal.SIGTERM)]
+
+
+def test_a_lack_of_memory_does_not_lose_the_stop_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends a stay, and is tried again if the modules for that cannot be loaded."""
+    schedule, settings = Schedule(), Settings()
+    settings.wait_for = "all"
+    account = account_of_nothing()
+    shutdown = Shutdown(account, settings, schedule, Log())
+    shutdown.workload_ended(none_is_left=False)
+    schedule.set(shutdown._run_out, 0)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "__import__", fail)
+        with suppress(MemoryError):
+            schedule.run_due()
+    assert account.stage == "staying"
+    monkeypatch.setattr(stragglers, "can_be_reached", lambda: True)
+    time.sleep(schedule.remaining() or 0)
+    schedule.run_due()
+    assert account.stage == "draining"
 
 
 def test_a_lack_of_memory_does_not_prevent_the_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:

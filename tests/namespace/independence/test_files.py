@@ -19,7 +19,6 @@ import pytest
 
 from testing import terminals
 from testing.namespaces import Container, Ended, clean_environment
-from testing.processes import descriptors
 from testing.waiting import PATIENCE, eventually
 
 from ..test_job_control import echoes, foreground, press_ctrl_z
@@ -33,13 +32,14 @@ WORLDS = [
     ("installed", "delete"),
     ("installed", "cover with the library"),
     ("installed", "replace"),
+    ("installed", "overwrite"),
     ("sources", "overwrite"),
     ("site-packages", "delete"),
 ]
 """The kind of installation, and the act of the workload that damages it.
 
-"Replace" makes other files of the same names; "overwrite" changes the contents of the same files. (The compiled file
-may be overwritten some milliseconds after the start: see the last test.)
+"Replace" makes other files of the same names; "overwrite" changes the contents of the same files, as ``cp`` does with a
+launcher that all containers of an engine share.
 """
 
 LIBRARY = sysconfig.get_path("stdlib")
@@ -278,21 +278,3 @@ def test_a_damaged_installation_cannot_start(installation: Installation, actor: 
     words = ["unshare", "--mount", *installation.own_copy(), "sh", "-c", script, "sh", actor, *acts, "exit", "0"]
     done = subprocess.run(words, cwd="/", capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode != 0, done
-
-
-def test_the_compiled_file_may_be_overwritten(begin: Begin, installations: dict[str, Installation], actor: str) -> None:
-    """Once pyinit has a copy in memory. So does ``cp`` with a launcher that all containers of an engine share."""
-    installation = installations["installed"]
-    acts = ["start", "2", "say", "ready", "await-line", "exit", "7"]
-    container = begin(installation, *TOLD, "--", actor, *acts, before=installation.own_copy(), stdin=subprocess.PIPE)
-    container.expect("ready")
-    container.await_rest()  # it publishes its counters after that
-    assert "/memfd:pyinit-modules (deleted)" in descriptors(container.init, least=0).values()
-    files = [file for file in Path(f"/proc/{container.init}/root{installation.home}").rglob("*") if file.is_file()]
-    assert any(file.name.startswith("compiled.") for file in files)
-    for file in files:
-        file.write_bytes(b"x" * file.stat().st_size)
-    container.say()
-    ended = container.end()
-    assert (ended.status, ended.out) == (7, "asked\n" * 2), ended
-    assert not log_of(ended).complaints and log_of(ended).report["stragglers_ended"] == 2, ended
