@@ -249,7 +249,7 @@ def _undo_fork(pid: int, pipes: "list[int]", place: "tuple[bool, bool]") -> None
     if takes_terminal and leads_session:
         from .workload import session
 
-        session.regain_terminal()
+        session.take_terminal()
     elif takes_terminal and pid:
         job_control.take_back(pid, is_over=True)
 

@@ -85,15 +85,25 @@ def is_core(path: Path) -> bool:
 
 
 class WithoutTypes(ast.NodeTransformer):
-    """Takes out what only type checkers read: the annotations of functions, and ``if TYPE_CHECKING``.
+    """Takes out what only type checkers read: annotations, and ``if TYPE_CHECKING``.
 
-    The annotations of a class may be read (`dataclasses`), and stay.
+    The annotations of a class with a decorator may be read (`dataclasses`), and stay.
     """
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         """The imports for type checkers, and what there is in place of them."""
         self.generic_visit(node)
         return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """A class."""
+        stays = ast.AnnAssign if node.decorator_list else ()
+        node.body = [one if isinstance(one, stays) else self.visit(one) for one in node.body]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        """A variable."""
+        return ast.fix_missing_locations(ast.Assign([node.target], node.value, lineno=0) if node.value else ast.Pass())
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         """A parameter."""

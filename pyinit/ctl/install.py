@@ -152,8 +152,8 @@ def _init_script() -> str:
 
 
 def launcher(**constants: str) -> str:
-    """The source of the launcher, with the values of its constants filled in: expressions."""
-    source = (PACKAGE / "launcher.py").read_text("utf-8")
+    """The source of the launcher without its docstring, and with the values of its constants filled in: expressions."""
+    _, _, source = (PACKAGE / "launcher.py").read_text("utf-8").partition('"""\n\n')
     for name, value in {**constants, "VERSION": repr(compiled.VERSION)}.items():
         before, _, rest = source.partition(f"\n{name} = ")
         source = f"{before}\n{name} = {value}\n{rest.partition(chr(10))[2]}"

@@ -28,8 +28,8 @@ _NO_FILE = ("socket:", "anon_inode:")
 """How the links of what is neither a file nor a pipe begin."""
 
 
-_silent: "set[str | int]" = set()
-"""Files that did not answer in time (the links to them, or the pid where we may not read that): nobody asks again."""
+_silent: "set[int]" = set()
+"""The pids of processes whose file did not answer in time: nobody asks again."""
 
 
 class Look:
@@ -52,16 +52,15 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
     found = {}
     others: "dict[tuple[int, int], list[int]]" = {}
     for pid in pids:
+        found[pid] = Look()
+        if pid in _silent:
+            continue
         try:
             found[pid] = _look(pid, ours, is_child=False)
             continue
         except PermissionError:
             pass
         except OSError:  # it has ended
-            found[pid] = Look()
-            continue
-        found[pid] = Look()
-        if pid in _silent:
             continue
         try:
             folder = posix.stat(f"/proc/{pid}")
@@ -112,7 +111,7 @@ def _look(pid: int, ours: str, is_child: bool) -> Look:
         target = posix.readlink(path)
     except FileNotFoundError:  # closed
         return look
-    if target == ours or target.startswith(_NO_FILE) or target in _silent:
+    if target == ours or target.startswith(_NO_FILE):
         return look
     if not target.startswith("pipe:"):
         if not is_child and not target.startswith("/dev/"):
@@ -122,13 +121,6 @@ def _look(pid: int, ours: str, is_child: bool) -> Look:
     if _is_read_only(pid):
         look.input = FED if _is_fed(path) else RUN_DRY
     return look
-
-
-def _link(pid: int) -> "str | int":
-    try:
-        return posix.readlink(f"/proc/{pid}/fd/0")
-    except OSError:
-        return pid
 
 
 def _is_read_only(pid: int) -> bool:
@@ -198,8 +190,7 @@ def _ask_child(user: int, group: int, pids: "list[int]", ours: str) -> bytes:
             answer += part
         else:
             posix.kill(child, signals.KILL)
-            for pid in pids[answer.count(b"\0") :][:1]:
-                _silent.add(_link(pid))
+            _silent.update(pids[answer.count(b"\0") :][:1])
             until = time.monotonic() + _AFTER_KILL
             while not posix.waitpid(child, posix.WNOHANG)[0] and time.monotonic() < until:
                 time.sleep(0.001)

@@ -72,18 +72,16 @@ def copy_modules() -> None:
 
     If that is refused, they are read from the file, as before.
     """
-    file = getattr(sys.meta_path[0], "file", -1)
+    copy = -1
     try:
+        file = sys.meta_path[0].file  # type: ignore[attr-defined]
         size = posix.fstat(file).st_size
         copy = open_memfd("pyinit-modules")
-    except (OSError, AttributeError):  # sources, all of which are loaded; or the kernel or a sandbox has no such files
-        return
-    try:
         if posix.sendfile(copy, file, 0, size) == size:
             posix.dup2(copy, file, inheritable=False)
-    except OSError:  # no memory, or ulimit -f
+    except (OSError, AttributeError):  # refused; or there are sources, all of which are loaded
         pass
-    finally:
+    if copy >= 0:
         posix.close(copy)
 
 

@@ -254,9 +254,7 @@ def _forbidden(path: bytes, it: str, found: "posix.stat_result") -> str:
     """Why we may not execute a file that we can see."""
     try:
         if posix.statvfs(path).f_flag & posix.ST_NOEXEC:
-            return (
-                f"{it} is on a file system that is mounted noexec ({_quoted(_mount_point(path))}); mount it with exec"
-            )
+            return f"{it} is on a file system that is mounted noexec; mount it with exec"
     except OSError:  # not reached: the file was deleted meanwhile
         pass
     return f"{it} is not executable for {_who()} ({_mode(found)}); make it so with chmod a+x"
@@ -301,22 +299,6 @@ def _limit(name: bytes) -> "int | None":
         if line.startswith(name):
             return whole(line[len(name) :].split()[0], 1 << 64)
     return None  # not reached: no /proc
-
-
-def _mount_point(path: bytes) -> bytes:
-    """The topmost of the folders around a file that are mounted noexec as it is."""
-    point = path
-    try:
-        file = posix.open(path, posix.O_PATH | posix.O_CLOEXEC)
-        point = posix.readlink(b"/proc/self/fd/%d" % file)
-        posix.close(file)
-        while (folder := point.rpartition(b"/")[0] or b"/") != point:
-            if not posix.statvfs(folder).f_flag & posix.ST_NOEXEC:
-                break
-            point = folder
-    except OSError:  # not reached: no /proc
-        pass
-    return point
 
 
 def _of(it: str) -> str:

@@ -87,7 +87,7 @@ def return_terminal(workload: int, leads_session: bool, is_over: bool, log: "Log
         if leads_session:
             from . import session
 
-            session.regain_terminal()
+            session.take_terminal()
         else:
             take_back(workload, is_over)
     except Exception as error:  # not reached: for what nobody has foreseen

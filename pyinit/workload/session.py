@@ -47,15 +47,11 @@ def release_terminal() -> bool:
 def lead() -> None:
     """Lead a session, with standard input as its controlling terminal if that is a terminal without a session."""
     posix.setsid()
-    _take_terminal()
+    take_terminal()
 
 
-def regain_terminal() -> None:
-    """Make standard input our controlling terminal again, if the leader of the session that had it has ended."""
-    _take_terminal()
-
-
-def _take_terminal() -> None:
+def take_terminal() -> None:
+    """Make standard input our controlling terminal: for the first time, or after the session that had it has ended."""
     if not posix.isatty(0):
         return
     try:

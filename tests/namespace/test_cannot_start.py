@@ -246,7 +246,7 @@ ROWS: dict[str, Row] = {
     "on a file system mounted noexec": Row(
         all_of(file("#!/bin/sh\n"), lambda folder: (folder / "mounted").mkdir()),
         "cannot execute '{folder}/mounted/program': "
-        "it is on a file system that is mounted noexec ('{folder}/mounted'); mount it with exec",
+        "it is on a file system that is mounted noexec; mount it with exec",
         "it is on a file system that is mounted noexec",
         argv=["{folder}/mounted/program"], before=["sh", "-c", MOUNTED_NOEXEC, "{folder}"],
     ),
