@@ -74,12 +74,14 @@ def look_at(pids: "Iterable[int]", ours: str) -> "dict[int, Look]":
             try:
                 answer = _ask_child(user, group, theirs, ours)
             except OSError:  # not reached: no process, or no descriptor, is left
+                theirs = []
                 break
             answers = answer.split(b"\0")[:-1]  # no name has this; what comes after the last was cut off
             for line in answers:
                 seen, input, program = line.split(b" ", 2)
                 found[int(seen)] = Look(int(input), program.decode("utf-8", "surrogateescape"))
             theirs = theirs[len(answers) + 1 :] if len(_silent) > known else []
+        found.update({pid: Look(FED) for pid in theirs})  # no time is left: the next look will come to them
     return found
 
 

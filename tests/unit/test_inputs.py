@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -135,6 +135,29 @@ def test_a_program_may_have_any_name(tmp_path: Path, name: str) -> None:
         looks = look_at([process.pid], "")
         process.kill()
     assert {pid: (look.input, look.program) for pid, look in looks.items()} == {process.pid: (NOT_A_PIPE, name)}
+
+
+@pytest.mark.slow
+def test_who_comes_after_files_that_do_not_answer_is_looked_at_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a look there is time for two of them. Until then it may be a reader."""
+
+    def hang(pid: int, ours: str, is_child: bool) -> inputs.Look:
+        if not is_child:
+            raise PermissionError
+        if pid in silent:
+            time.sleep(1000)
+        return inputs.Look(RUN_DRY)
+
+    monkeypatch.setattr(inputs, "_look", hang)
+    monkeypatch.setattr(inputs, "_PATIENCE", 1)
+    monkeypatch.setattr(inputs, "_AFTER_KILL", 60)
+    with ExitStack() as stack:
+        *silent, last = [stack.enter_context(reading(subprocess.DEVNULL)) for _ in range(4)]
+        looks = look_at([*silent, last], "")
+        assert looks[last].input == FED
+        monkeypatch.setattr(inputs, "_PATIENCE", 100)
+        inputs._silent.update(silent)
+        assert look_at([*silent, last], "")[last].input == RUN_DRY
 
 
 @pytest.mark.slow
