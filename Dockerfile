@@ -7,8 +7,8 @@ USER root
 COPY pyinit /usr/local/lib/pyinit/pyinit
 # Make the files readable for every user, whatever the umask of the checkout. Of the base's environment keep only PATH,
 # since a PYTHON* variable must not change what is compiled. Everything in this image runs from the compiled file; the
-# sources are kept in an archive, for another Python.
-RUN cd /usr/local/lib/pyinit && chmod -R u=rwX,go=rX . \
+# sources are kept in an archive, for another Python, with the same time each, which makes that smaller.
+RUN cd /usr/local/lib/pyinit && chmod -R u=rwX,go=rX . && touch -r pyinit/version.py pyinit pyinit/* pyinit/*/* \
     && env -i PATH="$PATH" python3 -m tarfile -c sources.tar.bz2 pyinit \
     && env -i PATH="$PATH" python3 -B -m pyinit.ctl install /usr/local/bin \
     && mkdir kept && mv pyinit/__init__.py pyinit/launcher.py pyinit/packed.py pyinit/compiled.*.zip kept && rm -r pyinit && mv kept pyinit

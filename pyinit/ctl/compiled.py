@@ -85,7 +85,7 @@ def is_core(path: Path) -> bool:
 
 
 class WithoutTypes(ast.NodeTransformer):
-    """Takes out what only type checkers read: annotations, and ``if TYPE_CHECKING``.
+    """Takes out what only type checkers read: annotations, ``TYPE_CHECKING`` and what depends on it.
 
     The annotations of a class with a decorator may be read (`dataclasses`), and stay.
     """
@@ -94,6 +94,10 @@ class WithoutTypes(ast.NodeTransformer):
         """The imports for type checkers, and what there is in place of them."""
         self.generic_visit(node)
         return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        """``TYPE_CHECKING = False``."""
+        return None if ast.unparse(node.targets[0]) == "TYPE_CHECKING" else node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """A class."""
