@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import errno
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -153,7 +154,7 @@ def _init_script() -> str:
 
 def launcher(**constants: str) -> str:
     """The source of the launcher without its docstring, and with the values of its constants filled in: expressions."""
-    _, _, source = (PACKAGE / "launcher.py").read_text("utf-8").partition('"""\n\n')
+    source = re.sub('^""".*?"""\n+', "", (PACKAGE / "launcher.py").read_text("utf-8"), flags=re.DOTALL)
     for name, value in {**constants, "VERSION": repr(compiled.VERSION)}.items():
         before, _, rest = source.partition(f"\n{name} = ")
         source = f"{before}\n{name} = {value}\n{rest.partition(chr(10))[2]}"
