@@ -6,6 +6,8 @@
  *     contained defy               the same, but do not exit on TERM, and leave no straggler
  *     contained orphans            make orphans for ever, a few at a time
  *     contained eat                use up memory until the kernel kills a process: this one if it can choose
+ *     contained spare              have another process for the kernel to kill, in case that it needs one before it has
+ *                                  got back the memory of the first
  *     contained fill [PROGRAM...]  fork until fork fails, then exec PROGRAM, or print "full"
  *     contained gate PROGRAM...    exec PROGRAM when USR1 arrives
  *     contained above PROGRAM...   start PROGRAM as a child, and exit with its status
@@ -120,15 +122,37 @@ static void make_orphans(void)
     }
 }
 
-static void eat(void)
+static void choose_this(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY);
     if (fd < 0 || write(fd, "1000", 4) != 4)
         exit(CANNOT);
+}
+
+static void eat(void)
+{
+    choose_this();
     for (;;) {
         char *piece = mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (piece != MAP_FAILED)
             memset(piece, 1, PIECE);
+    }
+}
+
+static void spare(void)
+{
+    static const struct timespec moment = {0, 2000000};
+    for (;;) {
+        if (fork() == 0) {
+            choose_this();
+            char *piece = mmap(NULL, 4 * PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (piece != MAP_FAILED)
+                memset(piece, 1, 4 * PIECE);
+            for (;;)
+                pause();
+        }
+        if (wait(NULL) < 0) /* fork was refused */
+            nanosleep(&moment, NULL);
     }
 }
 
@@ -218,6 +242,8 @@ int main(int count, char **words)
         make_orphans();
     else if (!strcmp(what, "eat"))
         eat();
+    else if (!strcmp(what, "spare"))
+        spare();
     else if (!strcmp(what, "fill"))
         fill(words + 2);
     else if (!strcmp(what, "gate"))
