@@ -80,11 +80,12 @@ def end_job(shell: Shell) -> None:
     """End the job with the shell's ``kill``, and check that the shell reports the status that stands for SIGTERM.
 
     (``wait %1`` fails if that has been reported, and does not wait for a job that is about to be continued.)
+    bash may miss that the job has ended in its ``kill``, and looks again when another child has ended: a subshell.
     """
     said = [enter(shell, "kill %1")]
 
     def look() -> str:
-        said.append(enter(shell, "jobs"))
+        said.append(enter(shell, "(:); jobs"))
         return "".join(said)
 
     eventually(look, "the shell reports the end of the job", holds=re.compile(r"Exit 143|Terminated").search)
