@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -798,14 +799,33 @@ def crowd(start: Start, zoo: str) -> Container:
     return container
 
 
+READS = """if True:
+    import posix
+    for name in posix.listdir("/proc"):
+        if name.isdigit():
+            file = posix.open(f"/proc/{name}/stat", posix.O_RDONLY)
+            posix.read(file, 8192)
+            posix.close(file)
+"""
+"""Reads what a look has to read, and does nothing with it."""
+
+
+def processor_seconds(action: Callable[[], subprocess.CompletedProcess[str]]) -> float:
+    """The CPU time of the processes that this starts and waits for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    action()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
 @pytest.mark.slow
-def test_ten_thousand_processes_take_less_than_half_a_second(crowd: Container, look: Ctl) -> None:
-    """This includes the start of an interpreter, and two looks with a moment between them."""
-    times = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert look(crowd).returncode == 1
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Not the elapsed time, which depends on what else the machine does.
-        times.append(picture.MOMENT + after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    assert min(times) < 0.5, times
+def test_ten_thousand_processes_take_little_more_than_reading_them(crowd: Container, look: Ctl) -> None:
+    """At most three times the CPU time, two starts of an interpreter included. (How many seconds, the bench shows: they
+    say as much about the machine and what else it does.)"""
+    assert look(crowd).returncode == 1
+    words = [*crowd.enter, *python(READS)]
+    looking, reading = [], []
+    for _ in range(7):
+        looking.append(processor_seconds(lambda: look(crowd)))
+        reading.append(processor_seconds(lambda: subprocess.run(words, check=True, text=True)))
+    assert min(looking) < 3 * min(reading), (looking, reading)
