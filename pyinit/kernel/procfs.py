@@ -90,7 +90,7 @@ def _read(path: str, is_record: bool) -> "bytes | None":
             text += part
             if is_record:
                 break
-    except OSError:  # ESRCH: the process was reaped between the two calls
+    except OSError:  # not reached: ESRCH, it has to be reaped between the two calls
         return None
     finally:
         posix.close(fd)

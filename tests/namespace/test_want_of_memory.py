@@ -183,6 +183,19 @@ WHEN_LISTING = f"""if True:
 """
 """Each time that /proc is listed, once processes have been asked to end."""
 
+AFTER_THE_END = f"""if True:
+    import sys
+    from pyinit.reaper import Reaper
+    reap = Reaper.reap
+    def fails(reaper):
+        if reaper._account.ending:
+            raise OSError(5, "Input/output error")
+        return reap(reaper)
+    Reaper.reap = fails
+    {START}
+"""
+"""Not memory: each turn fails once the workload has ended."""
+
 COUNT = "trap 'n=x$n' TERM; echo ready; while [ -z $n ]; do sleep 0.05; done; sleep 0.3; echo $n"
 
 COUNT_TO_TWO = "trap 'n=x$n; echo $n' TERM; echo ready; while [ \"$n\" != xx ]; do sleep 0.05; done"
@@ -308,3 +321,14 @@ def test_what_is_left_is_killed(broken: Broken, program: str, above: list[str]) 
     assert (ended.status, ended.out) == (7, "asked\n"), ended
     assert "pyinit: cannot see what is left: " in ended.err, ended
     assert re.search(r"; [12] stragglers? killed \(sh (after|within) ", ended.err), ended
+
+
+@pytest.mark.parametrize(("above", "survivors"), [([], ""), (SUBREAPER, "survivors\n")], ids=["PID 1", "subreaper"])
+def test_what_cannot_be_ended_is_left_with_one_line(broken: Broken, above: list[str], survivors: str) -> None:
+    """The kernel ends it with PID 1; the status is still the workload's."""
+    container = broken(AFTER_THE_END, "--", "sh", "-c", LEAVE.format(then=""), above=above)
+    container.expect("ready")
+    container.say()
+    ended = container.end()
+    assert (ended.status, ended.out) == (7, survivors), ended
+    assert ended.err == "pyinit: cannot end what is left: Input/output error\n", ended
