@@ -2,11 +2,13 @@
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 import testinfra  # type: ignore[import-untyped]
+from docker.models.containers import Container
 from docker.models.images import Image
 
 from testing import ROOT
@@ -37,6 +39,13 @@ print(*sorted(it.name for it in folder.glob("pyinit/*") if it != path))
 """
 
 
+@pytest.fixture(scope="module")
+def sleeper(engine: docker.DockerClient, image: Image) -> Iterator[Container]:
+    """A container to look into."""
+    with Containers(engine, image) as containers:
+        yield containers.start_sleeper()
+
+
 def test_layers_stay_under_420_kilobytes(engine: docker.DockerClient, image: Image, base: str) -> None:
     """All layers together that the image adds to its base."""
     size, base_size = (sum(layer["Size"] for layer in it.history()) for it in (image, engine.images.get(base)))
@@ -56,18 +65,17 @@ def test_the_image_has_labels(image: Image) -> None:
     assert labels["org.opencontainers.image.licenses"] == "MIT"
 
 
-def test_pid_1_is_pyinit_and_the_workload_its_child(containers: Containers) -> None:
+def test_pid_1_is_pyinit_and_the_workload_its_child(sleeper: Container) -> None:
     """There is no process between the two: no shell, no second interpreter."""
-    container = containers.start_sleeper()
-    init, workload = eventually(lambda: processes(container), holds=lambda seen: seen[-1].command == "sleep 1000")
+    init, workload = eventually(lambda: processes(sleeper), holds=lambda seen: seen[-1].command == "sleep 1000")
     assert init.pid == 1 and " /usr/local/bin/pyinit -- sh -c " in init.command, init
     assert workload.parent == 1
 
 
 @pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])
-def test_launcher_is_an_executable_script_for_the_interpreter_of_the_image(containers: Containers, name: str) -> None:
+def test_launcher_is_an_executable_script_for_the_interpreter_of_the_image(sleeper: Container, name: str) -> None:
     """All users may run it. Its first line names the image's own interpreter, with the options that isolate."""
-    host = testinfra.get_host(f"docker://{containers.start_sleeper().id}")
+    host = testinfra.get_host(f"docker://{sleeper.id}")
     launcher = host.file(f"/usr/local/bin/{name}")
     assert (launcher.is_file, launcher.user, launcher.mode) == (True, "root", 0o755)
     interpreter = host.check_output("python3 -c 'import sys; print(sys.executable)'")
@@ -75,9 +83,9 @@ def test_launcher_is_an_executable_script_for_the_interpreter_of_the_image(conta
 
 
 @pytest.mark.parametrize("name", ["pyinit", "pyinitctl"])
-def test_launcher_prints_its_version(containers: Containers, name: str) -> None:
+def test_launcher_prints_its_version(sleeper: Container, name: str) -> None:
     """`--version` works inside the image, beside the running PID 1."""
-    host = testinfra.get_host(f"docker://{containers.start_sleeper().id}")
+    host = testinfra.get_host(f"docker://{sleeper.id}")
     assert re.fullmatch(rf"{name} version \d+\.\d+\S*\n", host.check_output(f"{name} --version") + "\n")
 
 
@@ -102,17 +110,16 @@ def test_settings_of_the_base_and_of_the_checkout_do_not_matter(
     assert end.output.startswith("1000\n") and "\ncompiled.cpython-3" in end.output
 
 
-def test_files_cannot_be_written_by_others(containers: Containers) -> None:
+def test_files_cannot_be_written_by_others(sleeper: Container) -> None:
     """The files that PID 1 executes belong to root, and only root may change them."""
-    container = containers.start_sleeper()
     assert (
-        execute(container, "find", "/usr/local/lib/pyinit", "(", "!", "-user", "root", "-o", "-perm", "/022", ")") == ""
+        execute(sleeper, "find", "/usr/local/lib/pyinit", "(", "!", "-user", "root", "-o", "-perm", "/022", ")") == ""
     )
 
 
-def test_every_module_is_compiled(containers: Containers) -> None:
+def test_every_module_is_compiled(sleeper: Container) -> None:
     """For this interpreter, into the archive. The sources are removed."""
-    left = execute(containers.start_sleeper(), "python3", "-Bc", COMPILED)
+    left = execute(sleeper, "python3", "-Bc", COMPILED)
     assert left == "__init__.py launcher.py packed.py\n"
 
 

@@ -7,8 +7,6 @@ from docker.models.images import Image
 from testing.containers import Containers, await_output, execute
 from testing.images import built
 
-pytestmark = pytest.mark.each_base
-
 HOSTILE = {
     "PYTHONPATH": "/hostile",
     "PYTHONHOME": "/nowhere",
@@ -70,6 +68,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.each_base
 def test_hostile_variable_reaches_the_workload_alone(containers: Containers) -> None:
     """No PYTHON* variable changes pyinit. The workload gets it unchanged."""
     each = f'{PLANT}for it; do env "$it" pyinit -- sh -c "echo \\$${{it%%=*}}; exit 3"; echo $?; done'
@@ -77,6 +76,7 @@ def test_hostile_variable_reaches_the_workload_alone(containers: Containers) -> 
     assert (end.status, end.output, end.errors) == (0, "".join(f"{value}\n3\n" for value in HOSTILE.values()), "")
 
 
+@pytest.mark.each_base
 def test_all_hostile_variables_together(containers: Containers) -> None:
     """As above, at once and from the start of PID 1."""
     command = f"{PLANT}exec pyinit -- sh -c 'exit 3'"
@@ -84,6 +84,7 @@ def test_all_hostile_variables_together(containers: Containers) -> None:
     assert (end.status, end.output, end.errors) == (3, "", "")
 
 
+@pytest.mark.each_base
 def test_site_customization_reaches_the_workload_alone(
     engine: docker.DockerClient, containers: Containers, image: Image
 ) -> None:
@@ -95,12 +96,14 @@ def test_site_customization_reaches_the_workload_alone(
     assert reached == [f"pth-{pid}", f"sitecustomize-{pid}"], end
 
 
+@pytest.mark.each_base
 def test_arguments_are_untouched(containers: Containers) -> None:
     """Whatever they contain, even options of pyinit."""
     end = containers.run("python3", "-c", "import sys; print(ascii(sys.argv[1:]))", *WORDS)
     assert end.output == f"{WORDS!a}\n", end.errors
 
 
+@pytest.mark.each_base
 @pytest.mark.parametrize(
     "environment",
     [{}, {"LC_ALL": "C"}, {"LC_CTYPE": "POSIX"}, {"LANG": "C"}, {"ODD": "ünï\ncødé =", "EMPTY": ""}],

@@ -12,8 +12,6 @@ from testing.containers import Containers, Ended, await_counters, await_output, 
 
 from .test_restrictions import MAY_UNMOUNT
 
-pytestmark = pytest.mark.each_base
-
 MEMORY: dict[str, Any] = {"mem_limit": "64m", "memswap_limit": "64m"}
 
 ALLOCATES = "kept = []\nwhile True: kept.append(bytearray(1 << 20))"
@@ -65,6 +63,7 @@ def test_end_that_was_asked_for_is_not_reported(containers: Containers, status: 
     assert (end.status, end.errors) == (status, "")
 
 
+@pytest.mark.each_base
 def test_death_by_a_signal_that_was_not_forwarded_is_reported(containers: Containers) -> None:
     """For example, a program that crashes."""
     end = containers.run("sh", "-c", "sleep 0.1; kill -SEGV $$")
@@ -105,6 +104,7 @@ def test_no_cause_is_claimed_if_the_cgroup_cannot_be_read(containers: Containers
     assert re.fullmatch(r"pyinit: python3 \(pid \d+\) was killed by SIGKILL after [^:]*\n", end.errors), end
 
 
+@pytest.mark.each_base
 def test_end_that_was_asked_for_as_fields(containers: Containers) -> None:
     """With --log-format=json: which sender asked for it, and how it ended."""
     environment = {"PYINIT_EXIT_REPORT": "always", "PYINIT_LOG_FORMAT": "json"}
@@ -144,6 +144,7 @@ def test_stragglers_and_a_mapped_status_as_fields(containers: Containers) -> Non
     assert (found["stragglers_ended"], found["stragglers_killed"]) == (0, 1), found
 
 
+@pytest.mark.each_base
 def test_out_of_memory_as_fields(containers: Containers) -> None:
     """The kills and the bytes are numbers."""
     found = fields(containers.run("python3", "-c", ALLOCATES, environment={"PYINIT_LOG_FORMAT": "json"}, **MEMORY))
@@ -152,6 +153,7 @@ def test_out_of_memory_as_fields(containers: Containers) -> None:
     assert found["peak_memory_bytes"] > 32 << 20, found
 
 
+@pytest.mark.each_base
 @pytest.mark.parametrize(
     ("status", "words"),
     [(137, ("sh", "-c", "kill -KILL $$")), (127, ("no-such-program",))],

@@ -8,8 +8,6 @@ from testing.base_images import ALPINE
 from testing.containers import Containers, await_output, ended, stopped
 from testing.waiting import eventually
 
-pytestmark = pytest.mark.each_base
-
 SAYS_USR1 = "trap 'echo got USR1; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
 
 BECOMES_A_USER = """if True:
@@ -41,6 +39,7 @@ def test_docker_stop_takes_well_under_a_second(containers: Containers) -> None:
     eventually(seconds, "a container stops at once", holds=lambda seconds: seconds < 0.8)
 
 
+@pytest.mark.each_base
 def test_workload_that_changes_its_user_still_gets_term(containers: Containers) -> None:
     """PID 1 is root and may signal all processes."""
     container = containers.start("python3", "-c", BECOMES_A_USER)
@@ -48,6 +47,7 @@ def test_workload_that_changes_its_user_still_gets_term(containers: Containers) 
     assert stopped(container).status == 143
 
 
+@pytest.mark.each_base
 def test_signal_to_a_workload_that_may_not_be_signalled_is_a_log_line(containers: Containers) -> None:
     """Without CAP_KILL the signal cannot be delivered. pyinit says so and runs on."""
     container = containers.start("python3", "-c", BECOMES_A_USER, cap_drop=["KILL"])
@@ -58,6 +58,7 @@ def test_signal_to_a_workload_that_may_not_be_signalled_is_a_log_line(containers
     assert container.status == "running"
 
 
+@pytest.mark.each_base
 def test_a_real_time_signal_has_the_name_that_the_c_library_gives_it(containers: Containers, base: str) -> None:
     """The engine sends 37 for SIGRTMIN+3, counting from 34 as glibc does. musl counts from 35."""
     container = containers.start("-v", "--rewrite=37:USR1", "sh", "-c", SAYS_USR1, entrypoint=["pyinit"])
@@ -79,6 +80,7 @@ def test_verbose_log_says_that_the_signal_came_from_outside(containers: Containe
     assert all(line.startswith("pyinit: ") for line in end.errors.splitlines()), end.errors
 
 
+@pytest.mark.each_base
 def test_verbose_log_names_the_sender_inside(containers: Containers) -> None:
     """With pid and name."""
     end = containers.run("-v", "sh", "-c", "kill -USR1 1; exec sleep 100", entrypoint=["pyinit"])
