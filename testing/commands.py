@@ -96,7 +96,6 @@ HOW = {
     "grace period  >": SHOWN,
     "env:": SHOWN,
     "  - ": SHOWN,
-    "    value: ": SHOWN,
     "terminationMessagePath: ": SHOWN,
     '{"time": ': SHOWN,
     "[containers]": SHOWN,
