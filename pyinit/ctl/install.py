@@ -50,7 +50,7 @@ def add_to(commands: arguments.Commands) -> None:
     parser.add_argument(
         "--single-file",
         action="store_true",
-        help="write a pyinit that needs no other file: for dockerd --init-path, which mounts one into each container",
+        help="write a pyinit that needs no other file, for dockerd --init-path, or init_path of podman",
     )
     parser.add_argument(
         "--man",

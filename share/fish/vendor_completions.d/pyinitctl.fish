@@ -89,7 +89,7 @@ complete -c pyinitctl -n '_shtab_pyinitctl_using host' -l prometheus -d 'print m
 complete -c pyinitctl -n '_shtab_pyinitctl_using host' -l output -x -d 'write to this file, which is replaced at once: it is never half-written'
 complete -c pyinitctl -n '_shtab_pyinitctl_using; and test $_shtab_pyinitctl_npos -eq 0' -a install -d 'Write the launcher script for this interpreter, and the compiled file that PID 1'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -s h -l help -d 'show this help message and exit'
-complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l single-file -d 'write a pyinit that needs no other file: for dockerd --init-path, which mounts one into each container'
+complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l single-file -d 'write a pyinit that needs no other file, for dockerd --init-path, or init_path of podman'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l man -d 'write the manual pages, too: beside /usr/local/bin into /usr/local/share/man'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l completions -d 'write the completions for bash, zsh and fish, too: beside /usr/local/bin into /usr/local/share'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install; and test $_shtab_pyinitctl_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the script to write, that of pyinitctl if it is called so; in a folder: both, pyinit and pyinitctl'
