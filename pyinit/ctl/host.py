@@ -111,7 +111,7 @@ def add_to(commands: arguments.Commands) -> None:
         "the containers of a machine, with and without pyinit",
         "Show each container of a machine: what its pyinit reports, or that it has none, and its zombies.",
         "sudo pyinitctl host\n  sudo pyinitctl host --prometheus --output pyinit.prom",
-        "0; 3 if the processes cannot be seen, or the file not be written",
+        "0; 3 if the processes cannot be seen, or the file cannot be written",
     )
     form = parser.add_mutually_exclusive_group()
     arguments.add_json(form)

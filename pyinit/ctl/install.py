@@ -45,7 +45,7 @@ def add_to(commands: arguments.Commands) -> None:
     parser.add_argument(
         "path",
         metavar="PATH",
-        help="the script to write, that of pyinitctl if it is called so; in a folder: both, pyinit and pyinitctl",
+        help="the launcher to write: that of pyinitctl if it has that name, else that of pyinit; or a folder for both",
     )
     parser.add_argument(
         "--single-file",

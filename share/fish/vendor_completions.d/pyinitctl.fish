@@ -92,4 +92,4 @@ complete -c pyinitctl -n '_shtab_pyinitctl_using install' -s h -l help -d 'show 
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l single-file -d 'write a pyinit that needs no other file, for dockerd --init-path, or init_path of podman'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l man -d 'write the manual pages, too: beside /usr/local/bin into /usr/local/share/man'
 complete -c pyinitctl -n '_shtab_pyinitctl_using install' -l completions -d 'write the completions for bash, zsh and fish, too: beside /usr/local/bin into /usr/local/share'
-complete -c pyinitctl -n '_shtab_pyinitctl_using install; and test $_shtab_pyinitctl_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the script to write, that of pyinitctl if it is called so; in a folder: both, pyinit and pyinitctl'
+complete -c pyinitctl -n '_shtab_pyinitctl_using install; and test $_shtab_pyinitctl_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the launcher to write: that of pyinitctl if it has that name, else that of pyinit; or a folder for both'
