@@ -128,10 +128,13 @@ class Forwarder:
         if receivers == "child":
             posix.kill(pid, number)
             self.undelivered = None
-            if is_stop and (self._account.has_been_stopped or _has_just_stopped(pid)):
+            if is_stop and self._may_be_stopped():
                 from .kernel import procfs
 
-                procfs.let_hear(procfs.process(pid), number)
+                if procfs.is_ours():
+                    procfs.let_hear(procfs.process(pid), number)
+                elif number in signals.STOP_SIGNALS:
+                    posix.kill(pid, signals.CONT)
             return True
         from .ending import stragglers
         from .kernel import procfs
@@ -140,6 +143,8 @@ class Forwarder:
         members = stragglers.members(group) if is_stop else []
         if group:
             posix.kill(-group, number)
+            if is_stop and not members and number in signals.STOP_SIGNALS and self._may_be_stopped():
+                posix.kill(-group, signals.CONT)
         elif stragglers.can_be_reached():
             stragglers.send(self._log, number)
         else:
@@ -151,6 +156,10 @@ class Forwarder:
                 self._account.asked[member.identity] = now
             procfs.let_hear(member, number)
         return True
+
+    def _may_be_stopped(self) -> bool:
+        """Whether the workload has been stopped; it may have been continued since."""
+        return self._account.has_been_stopped or _has_just_stopped(self._workload.pid)
 
     def _resume(self, number: int) -> None:
         """Continue the workload, also if the SIGCONT that ended our own stop is forwarded as another `number`."""
@@ -202,7 +211,7 @@ def _is_handled(pid: int, number: int) -> bool:
     from .kernel import procfs
 
     try:
-        return procfs.handles(pid, number)
+        return procfs.is_ours() and procfs.handles(pid, number)
     except MemoryError:  # not reached: takes memory that runs out in this very call
         return reserves.release_memory() and procfs.handles(pid, number)
 

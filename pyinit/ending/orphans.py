@@ -41,9 +41,12 @@ class Orphans:
         if self._account.is_draining:  # they are asked with the rest
             return
         self._schedule.set(self.end, _INTERVAL)
+        if not procfs.is_ours():
+            self._log.warn_once("orphan", "cannot look for orphans, without /proc")
+            return
         now = time.monotonic()
         seen = {}
-        children = procfs.children() if procfs.is_ours() else []
+        children = procfs.children()
         workload = procfs.process(self._account.pid)
         if self._account.ending is None and workload and workload.is_dead:
             return  # not reached: it has just ended, so they may be what it has left, which are asked in order

@@ -64,6 +64,9 @@ class Watch:
 
     def _steps(self) -> "Iterator[None]":
         """Look at every process and report what was found, a bit at each step."""
+        if not procfs.is_ours():
+            self._log.warn_once("zombies", "cannot look for zombies, without /proc")
+            return
         now: "dict[tuple[int, int], float]" = {}
         neglects: "dict[tuple[int, bool], Neglect]" = {}
         for zombie in zombies.search():

@@ -1,11 +1,14 @@
 """The end if /proc is missing, shows another namespace, or hides other users' processes."""
 
+import signal
 import time
 
 import psutil
 import pytest
 
-from ..conftest import Start
+from testing.waiting import eventually
+
+from ..conftest import Run, Start
 from ..family import Family, await_ready
 from .conftest import AT_ONCE, IN_ORDER, SUBREAPER, WITH_CAPABILITIES_OF_DOCKER, Ready, end_in_order
 
@@ -65,3 +68,28 @@ def test_with_hidepid_they_are_asked_in_order(
     container = ready(*user, before=[*after(f"mount -o remount,{hiding} /proc"), *capabilities])
     is_hidden = user and capabilities and "gid" in hiding
     end_in_order(container, AT_ONCE if is_hidden else IN_ORDER)
+
+
+@pytest.mark.parametrize("options", [[], ["-g"]], ids=["child", "group"])
+@pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
+def test_without_proc_a_stopped_workload_hears_a_stop_signal(
+    start: Start, preparation: str, options: list[str]
+) -> None:
+    """It cannot be seen that it is stopped, but the kernel has said so."""
+    program = "trap 'echo asked; exit 5' TERM; echo ready; kill -STOP $$; sleep 1000 & wait"
+    container = start("--stop-timeout=20", *options, "--", "sh", "-c", program, before=after(preparation))
+    container.expect("ready")
+    [workload] = psutil.Process(container.init).children()
+    eventually(lambda: workload.status() == psutil.STATUS_STOPPED, "the workload is stopped")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (5, "asked\n"), ended
+
+
+@pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
+def test_without_proc_it_says_once_what_it_cannot_look_for(run: Run, preparation: str) -> None:
+    """And the status is the workload's."""
+    options = ["--zombie-watch=0.05", "--orphans=terminate"]
+    ended = run(*options, "--", "sh", "-c", "sleep 1.5; exit 3", before=after(preparation))
+    said = [f"pyinit: cannot look for {what}, without /proc\n" for what in ("orphans", "zombies")]
+    assert (ended.status, sorted(ended.err.splitlines(keepends=True))) == (3, said), ended
