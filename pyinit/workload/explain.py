@@ -267,7 +267,7 @@ def _out_of_reach(path: bytes, it: str, depth: int = 0) -> str:
         return ""
     except OSError as error:
         code = error.errno
-        reason = f"{it}: {error.strerror}"
+        reason = f"{it} cannot be reached: {error.strerror}"
     if _is_link(path):
         target = posix.readlink(path)
         if code == errno.ENOENT:

@@ -227,6 +227,9 @@ ROWS: dict[str, Row] = {
         link("/none/python3"),
         IT + "it is a symbolic link to '/none/python3', which does not exist", "it is a symbolic link to", 127,
     ),
+    "a link to itself": Row(
+        link("program"), IT + "it cannot be reached: Too many levels of symbolic links", "it cannot be reached", 126,
+    ),
     "a dangling link in PATH": Row(
         link("/none/python3"),
         "cannot find 'program' in PATH: '{folder}/program' is a symbolic link to '/none/python3', which does not exist",
