@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class UsageError(Exception):
     """The command line or an environment variable is malformed; the text names it and gives the reason."""
 
-    json = False
-    """Whether the log was asked to be JSON, as far as that can be told."""
+    settings: Settings
+    """What could be read all the same."""
 
 
 class NoProgram(UsageError):
@@ -300,24 +300,31 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", persona: Persona
         UsageError: a part of them is malformed, or PROGRAM is missing.
     """
     flags: "Fields" = {}
+    further: "Fields" = {}
+    complaints: "list[UsageError]" = []
     unread = words[::-1]
     try:
         _from_words(unread, rows(persona), flags)
-        argv, unread = unread[::-1], []
-        variables, remarks = ({}, []) if "show" in flags else _from_environ(environ, persona)
-        settings = Settings(persona)
-        for field, default in persona.defaults.items():
-            setattr(settings, field, default)
-        for field, (value, _) in {**variables, **flags}.items():
-            setattr(settings, field, value)
-        if not settings.show and settings.pause == bool(argv):
-            if argv:
-                raise UsageError(f"--pause takes no program, but '{argv[0]}' is given")
-            raise NoProgram("no program given")
     except UsageError as error:
-        error.json = _wants_json(unread, environ, flags)
-        raise
-    settings.argv = argv
+        complaints.append(error)
+        further = _read_on(unread, rows(persona))
+    skips_environ = "show" in flags and not complaints
+    variables, remarks = ({}, []) if skips_environ else _from_environ(environ, persona, complaints)
+    if unread[-1:] == ["--"]:
+        unread.pop()
+    settings = Settings(persona)
+    for field, default in persona.defaults.items():
+        setattr(settings, field, default)
+    for field, (value, _) in {**further, **variables, **flags}.items():
+        setattr(settings, field, value)
+    settings.argv = argv = unread[::-1]
+    if settings.pause and argv and not settings.show:
+        complaints.append(UsageError(f"--pause takes no program, but '{argv[0]}' is given"))
+    if not (settings.pause or argv or settings.show):
+        complaints.append(NoProgram("no program given"))
+    if complaints:
+        complaints[0].settings = settings
+        raise complaints[0]
     overridden = {variables[field][1]: flags[field][1] for field in flags if field in variables}
     for variable, flag in overridden.items():
         remarks.append((False, variable, f"environment variable {variable} has no effect: {flag} overrides it"))
@@ -325,23 +332,28 @@ def parse(words: "list[str]", environ: "Mapping[bytes, bytes]", persona: Persona
     return settings
 
 
-def _wants_json(unread: "list[str]", environ: "Mapping[bytes, bytes]", flags: "Fields") -> bool:
-    """Whether a command line asks for JSON that could not be read to its end.
+def _read_on(unread: "list[str]", table: "tuple[Option, ...]") -> "Fields":
+    """The options after a malformed word. `unread`: the words after it, the last one first.
 
-    `unread`: the words after the malformed one, the last one first. Which of them are options cannot be told: that
-    depends on whether the malformed one takes a value.
+    Which of them are ours cannot be told without a ``--``: that depends on whether the malformed one takes a value. So
+    they count only where nothing else does, and the first counts: PROGRAM's may follow.
     """
-    is_json = environ.get(b"PYINIT_LOG_FORMAT") == b"json"
-    if "json" in flags:
-        is_json = flags["json"][0] is True
-    while unread and (word := unread.pop()) != "--":
-        name, equals, text = word.partition("=")
-        if name == "--log-format":
-            is_json = (text if equals else unread[-1] if unread else "") == "json"
-    return is_json
+    further: "Fields" = {}
+    while unread and unread[-1] != "--":
+        flags: "Fields" = {}
+        try:
+            _from_words(unread, table, flags)
+            if unread[-1:] != ["--"]:
+                del unread[-1:]
+        except UsageError:
+            pass
+        further = {**flags, **further}
+    return further
 
 
-def _from_environ(environ: "Mapping[bytes, bytes]", persona: Persona) -> "tuple[Fields, list[Remark]]":
+def _from_environ(
+    environ: "Mapping[bytes, bytes]", persona: Persona, complaints: "list[UsageError]"
+) -> "tuple[Fields, list[Remark]]":
     """Read the environment variables, with remarks on unknown ones; pyinit's own override those of the peers."""
     prefixes = tuple([prefix.encode() for prefix in persona.variables])
     texts = {
@@ -359,7 +371,8 @@ def _from_environ(environ: "Mapping[bytes, bytes]", persona: Persona) -> "tuple[
             try:
                 value = convert(text.decode("utf-8", "surrogateescape"))
             except ValueError as error:
-                raise UsageError(f"environment variable {variable}: {error}") from None
+                complaints.append(UsageError(f"environment variable {variable}: {error}"))
+                continue
             _store(value, option, variable, own if variable[:7] == "PYINIT_" else peers)
     unknown = [name for name, text in texts.items() if text and name not in known]
     if not unknown:
@@ -370,11 +383,9 @@ def _from_environ(environ: "Mapping[bytes, bytes]", persona: Persona) -> "tuple[
 
 
 def _from_words(words: "list[str]", table: "tuple[Option, ...]", flags: "Fields") -> None:
-    """Note the options. `words`, the last one first, are taken off the end; those of the workload are left."""
-    while words and words[-1][:1] == "-" and words[-1] != "-":
+    """Note the options. `words`, the last one first, are taken off the end; left are the ``--`` and those after it."""
+    while words and words[-1][:1] == "-" and words[-1] not in ("-", "--"):
         word = words.pop()
-        if word == "--":
-            break
         if word[:2] == "--":
             name, equals, text = word[2:].partition("=")
             option = _find_long(name, table)

@@ -19,12 +19,13 @@ def report(error: Exception, settings: "Settings", log: "Log | None") -> int:
 
     `log` is the one that has been opened already: there may be no descriptor for another.
     """
+    if isinstance(error, UsageError):
+        settings = error.settings
     persona = settings.persona
     status = persona.failed
     fields: "dict[str, Field]" = {}
     if isinstance(error, UsageError):
         event, message = "usage", f"{error}; see {persona.name} --help"
-        settings.json = error.json
     elif isinstance(error, CannotExecute):
         event, message = "exec", str(error)
         fields = {"program": error.program, "error": posix.strerror(error.errno)}
@@ -41,12 +42,8 @@ def report(error: Exception, settings: "Settings", log: "Log | None") -> int:
         from ..options import help as texts
 
         log.write("\n".join([*texts.usage(persona), ""]).encode())
-    # Where the options could not be read, one variable still can.
-    path = settings.termination_log or posix.environ.get(b"PYINIT_TERMINATION_LOG", b"").decode(
-        errors="surrogateescape"
-    )
-    if path and settings.exit_report != "never":
+    if settings.termination_log and settings.exit_report != "never":
         # A user that cannot be had has put nothing there, and cannot be had for this either.
         user = None if isinstance(error, CannotBecomeUser) else settings.user
-        exit_report.write_termination_log(path, line, user, log)
+        exit_report.write_termination_log(settings.termination_log, line, user, log)
     return status

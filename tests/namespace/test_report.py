@@ -285,12 +285,27 @@ def test_a_signal_that_came_after_the_death_explains_nothing(start: Start) -> No
     assert "was killed by SIGTERM after" in ended.err and "from outside" not in ended.err, ended
 
 
-def test_the_termination_log_gets_usage_errors(run: Run, tmp_path: Path) -> None:
-    """Its path is known from the variable, though the command line is wrong."""
+@pytest.mark.parametrize(
+    ("words", "variables", "is_written"),
+    [
+        (["--nonsense", "--", "true"], {"TERMINATION_LOG": "{log}"}, True),
+        (["--termination-log={log}", "--nonsense", "--", "true"], {}, True),
+        (["--drain-timeout=5s", "--termination-log={log}", "--", "true"], {}, True),
+        (["--termination-log={log}", "true"], {"DRAIN_TIMEOUT": "5s", "EXIT_REPORT": "always"}, True),
+        (["--exit-report=never", "--drain-timeout=5s", "true"], {"TERMINATION_LOG": "{log}"}, False),
+        (["--nonsense", "--exit-report=never", "--", "true"], {"TERMINATION_LOG": "{log}"}, False),
+        (["true"], {"DRAIN_TIMEOUT": "5s", "EXIT_REPORT": "never", "TERMINATION_LOG": "{log}"}, False),
+    ],
+)
+def test_the_termination_log_gets_usage_errors(
+    run: Run, tmp_path: Path, words: list[str], variables: dict[str, str], is_written: bool
+) -> None:
+    """Its path, and whether it is wanted, are known from what could be read of the flags and variables."""
     log = tmp_path / "log"
-    ended = run("--nonsense", "--", "true", env=clean_environment(PYINIT_TERMINATION_LOG=str(log)))
-    assert ended.status == 125
-    assert log.read_text() == ended.err
+    environ = {f"PYINIT_{name}": value.format(log=log) for name, value in variables.items()}
+    ended = run(*[word.format(log=log) for word in words], env=clean_environment(**environ))
+    assert ended.status == 125 and ended.err.count("\n") == 1, ended
+    assert (log.read_text() if log.exists() else "") == (ended.err if is_written else "")
 
 
 RELOADS = """if True:

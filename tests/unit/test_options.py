@@ -322,8 +322,10 @@ def test_a_variable_that_a_flag_overrides_is_remarked_on() -> None:
         ([], {"PYINIT_LOG_FORMAT": "json"}, True),
         (["--log-format=json", "true"], {"PYINIT_STOP_TIMEOUT": "soon"}, True),
         (["true"], {"PYINIT_STOP_TIMEOUT": "soon", "PYINIT_LOG_FORMAT": "json"}, True),
-        (["--nope", "--log-format=text"], {"PYINIT_LOG_FORMAT": "json"}, False),
-        (["--log-format=json", "--nope", "--log-format=text"], {}, False),
+        (["--log-format=text", "--nope"], {"PYINIT_LOG_FORMAT": "json"}, False),
+        (["--nope", "--log-format=text"], {"PYINIT_LOG_FORMAT": "json"}, True),
+        (["--log-format=json", "--nope", "--log-format=text"], {}, True),
+        (["--nope", "--log-format=json", "app", "--log-format=text"], {}, True),
         (["--nope", "--", "true", "--log-format=json"], {}, False),
         (["true", "--log-format=json"], {"PYINIT_STOP_TIMEOUT": "soon"}, False),
         (["--log-format=xml"], {}, False),
@@ -332,10 +334,10 @@ def test_a_variable_that_a_flag_overrides_is_remarked_on() -> None:
     ],
 )
 def test_a_usage_error_obeys_the_log_format(words: list[str], environ: dict[str, str], is_json: bool) -> None:
-    """The flag may be anywhere before the program."""
+    """The flag may be anywhere before the program. One after the malformed word counts if nothing else says it."""
     with pytest.raises(UsageError) as caught:
         table.parse(words, {key.encode(): value.encode() for key, value in environ.items()})
-    assert caught.value.json is is_json
+    assert caught.value.settings.json is is_json
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
