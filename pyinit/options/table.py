@@ -372,7 +372,7 @@ def _from_environ(
                 value = convert(text.decode("utf-8", "surrogateescape"))
             except ValueError as error:
                 complaints.append(UsageError(f"environment variable {variable}: {error}"))
-                continue
+                value = _stand_in(option)
             _store(value, option, variable, own if variable[:7] == "PYINIT_" else peers)
     unknown = [name for name, text in texts.items() if text and name not in known]
     if not unknown:
@@ -395,8 +395,8 @@ def _from_words(words: "list[str]", table: "tuple[Option, ...]", flags: "Fields"
             continue
         letters = word[1:]
         while letters:
+            option = _find_short(letters, table, words)
             letter, letters = letters[0], letters[1:]
-            option = _find_short(letter, table)
             if option.metavar:
                 _apply(option, f"-{letter}", letters or None, words, flags)
                 break
@@ -408,14 +408,24 @@ def _apply(option: Option, name: str, text: "str | None", words: "list[str]", fl
     value = option.value
     if option.convert:
         if text is None and not words:
+            _store(_stand_in(option), option, name, flags)
             raise UsageError(f"option {name} needs a value: {option.metavar}")
         try:
             value = option.convert(words.pop() if text is None else text)
         except ValueError as error:
+            _store(_stand_in(option), option, name, flags)
             raise UsageError(f"option {name}: {error}") from None
     if option.add and option.field:
         value = option.add(flags.get(option.field, (None,))[0], value)
     _store(value, option, name, flags)
+
+
+def _stand_in(option: Option) -> object:
+    """What counts in place of a malformed value: for the user one without rights, for all else nothing.
+
+    Whoever was meant may have put a link in the place of the termination log, which must not be written as root then.
+    """
+    return values.user("65534:65534") if option.field == "user" else None
 
 
 def _store(value: object, option: Option, source: str, fields: "Fields") -> None:
@@ -426,11 +436,12 @@ def _store(value: object, option: Option, source: str, fields: "Fields") -> None
             fields[field] = further, source
 
 
-def _find_short(letter: str, table: "tuple[Option, ...]") -> Option:
+def _find_short(letters: str, table: "tuple[Option, ...]", unread: "list[str]") -> Option:
     for option in table:
-        if option.short == letter:
+        if option.short == letters[0]:
             return option
-    raise UsageError(f"unknown option -{letter}")
+    unread.append(f"-{letters[1:]}")  # for `_read_on`
+    raise UsageError(f"unknown option -{letters[0]}")
 
 
 def _find_long(name: str, table: "tuple[Option, ...]") -> Option:

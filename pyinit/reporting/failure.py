@@ -43,7 +43,5 @@ def report(error: Exception, settings: "Settings", log: "Log | None") -> int:
 
         log.write("\n".join([*texts.usage(persona), ""]).encode())
     if settings.termination_log and settings.exit_report != "never":
-        # A user that cannot be had has put nothing there, and cannot be had for this either.
-        user = None if isinstance(error, CannotBecomeUser) else settings.user
-        exit_report.write_termination_log(settings.termination_log, line, user, log)
+        exit_report.write_termination_log(settings.termination_log, line, settings.user, log)
     return status

@@ -221,6 +221,58 @@ def test_a_termination_log_that_is_a_link_does_not_lead_to_files_of_root(run: Ru
     assert (tmp_path / "users/log").read_text() == ended.err
 
 
+NOT_STARTED: dict[str, tuple[list[str], dict[str, str]]] = {
+    "malformed variable": (["--", "true"], {"PYINIT_USER": "1010:1010", "PYINIT_STOP_TIMEOUT": "5s"}),
+    "no program": ([], {"PYINIT_USER": "1010:1010"}),
+    "malformed flag": (["-u", "1010:1010", "--stop-timeout=5s", "--", "true"], {}),
+    "malformed flag before the user": (["--stop-timeout=5s", "-u", "1010:1010", "--", "true"], {}),
+    "unknown flag before the user": (["--nope", "5", "-u", "1010:1010", "true"], {}),
+    "unknown letter before the user": (["-xu", "1010:1010", "true"], {}),
+    "user of the program": (["-u", "1010:1010", "--stop-timeout=5s", "true", "-u", "root"], {}),
+    "another user of the program": (["--nope", "-u", "1010:1010", "true", "-u", "root"], {}),
+    "variable and user of the program": (["--nope", "true", "-u", "root"], {"PYINIT_USER": "1010:1010"}),
+    "unknown user": (["-u", "no-such-user", "--", "true"], {}),
+    "unknown user in the variable": (["--", "true"], {"PYINIT_USER": "no-such-user"}),
+    "unknown user after a malformed flag": (["--nope", "-u", "no-such-user", "--", "true"], {}),
+    "no user": (["-u"], {}),
+    "no right to become the user": (["-u", "1010:1010", "--", "true"], {}),
+}
+"""Command lines and variables with which nothing is started."""
+
+
+@pytest.mark.parametrize("case", NOT_STARTED)
+def test_an_error_at_the_start_does_not_lead_to_files_of_root(run: Run, tmp_path: Path, case: str) -> None:
+    """The link was left there by an earlier run: a volume outlives it. The user's own log gets the line."""
+    words, variables = NOT_STARTED[case]
+    for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
+        folder.chmod(0o755)
+    roots, own, link = tmp_path / "roots", tmp_path / "own", tmp_path / "link"
+    for path in (roots, own):
+        path.write_text("")
+        path.chmod(0o600)
+    os.chown(own, 1010, 1010)
+    before = ["setpriv", "--bounding-set=-setuid"] if case == "no right to become the user" else []
+    for target in (roots, own):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        ended = run(*words, before=before, env=clean_environment(PYINIT_TERMINATION_LOG=str(link), **variables))
+        assert ended.status == 125 and roots.read_text() == "", ended
+        is_written = target == own and "1010:1010" in [*words, *variables.values()] and not before
+        assert ("cannot write to the termination log" in ended.err) == (not is_written), ended
+        assert own.read_text() == ended.err[: ended.err.index("\n") + 1] * is_written
+
+
+def test_for_a_user_that_is_not_known_the_termination_log_is_written_without_rights(run: Run, tmp_path: Path) -> None:
+    """Every user may write to that of Kubernetes."""
+    for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
+        folder.chmod(0o755)
+    log = tmp_path / "log"
+    log.touch()
+    log.chmod(0o666)
+    ended = run(f"--termination-log={log}", "-u", "no-such-user", "--", "true")
+    assert ended.err == log.read_text() == "pyinit: option -u: there is no user 'no-such-user'; see pyinit --help\n"
+
+
 # What looks at the user's processes, as that user.
 
 
