@@ -1,5 +1,6 @@
 """The report: one line on why the container ends."""
 
+import errno
 import posix
 
 from ..kernel import procfs, reserves, signals, wait_status
@@ -89,15 +90,21 @@ def write_termination_log(path: str, line: bytes, user: "User | None", log: Log)
     """Append the line to the file, as `user` if there is one; a warning if that fails.
 
     That user may have put something there, such as a link to a file of ours: so we write with no more rights than
-    theirs. Nothing that needs ours may follow, but for `ending.filters`, which gets them back.
+    theirs. Nothing that needs ours may follow, but for `ending.filters`, which gets them back. If we cannot have theirs
+    alone, we write only to a file that every user may write, and follow no link.
     """
     # O_NONBLOCK is for a FIFO that nobody reads: it would keep us here.
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NONBLOCK | posix.O_NOCTTY
     try:
         if user:
-            user.act()
+            try:
+                user.act()
+            except OSError:
+                flags ^= posix.O_CREAT | posix.O_NOFOLLOW
         fd = reserves.open_file(path, flags, 0o644)
         try:
+            if flags & posix.O_NOFOLLOW and not posix.fstat(fd).st_mode & 0o002:
+                raise PermissionError(errno.EACCES, posix.strerror(errno.EACCES))
             while line:
                 line = line[posix.write(fd, line) :]
         finally:

@@ -251,7 +251,7 @@ def test_an_error_at_the_start_does_not_lead_to_files_of_root(run: Run, tmp_path
         path.write_text("")
         path.chmod(0o600)
     os.chown(own, 1010, 1010)
-    before = ["setpriv", "--bounding-set=-setuid"] if case == "no right to become the user" else []
+    before = WITHOUT_SETUID if case == "no right to become the user" else []
     for target in (roots, own):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
@@ -262,15 +262,32 @@ def test_an_error_at_the_start_does_not_lead_to_files_of_root(run: Run, tmp_path
         assert own.read_text() == ended.err[: ended.err.index("\n") + 1] * is_written
 
 
-def test_for_a_user_that_is_not_known_the_termination_log_is_written_without_rights(run: Run, tmp_path: Path) -> None:
-    """Every user may write to that of Kubernetes."""
+WITHOUT_SETUID = ["setpriv", "--bounding-set=-setuid"]
+
+
+@pytest.mark.parametrize(
+    ("user", "before"),
+    [("no-such-user", []), ("1010:1010", WITHOUT_SETUID), ("1010:1010", ["unshare", "--user", "--map-root-user"])],
+    ids=["unknown", "no right", "no such id in the user namespace"],
+)
+def test_a_user_that_cannot_be_had_is_reported_where_every_user_may_write(
+    run: Run, tmp_path: Path, user: str, before: list[str]
+) -> None:
+    """As Kubernetes' termination log is; not through a link, and no file is made."""
     for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
         folder.chmod(0o755)
-    log = tmp_path / "log"
+    log, link = tmp_path / "log", tmp_path / "link"
     log.touch()
     log.chmod(0o666)
-    ended = run(f"--termination-log={log}", "-u", "no-such-user", "--", "true")
-    assert ended.err == log.read_text() == "pyinit: option -u: there is no user 'no-such-user'; see pyinit --help\n"
+    ended = run(f"--termination-log={log}", "-u", user, "--", "true", before=before)
+    assert ended.status == 125 and log.read_text() == ended.err and ended.err.count("\n") == 1, ended
+    if user != "no-such-user":
+        link.symlink_to(log)
+        ended = run(f"--termination-log={link}", "-u", user, "--", "true", before=before)
+        assert "cannot write to the termination log" in ended.err and log.read_text() == ended.err.splitlines(True)[0]
+    link.unlink(missing_ok=True)
+    ended = run(f"--termination-log={link}", "-u", user, "--", "true", before=before)
+    assert "cannot write to the termination log" in ended.err and not link.exists()
 
 
 # What looks at the user's processes, as that user.
