@@ -221,8 +221,8 @@ class Asking:
 def _is_in_background(child: "Process", shell: "Process") -> bool:
     """Whether a shell has started this child with ``&``.
 
-    Without job control it then ignores SIGINT and SIGQUIT, until it handles one of them. The shell itself may ignore
-    SIGQUIT.
+    Without job control it then ignores SIGINT and SIGQUIT, until it handles one of them. The children of a shell that
+    ignores both itself, since it was started with ``&``, cannot be told apart: all may be in the background.
     """
-    is_ignoring = procfs.ignores(child.pid, signals.INT) or procfs.ignores(child.pid, signals.QUIT)
-    return is_ignoring and not procfs.ignores(shell.pid, signals.INT)
+    is_ignoring = procfs.ignores(child.pid, signals.INT) and not procfs.ignores(shell.pid, signals.INT)
+    return is_ignoring or procfs.ignores(child.pid, signals.QUIT)

@@ -86,6 +86,34 @@ def test_a_background_child_with_a_handler_for_sigint_is_left_to_its_shell(
     assert watched.events("child") == ["done"], watched.story
 
 
+@pytest.mark.parametrize(("kind", "place"), [(kind, PID_1) for kind in KINDS])
+def test_a_background_child_of_a_background_shell_is_asked_by_the_shell_alone(
+    begin: Begin, tmp_path: Path, kind: str
+) -> None:
+    """Such a shell ignores SIGINT and SIGQUIT, and so does each of its children."""
+    script = f"""trap 'kill -TERM $child; wait $child; exit' TERM
+        {shell_command("child", "listen", 0.6)} & child=$!
+        wait $child"""
+    in_background = ["/bin/sh", "-c", '"$@" &', "sh", *shell(tmp_path, kind, "command", script)]
+    watched = begin(NEVER_NEEDED, "--", *BESIDE, *in_background)
+    watched.await_ready("main", "child")
+    watched.leave()
+    watched.finish()
+    assert watched.events("child") == ["TERM", "saved"] and not watched.asked("child"), watched.story
+
+
+@pytest.mark.parametrize(("kind", "place"), [(kind, PID_1) for kind in KINDS])
+def test_the_foreground_child_of_a_shell_that_ignores_sigint_is_asked(begin: Begin, tmp_path: Path, kind: str) -> None:
+    """The child ignores it as well. A background child would also ignore SIGQUIT."""
+    script = f"""trap '' INT; trap 'echo saved >> saved; exit' TERM
+        {shell_command("child", "sleep")}; true"""
+    watched = begin(NEVER_NEEDED, "--", *BESIDE, *shell(tmp_path, kind, "command", script))
+    watched.await_ready("main", "child")
+    watched.leave()
+    assert watched.finish().seconds < SOON, watched.story
+    assert (tmp_path / "saved").read_text() == "saved\n"
+
+
 @on_all_shells
 def test_what_a_trap_starts_is_left_alone(begin: Begin, tmp_path: Path, kind: str, way: str) -> None:
     """Helpers that save are started after the shell was asked. The foreground child was there before, and ends soon."""
