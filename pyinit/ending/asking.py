@@ -100,7 +100,8 @@ class Asking:
         for shell, had in due:
             if shell.identity in present:
                 there = [present[one.identity] for one in had if one.identity in present]
-                self._go_down([one for one in there if not _is_in_background(one, shell)], tree)
+                looks = inputs.look_at([one.pid for one in there], self._stdin)
+                self._go_down([one for one in there if not _is_in_background(one, looks[one.pid].program, shell)], tree)
         self._shells = [one for one in self._shells if one[0] > now]
         self._children = children
         return not has_asked and self.are_filters(tree)
@@ -218,11 +219,13 @@ class Asking:
         return True
 
 
-def _is_in_background(child: "Process", shell: "Process") -> bool:
+def _is_in_background(child: "Process", program: str, shell: "Process") -> bool:
     """Whether a shell has started this child with ``&``.
 
-    Without job control it then ignores SIGINT and SIGQUIT, until it handles one of them. The children of a shell that
-    ignores both itself, since it was started with ``&``, cannot be told apart: all may be in the background.
+    Without job control it then ignores SIGINT and SIGQUIT, until it handles one of them. No shell handles a signal that
+    it was started with ignored, and bash always ignores SIGQUIT. The children of a shell that ignores both itself,
+    since it was started with ``&``, cannot be told apart: all may be in the background.
     """
-    is_ignoring = procfs.ignores(child.pid, signals.INT) and not procfs.ignores(shell.pid, signals.INT)
-    return is_ignoring or procfs.ignores(child.pid, signals.QUIT)
+    if procfs.ignores(child.pid, signals.INT):
+        return procfs.ignores(child.pid, signals.QUIT) or not procfs.ignores(shell.pid, signals.INT)
+    return procfs.ignores(child.pid, signals.QUIT) and program not in _SHELLS

@@ -114,6 +114,18 @@ def test_the_foreground_child_of_a_shell_that_ignores_sigint_is_asked(begin: Beg
     assert (tmp_path / "saved").read_text() == "saved\n"
 
 
+@pytest.mark.parametrize(("kind", "place"), [(kind, PID_1) for kind in KINDS])
+def test_a_foreground_child_that_is_bash_is_asked(begin: Begin, tmp_path: Path, kind: str) -> None:
+    """bash ignores SIGQUIT wherever it runs."""
+    script = f"""trap 'echo saved >> saved; exit' TERM
+        {packages.provide("bash", "bash")} -c '{shell_command("child", "sleep")}; true'; true"""
+    watched = begin(NEVER_NEEDED, "--", *BESIDE, *shell(tmp_path, kind, "command", script))
+    watched.await_ready("main", "child")
+    watched.leave()
+    assert watched.finish().seconds < SOON, watched.story
+    assert (tmp_path / "saved").read_text() == "saved\n"
+
+
 @on_all_shells
 def test_what_a_trap_starts_is_left_alone(begin: Begin, tmp_path: Path, kind: str, way: str) -> None:
     """Helpers that save are started after the shell was asked. The foreground child was there before, and ends soon."""
