@@ -100,8 +100,9 @@ class Asking:
         for shell, had in due:
             if shell.identity in present:
                 there = [present[one.identity] for one in had if one.identity in present]
-                looks = inputs.look_at([one.pid for one in there], self._stdin)
-                self._go_down([one for one in there if not _is_in_background(one, looks[one.pid].program, shell)], tree)
+                seen = inputs.look_at([one.pid for one in there], self._stdin)
+                there = [one for one in there if not _is_in_background(one, seen[one.pid].program, shell, tree)]
+                self._go_down(there, tree)
         self._shells = [one for one in self._shells if one[0] > now]
         self._children = children
         return not has_asked and self.are_filters(tree)
@@ -219,13 +220,16 @@ class Asking:
         return True
 
 
-def _is_in_background(child: "Process", program: str, shell: "Process") -> bool:
+def _is_in_background(child: "Process", program: str, shell: "Process", tree: Tree) -> bool:
     """Whether a shell has started this child with ``&``.
 
-    Without job control it then ignores SIGINT and SIGQUIT, until it handles one of them. No shell handles a signal that
-    it was started with ignored, and bash always ignores SIGQUIT. The children of a shell that ignores both itself,
-    since it was started with ``&``, cannot be told apart: all may be in the background.
+    Without job control it then ignores SIGINT and SIGQUIT, until it handles one of them. By POSIX no shell handles a
+    signal that it was started with ignored, and bash always ignores SIGQUIT. A process in system(3) ignores both, and
+    its child only if they were ignored before. If all children ignore both, since the shell was itself started with
+    ``&``, they cannot be told apart: all may be in the background.
     """
+    if procfs.seems_in_system(child.pid):
+        return all(procfs.ignores(one.pid, signals.INT) for one in tree.children(child))
     if procfs.ignores(child.pid, signals.INT):
         return procfs.ignores(child.pid, signals.QUIT) or not procfs.ignores(shell.pid, signals.INT)
     return procfs.ignores(child.pid, signals.QUIT) and program not in _SHELLS

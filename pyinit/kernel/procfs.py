@@ -201,6 +201,15 @@ def ignores(pid: int, number: int) -> bool:
     return bool(ignored >> (number - 1) & 1)
 
 
+def seems_in_system(pid: int) -> bool:
+    """Whether a process ignores and blocks what system(3) has it ignore and block, and is not a shell, which would
+    catch SIGCHLD."""
+    caught, ignored, blocked = _masks(pid)
+    child = 1 << (signals.CHLD - 1)
+    both = 1 << (signals.INT - 1) | 1 << (signals.QUIT - 1)
+    return ignored & both == both and blocked == child and not caught & child
+
+
 def _masks(pid: int) -> "list[int]":
     """The signals that a process catches, ignores and blocks: ``SigCgt``, ``SigIgn`` and ``SigBlk`` of
     ``/proc/PID/status``."""

@@ -6,7 +6,7 @@ import pytest
 
 from testing import packages
 
-from .conftest import NEVER_NEEDED, PID_1, SOON, SUBREAPER, Begin, program, shell_command
+from .conftest import NEVER_NEEDED, PID_1, SOON, SUBREAPER, Begin, command, program, shell_command
 
 KINDS = ["dash", "bash", "busybox"]
 
@@ -87,6 +87,30 @@ def test_a_background_child_with_a_handler_for_sigint_is_left_to_its_shell(
 
 
 @pytest.mark.parametrize(("kind", "place"), [(kind, PID_1) for kind in KINDS])
+@pytest.mark.parametrize(
+    "child",
+    [
+        shell_command("child", "call", *command("command", "work", 0.6)),
+        f"({shell_command('command', 'work', 0.6)}; true)",
+        shell_command("child", "hold", *command("command", "work_with_interrupts", 0.6)),
+    ],
+    ids=["in system", "a subshell", "with signals blocked"],
+)
+def test_a_background_child_that_waits_for_a_command_is_left_to_its_shell(
+    begin: Begin, tmp_path: Path, kind: str, child: str
+) -> None:
+    """It looks nearly like a foreground child in system(3). (bash has its subshells start commands that do not ignore
+    SIGINT; runuser blocks most signals.)"""
+    watched = begin(
+        NEVER_NEEDED, "--", *BESIDE, *shell(tmp_path, kind, "command", f"trap 'wait; exit' TERM\n{child} & wait")
+    )
+    watched.await_ready("main", "command")
+    watched.leave()
+    watched.finish()
+    assert watched.events("command") == ["done"], watched.story
+
+
+@pytest.mark.parametrize(("kind", "place"), [(kind, PID_1) for kind in KINDS])
 def test_a_background_child_of_a_background_shell_is_asked_by_the_shell_alone(
     begin: Begin, tmp_path: Path, kind: str
 ) -> None:
@@ -121,6 +145,18 @@ def test_a_foreground_child_that_is_bash_is_asked(begin: Begin, tmp_path: Path, 
         {packages.provide("bash", "bash")} -c '{shell_command("child", "sleep")}; true'; true"""
     watched = begin(NEVER_NEEDED, "--", *BESIDE, *shell(tmp_path, kind, "command", script))
     watched.await_ready("main", "child")
+    watched.leave()
+    assert watched.finish().seconds < SOON, watched.story
+    assert (tmp_path / "saved").read_text() == "saved\n"
+
+
+@pytest.mark.parametrize(("kind", "place"), [(kind, PID_1) for kind in KINDS])
+def test_a_foreground_child_in_system_is_asked(begin: Begin, tmp_path: Path, kind: str) -> None:
+    """In system(3) a process ignores SIGINT and SIGQUIT, as one in the background does."""
+    script = f"""trap 'echo saved >> saved; exit' TERM
+        {shell_command("child", "call", *command("command", "sleep"))}; true"""
+    watched = begin(NEVER_NEEDED, "--", *BESIDE, *shell(tmp_path, kind, "command", script))
+    watched.await_ready("main", "command")
     watched.leave()
     assert watched.finish().seconds < SOON, watched.story
     assert (tmp_path / "saved").read_text() == "saved\n"

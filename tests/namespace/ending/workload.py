@@ -242,6 +242,18 @@ def be_stopped_and_listen(seconds: "float | str" = FOREVER) -> None:
     listen(seconds)
 
 
+def call(*words: str) -> None:
+    """Run a command by system(3)."""
+    posix.system(" ".join(words))
+
+
+def hold(*words: str) -> None:
+    """Run a command with most signals blocked, as runuser does."""
+    child = execute(*words)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals() - {_signal.SIGTERM})
+    posix.waitpid(child, 0)
+
+
 def be_master(children: "Sequence[int]", *numbers: int) -> None:
     """Catch these signals (default: SIGTERM), then wait for the children."""
     catch(*numbers or (_signal.SIGTERM,))
