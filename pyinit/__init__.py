@@ -9,7 +9,7 @@ import posix
 if not posix.access(f"{__path__[0]}/api.py", posix.F_OK):
     from . import packed
 
-    packed.import_from(__path__[0], __path__)
+    packed.import_from(__path__[0])
 
 from .version import __version__
 

@@ -9,20 +9,31 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
 
-class Rest:
-    """Imports from the compiled file what is not the core: one member, which is smaller."""
+def core_of(content: bytes) -> "dict[str, tuple[bytes, bool]]":
+    """The code of each module of the core, marshalled, and whether it is a package.
+
+    Raises:
+        ValueError, EOFError: the file is damaged, or for another Python.
+    """
+    magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+    index = marshal.loads(content.rpartition(b"\n" + magic)[2])
+    return {name: (content[start : start + length], is_package) for name, (start, length, is_package) in index.items()}
+
+
+class Finder:
+    """Imports from the compiled file, also what is not the core."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._modules: dict[str, tuple[CodeType, bool]] | None = None
-        """The code of each, and whether it is a package; None: not read yet."""
+        self._modules: dict[str, tuple[bytes | CodeType, bool]] | None = None
+        """The code of each, marshalled or not, and whether it is a package; None: not read yet."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
         """What the import system asks for (`importlib.abc.MetaPathFinder`), after all others."""
         if not name.startswith("pyinit."):
             return None
         if self._modules is None:
-            self._modules = self._unpacked()
+            self._modules = self._read()
         if name not in self._modules:
             return None
         origin, is_package = f"{self._file}/{name}", self._modules[name][1]
@@ -38,21 +49,21 @@ class Rest:
     def get_code(self, name: str) -> "CodeType":
         """What ``python -m`` asks for."""
         assert self._modules is not None
-        return self._modules[name][0]
+        code = self._modules[name][0]
+        return marshal.loads(code) if isinstance(code, bytes) else code
 
-    def _unpacked(self) -> "dict[str, tuple[CodeType, bool]]":
+    def _read(self) -> "dict[str, tuple[bytes | CodeType, bool]]":
         from zipimport import ZipImportError, zipimporter
 
         try:
+            with open(self._file, "rb") as file:
+                core = core_of(file.read())
             rest = zipimporter(self._file).get_data("pyinit/rest")
-        except (ZipImportError, OSError):  # not there
+            return {**core, **marshal.loads(rest)}
+        except (OSError, ValueError, EOFError, ZipImportError):  # not there, or damaged
             return {}
-        magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
-        return marshal.loads(rest.removeprefix(magic)) if rest.startswith(magic) else {}
 
 
-def import_from(folder: str, path: "list[str]") -> None:
-    """Have the modules of the package imported from the compiled file in its folder; `path` is its ``__path__``."""
-    file = f"{folder}/compiled.{sys.implementation.cache_tag}.zip"
-    path.append(f"{file}/pyinit")
-    sys.meta_path.append(Rest(file))
+def import_from(folder: str) -> None:
+    """Have the modules of the package imported from the compiled file in its folder."""
+    sys.meta_path.append(Finder(f"{folder}/compiled.{sys.implementation.cache_tag}.zip"))

@@ -1,10 +1,10 @@
 """The compiled file: an archive of the package, compiled for the interpreter that runs this.
 
-It is a zip file: pyinitctl and the Python API are imported from it where their sources are not there, as in our image.
-What PID 1 does without is in one member, compressed as a whole (`packed`). PID 1 does not search the file. The
-modules of the core are stored uncompressed, and the comment, which is the very end of the file, says where: the version
-of pyinit, CPython's magic number, and then, marshalled, an index. The launcher reads that and `loader`, and
-`loader.Finder` each other module with one pread(2). A file that was cut short has no index, and is not used.
+It is a zip file with two members: the core, stored uncompressed, and what PID 1 does without, compressed. The comment,
+which is the very end of the file, says where each module of the core is: the version of pyinit, CPython's magic number,
+and then, marshalled, an index. The launcher reads that and `loader`, and `loader.Finder` each other module with one
+pread(2). A file that was cut short has no index, and is not used. Where the sources are not there, as in our image,
+pyinitctl and the Python API are imported from this file as well (`packed`).
 """
 
 import ast
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import CodeType
 
 import pyinit
+from pyinit import packed
 from pyinit.loader import OUTSIDE
 
 PACKAGE = Path(pyinit.__file__).resolve().parent
@@ -28,9 +29,6 @@ NAME = f"compiled.{sys.implementation.cache_tag}.zip"
 VERSION = f"pyinit {pyinit.__version__}"
 """How a launcher knows a file that is not its own."""
 
-_UNCHECKED = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
-"""The head of a .pyc file that is loaded without a look at its source (PEP 552)."""
-
 _LOCAL_HEADER = 30
 """Bytes of a member's local header before its name."""
 
@@ -39,23 +37,22 @@ def archive(modules: Mapping[Path, bytes], preamble: bytes = b"", others: Mappin
     """An archive of these `modules` and of other files. The preamble stands before it."""
     file = io.BytesIO()
     file.write(preamble)
-    index, rest = {}, {}
+    core, index, rest = b"", {}, {}
     with zipfile.ZipFile(file, "w", compresslevel=9) as archive:
         for name, content in (others or {}).items():
             archive.writestr(zipfile.ZipInfo(name), content)
+        member = zipfile.ZipInfo("pyinit/core")  # without a date: the same file each time
+        first = file.tell() + _LOCAL_HEADER + len(member.filename)
         for path, code in modules.items():
             name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
             is_package = path.name == "__init__.py"
             if is_core(path):
-                member = zipfile.ZipInfo(str(path.with_suffix(".pyc")))  # without a date: the same file each time
-                archive.writestr(member, _UNCHECKED + code)
-                first = member.header_offset + _LOCAL_HEADER + len(member.filename) + len(_UNCHECKED)
-                index[name] = (first, len(code), is_package)
+                index[name] = (first + len(core), len(code), is_package)
+                core += code
             else:
                 rest[name] = (marshal.loads(code), is_package)
-        if rest:
-            packed = importlib.util.MAGIC_NUMBER + marshal.dumps(rest)
-            archive.writestr(zipfile.ZipInfo("pyinit/rest"), packed, zipfile.ZIP_DEFLATED)
+        archive.writestr(member, core)
+        archive.writestr(zipfile.ZipInfo("pyinit/rest"), marshal.dumps(rest), zipfile.ZIP_DEFLATED)
         archive.comment = f"{VERSION}\n".encode() + importlib.util.MAGIC_NUMBER + marshal.dumps(index)
     return file.getvalue()
 
@@ -66,9 +63,9 @@ def modules() -> dict[Path, bytes]:
     Compiled from the sources. Where they are not there, as in our image, that of the core, from the file itself.
     """
     if not has_sources():
-        with zipfile.ZipFile(PACKAGE / NAME) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".pyc")]
-            return {Path(name).with_suffix(".py"): archive.read(name)[len(_UNCHECKED) :] for name in names}
+        core = packed.core_of((PACKAGE / NAME).read_bytes())
+        parts = {name: [*name.split("."), *["__init__"] * is_package] for name, (_, is_package) in core.items()}
+        return {Path(*parts[name]).with_suffix(".py"): code for name, (code, _) in core.items()}
     are_run_as_sources = {PACKAGE / name for name in ("__init__.py", "launcher.py", "packed.py")}
     paths = sorted(path.relative_to(PACKAGE.parent) for path in {*PACKAGE.rglob("*.py")} - are_run_as_sources)
     return {path: marshal.dumps(compiled(path)) for path in paths}
