@@ -282,6 +282,10 @@ def test_a_user_that_cannot_be_had_is_reported_where_every_user_may_write(
     ended = run(f"--termination-log={log}", "-u", user, "--", "true", before=before)
     assert ended.status == 125 and log.read_text() == ended.err and ended.err.count("\n") == 1, ended
     if user != "no-such-user":
+        log.chmod(0o600)
+        ended = run(f"--termination-log={log}", "-u", user, "--", "true", before=before)
+        assert "cannot write to the termination log" in ended.err and log.read_text() == ended.err.splitlines(True)[0]
+        log.chmod(0o666)
         link.symlink_to(log)
         ended = run(f"--termination-log={link}", "-u", user, "--", "true", before=before)
         assert "cannot write to the termination log" in ended.err and log.read_text() == ended.err.splitlines(True)[0]

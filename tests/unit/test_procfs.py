@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyinit.kernel import procfs
@@ -23,6 +23,7 @@ def test_a_name_may_contain_any_byte(name: bytes) -> None:
 
 
 @given(line=st.binary(max_size=200))
+@example(line=b"7 (cut short) S 3 7")
 def test_any_line_gives_a_process_or_a_value_error(line: bytes) -> None:
     """A sandbox or a bind mount may show anything there."""
     try:
