@@ -1,4 +1,4 @@
-# make quick    run the tests that need no engine and are not slow, in three minutes; run it first
+# make quick    run the tests that need no engine and are not slow, in two minutes; run it first
 # make test     set up and run all tests side by side; TESTS selects some, ARGS are passed to pytest. PYTHON=... runs
 #               the unit and namespace tests on another interpreter, in a virtual environment of its own. If no Docker
 #               engine answers, one is started from Debian packages in .cache/
@@ -31,7 +31,7 @@ PYTEST := $(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 COVERAGE := $(if $(OTHER),,--coverage)
 
 test: $(READY)
-	@$(RUN) -m testing.duration 18 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
+	@$(RUN) -m testing.duration 10 -- $(MAKE) --no-print-directory tests TESTS="$(TESTS)" ARGS="$(ARGS)"
 
 tests:
 	@$(if $(filter tests/container% tests/machine%,$(TESTS)),$(ENGINE)) $(PYTEST) $(COVERAGE) $(TESTS) $(ARGS)
@@ -43,7 +43,7 @@ test-musl:
 	@python=$$($(PYTHON) -m testing.musl) && $(MAKE) --no-print-directory test PYTHON=$$python
 
 quick: $(READY)
-	@$(RUN) -m testing.duration 3 -- $(PYTEST) --quick tests/namespace tests/unit $(ARGS)
+	@$(RUN) -m testing.duration 2 -- $(PYTEST) --quick tests/namespace tests/unit $(ARGS)
 
 # What the kernel decides.
 machine: TESTS = tests/machine $(addprefix tests/container/test_,report.py compose.py image.py docker_init.py kubernetes.py)
