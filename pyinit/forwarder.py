@@ -47,6 +47,8 @@ class Forwarder:
         wake-up to kill(2) short."""
         self.undelivered: "struct_siginfo | None" = None
         """What has been taken from the kernel, and lacked memory: forward it again, or it is lost."""
+        if log.level >= INFO:
+            signals.name_of(signals.TERM)  # makes the table of names, for which there may be no memory later
 
     def forward(self, info: "struct_siginfo") -> None:
         """Deliver a signal as was asked for, and note it."""
@@ -90,11 +92,9 @@ class Forwarder:
         key = came if is_running and not is_for_job else 0
         if key in self._plans:
             return self._plans[key]
-        # Now: without memory for these, a signal that is out would not be told of.
+        # Now: without memory for it, a signal that is out would not be told of.
         from .kernel import procfs  # noqa: F401
 
-        if self._log.level >= INFO:
-            signals.name_of(came)
         number = came
         if self._workload.leads_session and came in signals.TERMINAL_STOPS:
             number = signals.STOP  # an orphaned process group ignores the others (setpgid(2))

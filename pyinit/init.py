@@ -190,6 +190,7 @@ class Init:
         from .kernel.cgroup import Memory
         from .reporting import exit_report  # noqa: F401
 
+        signals.name_of(signals.TERM)  # makes the table of names
         self._reaper.measure_usage()
         self.account.memory = Memory()
         try:

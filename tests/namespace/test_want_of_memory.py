@@ -183,6 +183,23 @@ WHEN_LISTING = f"""if True:
 """
 """Each time that /proc is listed, once processes have been asked to end."""
 
+WHEN_NAMING = f"""if True:
+    import sys
+    from pyinit.forwarder import Forwarder
+    from pyinit.kernel import signals
+    init = Forwarder.__init__
+    def fails():
+        if not signals._known:
+            raise MemoryError
+        return signals._known
+    def without_memory(forwarder, *given):
+        init(forwarder, *given)
+        signals._names = fails
+    Forwarder.__init__ = without_memory
+    {START}
+"""
+"""Each time that the table of the names of signals would be made, once the workload exists."""
+
 AFTER_THE_END = f"""if True:
     import sys
     from pyinit.reaper import Reaper
@@ -228,6 +245,15 @@ def test_a_signal_is_delivered_once(broken: Broken, words: list[str]) -> None:
     container.signal(signal.SIGTERM)
     ended = container.end()
     assert (ended.status, ended.out, ended.err) == (0, "x\n" if "sh" in words else "", "")
+
+
+def test_the_log_of_signals_needs_no_memory_that_may_be_gone(broken: Broken) -> None:
+    """A signal that could not be told of was held up, and all after it."""
+    container = broken(WHEN_NAMING, "-v", "--", "sh", "-c", COUNT)
+    container.expect("ready")
+    container.signal(signal.SIGTERM)
+    ended = container.end()
+    assert (ended.status, ended.out) == (0, "x\n") and "pyinit: SIGTERM from outside" in ended.err, ended
 
 
 def test_a_signal_is_delivered_to_a_group_once(broken: Broken) -> None:

@@ -19,4 +19,4 @@ def test_what_the_system_refuses_is_said_in_words(
 
     monkeypatch.setattr(published, "read", fails)
     assert health.run(argparse.Namespace(pid=1)) == 1
-    assert capfd.readouterr().out == "unhealthy: Input/output error\n"
+    assert capfd.readouterr().out == f"unhealthy: {os.strerror(errno.EIO)}\n"
