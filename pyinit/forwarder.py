@@ -143,13 +143,13 @@ class Forwarder:
         members = stragglers.members(group) if is_stop else []
         if group:
             posix.kill(-group, number)
-            if is_stop and not members and number in signals.STOP_SIGNALS and self._may_be_stopped():
-                posix.kill(-group, signals.CONT)
         elif stragglers.can_be_reached():
             stragglers.send(self._log, number)
         else:
             posix.kill(pid, number)  # not reached: with --forward-to=all, not as PID 1, without /proc
         self.undelivered = None
+        if is_stop and not members and number in signals.STOP_SIGNALS and self._may_be_stopped():
+            posix.kill(-group if group else pid, signals.CONT)
         now = time.monotonic()
         for member in members:
             if number == signals.TERM:

@@ -97,7 +97,7 @@ def import_core(top: str) -> None:
     """
     for path in _archived(top) if top in sys.path else _files(f"{top}/pyinit"):
         name, _, suffix = path.removeprefix(f"{top}/").replace("/", ".").rpartition(".")
-        if suffix == "py" and name.split(".")[1] not in OUTSIDE:
+        if suffix in ("py", "pyc") and name.split(".")[1] not in OUTSIDE:
             try:
                 __import__(name.removesuffix(".__init__"))
             except ImportError as error:

@@ -13,7 +13,7 @@ def core_of(content: bytes) -> "dict[str, tuple[bytes, bool]]":
     """The code of each module of the core, marshalled, and whether it is a package.
 
     Raises:
-        ValueError, EOFError: the file is damaged, or for another Python.
+        Exception: the file is damaged, or for another Python.
     """
     magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
     index = marshal.loads(content.rpartition(b"\n" + magic)[2])
@@ -53,14 +53,14 @@ class Finder:
         return marshal.loads(code) if isinstance(code, bytes) else code
 
     def _read(self) -> "dict[str, tuple[bytes | CodeType, bool]]":
-        from zipimport import ZipImportError, zipimporter
+        from zipimport import zipimporter
 
         try:
             with open(self._file, "rb") as file:
                 core = core_of(file.read())
             rest = zipimporter(self._file).get_data("pyinit/rest")
             return {**core, **marshal.loads(rest)}
-        except (OSError, ValueError, EOFError, ZipImportError):  # not there, or damaged
+        except Exception:  # not there, damaged, or for another Python
             return {}
 
 

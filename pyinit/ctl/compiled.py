@@ -52,7 +52,8 @@ def archive(modules: Mapping[Path, bytes], preamble: bytes = b"", others: Mappin
             else:
                 rest[name] = (marshal.loads(code), is_package)
         archive.writestr(member, core)
-        archive.writestr(zipfile.ZipInfo("pyinit/rest"), marshal.dumps(rest), zipfile.ZIP_DEFLATED)
+        if rest:
+            archive.writestr(zipfile.ZipInfo("pyinit/rest"), marshal.dumps(rest), zipfile.ZIP_DEFLATED)
         archive.comment = f"{VERSION}\n".encode() + importlib.util.MAGIC_NUMBER + marshal.dumps(index)
     return file.getvalue()
 

@@ -440,7 +440,7 @@ def _find_short(letters: str, table: "tuple[Option, ...]", unread: "list[str]") 
     for option in table:
         if option.short == letters[0]:
             return option
-    unread.append(f"-{letters[1:]}")  # for `_read_on`
+    unread.append("-" + letters[1:].lstrip("-"))  # for `_read_on`
     raise UsageError(f"unknown option -{letters[0]}")
 
 

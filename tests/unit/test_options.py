@@ -315,6 +315,7 @@ def test_a_variable_that_a_flag_overrides_is_remarked_on() -> None:
         (["--log-format=json", "--nope"], {}, True),
         (["--log-format", "json", "-x", "true"], {}, True),
         (["--nope", "--log-format=json", "true"], {}, True),
+        (["-x-", "--log-format=json", "--", "true"], {}, True),
         (["--nope", "5", "--log-format", "json", "--", "true"], {}, True),
         (["-t", "soon", "--log-format=json", "true"], {}, True),
         (["--log-format=json"], {}, True),

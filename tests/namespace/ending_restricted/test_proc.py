@@ -70,7 +70,7 @@ def test_with_hidepid_they_are_asked_in_order(
     end_in_order(container, AT_ONCE if is_hidden else IN_ORDER)
 
 
-@pytest.mark.parametrize("options", [[], ["-g"]], ids=["child", "group"])
+@pytest.mark.parametrize("options", [[], ["-g"], ["--forward-to=all"]], ids=["child", "group", "all"])
 @pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
 def test_without_proc_a_stopped_workload_hears_a_stop_signal(
     start: Start, preparation: str, options: list[str]
