@@ -62,6 +62,9 @@ DEBIAN = Root(
         # This interface alone: from others, those of containers, it would take away the bridge that they are on.
         r'printf "[Match]\nName=en*\n[Network]\nDHCP=yes\n" > "$1/etc/systemd/network/machine.network"',
         'chroot "$1" systemctl enable systemd-networkd',
+        # Some tests have 10,000 processes.
+        'mkdir "$1/etc/systemd/system.conf.d"',
+        r'printf "[Manager]\nDefaultTasksMax=infinity\n" > "$1/etc/systemd/system.conf.d/machine.conf"',
         'echo machine > "$1/etc/hostname" && echo "127.0.0.1 localhost machine" > "$1/etc/hosts"',
     ),
 )
