@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from testing import ROOT, packages
@@ -159,6 +160,16 @@ class End(NamedTuple):
         return f"{'yes' if self.is_kept else '**no**'}, {self.seconds:.1f} s"
 
 
+def all_sleep(container: Container) -> bool:
+    """Whether no process has anything to do at this moment."""
+    try:
+        init = psutil.Process(container.init)
+        states = {process.status() for process in (init, *init.children(recursive=True))}
+    except psutil.NoSuchProcess:
+        return False
+    return states <= {psutil.STATUS_SLEEPING, psutil.STATUS_ZOMBIE}
+
+
 Row = tuple[End, End, End]
 """The ends as the main program under pyinit and under tini, and in the background under pyinit."""
 
@@ -212,6 +223,8 @@ class Stage:
                 f"{wrapper.command} runs the application",
                 holds=lambda text: text.count("ready") == wrapper.applications,
             )
+            # A wrapper may start the application before it handles signals.
+            eventually(lambda: all_sleep(container), f"{wrapper.command} has nothing more to do")
             begin = time.monotonic()
             container.signal(signal.SIGTERM)
             try:
