@@ -11,11 +11,13 @@ import time  # noqa: E402
 
 def stop(number: int, frame: object) -> None:
     """Finish the work when the container is stopped."""
-    print("finished")
-    sys.exit(0)
+    sys.exit()
 
 
 signal.signal(signal.SIGTERM, stop)
 print("working")
-while True:
-    time.sleep(1)
+try:
+    while True:
+        time.sleep(1)
+finally:
+    print("finished")

@@ -294,9 +294,9 @@ def test_two_in_one_orphaned_group(spawn: Spawn) -> None:
 
 
 CATCHES_ONCE = """if True:
-    import signal, time
+    import os, signal, time
     def catch(*_):
-        print("caught", flush=True)
+        os.write(1, b"caught\\n")
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     signal.signal(signal.SIGTSTP, catch)
     print("ready", flush=True)
@@ -475,7 +475,7 @@ LEFT = """if True:
     import os, signal, time
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, lambda *_: (print("interrupted", flush=True), os._exit(0)))
+    signal.signal(signal.SIGINT, lambda *_: (os.write(1, b"interrupted\\n"), os._exit(0)))
     print("left", flush=True)
     while True:
         time.sleep(60)
