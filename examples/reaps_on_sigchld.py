@@ -23,7 +23,8 @@ def reap(_number: int, _frame: FrameType | None) -> None:
             return  # there are no children
         if pid == 0:
             return  # the remaining children still run
-        print(f"parent: reaped pid {pid}, exit status {os.waitstatus_to_exitcode(status)}", flush=True)
+        line = f"parent: reaped pid {pid}, exit status {os.waitstatus_to_exitcode(status)}\n"
+        os.write(1, line.encode())  # not print(): the next SIGCHLD may interrupt this handler
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ def stop(number: int, frame: object) -> None:
 
 
 signal.signal(signal.SIGTERM, stop)
-print("working")
 try:
+    print("working")
     while True:
         time.sleep(1)
 finally:
