@@ -27,7 +27,7 @@ import psutil
 from bench import end_inits
 from bench.end_inits import Init
 from testing import EXAMPLES, ROOT, Unavailable
-from testing.namespaces import ENVIRONMENT, INTERPRETER, Container
+from testing.namespaces import ENVIRONMENT, IN_TIME, INTERPRETER, Container
 from testing.waiting import Failed, eventually
 
 PAGE = ROOT / "docs" / "what-happens.md"
@@ -137,14 +137,14 @@ def measure(init: Init, folder: Path) -> Ending:
     diary.touch()
     account.touch()
     command = init.command(str(START), folder)
-    with Container(command, cwd=folder, env=ENVIRONMENT, **QUIET) as container:
+    with Container([*IN_TIME, *command], cwd=folder, env=ENVIRONMENT, **QUIET) as container:
         eventually(
             lambda: Counter(note.work for note in _notes(diary) if note.event == "begins"),
             "all work has begun",
             holds=lambda begun: begun >= UNDER_WAY,
         )
         if subprocess.run(
-            [*container.enter, INTERPRETER, "-ISc", SWITCH_ON, account], stdin=subprocess.DEVNULL
+            [*IN_TIME, *container.enter, INTERPRETER, "-ISc", SWITCH_ON, account], stdin=subprocess.DEVNULL
         ).returncode:
             raise Unavailable("the kernel has no process accounting (CONFIG_BSD_PROCESS_ACCT)")
         processes = _find(container.init, _notes(diary))

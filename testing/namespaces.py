@@ -24,6 +24,9 @@ INTERPRETER = os.path.realpath(sys.executable)
 
 UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
+IN_TIME = ["nice", "-n", "-20"]
+"""Words to put before a command whose processes have to act within a second or two, however loaded the machine is."""
+
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 """The variables that a container engine sets."""
 

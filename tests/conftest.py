@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from _pytest.junitxml import xml_key
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from testing import ROOT, coverage
 from testing.surroundings import surroundings
 from testing.waiting import SLOWNESS
 
 # How long an example takes says more about what else the machine does than about the code.
-settings.register_profile("pyinit", deadline=None)
+settings.register_profile("pyinit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pyinit")
 
 

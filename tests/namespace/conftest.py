@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from testing.coverage import copy_package
-from testing.namespaces import INTERPRETER, UNSHARE, Container, Ended
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, Container, Ended
 from testing.processes import descriptors
 from testing.waiting import PATIENCE, eventually
 
@@ -53,7 +53,7 @@ def ending(*pids: str) -> list[str]:
         done
         exec "$@"
     """
-    return ["nice", "-n", "-20", "sh", "-c", script, " ".join(pids)]
+    return [*IN_TIME, "sh", "-c", script, " ".join(pids)]
 
 
 @pytest.fixture(scope="session")

@@ -175,6 +175,7 @@ static void filter(double seconds)
 {
     char line[128];
     FILE *input = fdopen(0, "r");
+    setvbuf(input, NULL, _IONBF, 0); // it reads only what it has time to pass on
     while (fgets(line, sizeof line, input)) {
         line[strcspn(line, "\n")] = 0;
         nap(seconds);

@@ -15,7 +15,7 @@ import pytest
 from pyinit.ctl.picture import HIDDEN
 from testing import packages
 from testing.compiler import compile_c
-from testing.namespaces import INTERPRETER, UNSHARE, Container, python
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, Container, python
 from testing.waiting import PATIENCE, eventually
 
 from .conftest import Ctl, Start, await_counters
@@ -87,6 +87,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory, bin_folder: Path) -> Call
     folder = tmp_path_factory.mktemp("compiled")
     folder.chmod(0o755)
     return lambda name, source: str(compile_c(source, folder / name, "-Wno-unused-parameter"))
+
+
+@pytest.fixture
+def start(start: Start) -> Start:
+    """Start pyinit with these words: a parent has a second to act, and five to end."""
+    return lambda *words, before=(), **popen: start(*words, before=[*IN_TIME, *before], **popen)
 
 
 @pytest.fixture
@@ -531,6 +537,7 @@ def test_the_name_of_a_process_cannot_forge_a_line(start: Start, clear: Ctl) -> 
         "--", "sh", "-c", '(sleep 0.01 & exec "$@")', "sh", *python("import time; time.sleep(1000)", "\n\033[31m")
     )
     container.await_zombies(1)
+    pid_of(container, Path(INTERPRETER).name)
     done = clear(container, "--dry-run", "--terminate-parent")
     assert len(done.stdout.splitlines()) == 3 and "\\x0a\\x1b[31m" in done.stdout, done
 

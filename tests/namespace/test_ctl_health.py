@@ -59,19 +59,19 @@ def test_a_workload_that_runs_is_healthy(start: Start, health: Ask) -> None:
     """The line has its name and how long it has been running."""
     container = start("--", "sleep", "1000")
     container.await_rest()
-    becomes(lambda: health(container), 0, r"healthy: sleep \(pid 2\) has been running for [0-9.]+m?s")
+    becomes(lambda: health(container), 0, r"healthy: sleep \(pid 2\) has been running for [0-9.hms]+")
 
 
 def test_a_pause_is_healthy(start: Start, health: Ask) -> None:
     """It needs no workload."""
     container = start("--pause")
-    becomes(lambda: health(container), 0, r"healthy: pausing for [0-9.]+m?s")
+    becomes(lambda: health(container), 0, r"healthy: pausing for [0-9.hms]+")
 
 
 @pytest.mark.parametrize(
     ("options", "status", "line"),
     [
-        (["--drain-timeout=60"], 1, r"unhealthy: pyinit is shutting down \(draining\)"),
+        (["--drain-timeout=600"], 1, r"unhealthy: pyinit is shutting down \(draining\)"),
         (
             ["--wait-for=all"],
             0,
@@ -115,7 +115,7 @@ def test_zombies_are_reported_and_unhealthy_if_asked_for(start: Start, health: A
     """Above N zombies, with the verdict on the worst parent, whose command line is not read."""
     container = start("--", *python(LEAK), stdin=subprocess.PIPE)
     container.line()
-    parent = r"python\S* \(pid 2\) has 3 children that it has not waited for, the oldest for [0-9.]+m?s: .*"
+    parent = r"python\S* \(pid 2\) has 3 children that it has not waited for, the oldest for [0-9.hms]+: .*"
     becomes(lambda: health(container), 0, rf"healthy: python\S* \(pid 2\) has been .*; 3 zombies: {parent}")
     assert health(container, "--max-zombies=3")[0] == 0
     becomes(lambda: health(container, "--max-zombies=2"), 1, rf"unhealthy: 3 zombies: {parent}")

@@ -156,7 +156,7 @@ def test_a_process_with_the_pid_of_an_exited_sender_is_not_taken_for_the_sender(
 @pytest.mark.parametrize(
     ("options", "stage", "words"),
     [
-        (["--drain-timeout=60"], "draining", "draining: the remaining processes are being asked to end"),
+        (["--drain-timeout=600"], "draining", "draining: the remaining processes are being asked to end"),
         (["--wait-for=all"], "staying", "staying until the last process has ended"),
     ],
 )

@@ -10,7 +10,7 @@ import pexpect
 import pytest
 
 from pyinit.ctl.picture import HIDDEN
-from testing.namespaces import INTERPRETER, UNSHARE, Container, clean_environment, python
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, Container, clean_environment, python
 from testing.waiting import PATIENCE, eventually
 
 from .conftest import Start, await_counters
@@ -409,7 +409,7 @@ def test_thousands_are_readable_at_once(workload: Workload, tree: Tree) -> None:
 def test_very_deep_trees_are_readable(start: Start, tree: Tree) -> None:
     """The indentation is limited, and all processes are shown."""
     program = 'if [ $1 -gt 0 ]; then sh -c "$0" "$0" $(($1-1)); else echo; sleep 1018; fi; :'
-    container = start("--", "sh", "-c", program, program, "1200")
+    container = start("--", "sh", "-c", program, program, "1200", before=IN_TIME)
     container.line()
     eventually(lambda: "sleep" in tree(container).lines[-2], "the last has started")
     seen = tree(container)

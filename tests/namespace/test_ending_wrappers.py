@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from testing import ROOT, packages
-from testing.namespaces import ENVIRONMENT, UNSHARE, Container
+from testing.namespaces import ENVIRONMENT, IN_TIME, UNSHARE, Container
 from testing.waiting import eventually
 
 from .family import Family
@@ -31,12 +31,12 @@ pytestmark = pytest.mark.slow
 PAGE = ROOT / "docs" / "wrappers.md"
 BEGIN, END = "<!-- The table begins. -->\n", "<!-- The table ends. -->\n"
 
-SAVES, SAVES_IN_VAIN = 1.0, 3.0
+SAVES, SAVES_IN_VAIN = 1.0, 8.0
 """Seconds that the application takes from SIGTERM to its end, also if the wrapper kills it a bit late."""
 
-OPTIONS = ["--drain-timeout=3"]
+OPTIONS = ["--drain-timeout=30"]
 
-GRACE = 10.0
+GRACE = 60.0
 """The grace period of an engine, in seconds."""
 
 AT_ONCE = 6
@@ -211,7 +211,7 @@ class Stage:
         prepare = "mount -t tmpfs -o mode=755 none /run"
         if wrapper.prepare:
             prepare += f" && {wrapper.prepare.format(folder=folder)}"
-        command = [*UNSHARE, "sh", "-c", f'{prepare} && exec "$@"', "sh", *init, *words]
+        command = [*IN_TIME, *UNSHARE, "sh", "-c", f'{prepare} && exec "$@"', "sh", *init, *words]
         environment = {"PATH": self._path, "HOME": str(folder), "npm_config_update_notifier": "false"}
         said = folder / "said"
         login = Login(folder, port, is_needed=wrapper.is_service)

@@ -14,7 +14,7 @@ import pytest
 import pyinit
 from testing import ROOT
 from testing.coverage import copy_package
-from testing.namespaces import INTERPRETER, UNSHARE, Ended, clean_environment, python
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, Ended, clean_environment, python
 from testing.waiting import PATIENCE
 
 from .conftest import Run
@@ -130,6 +130,10 @@ def test_a_session_without_a_terminal_needs_no_module_for_one(launcher: str) -> 
     assert "pyinit.workload.session" in names and not {"fcntl", "termios"} & set(names)
 
 
+ASK_STATUS = 'until "$0" health >/dev/null 2>&1; do :; done; exec "$0" status --json'
+"""PID 1 may not have published its counters when the workload starts."""
+
+
 @pytest.mark.parametrize("installed", [True, False], ids=["installed", "from sources"])
 def test_pid_1_needs_no_file_that_the_workload_deletes(tmp_path: Path, installed: bool, lines_run: Path | None) -> None:
     """It first deletes the whole package, the compiled file and the launcher. Orphans are still reaped, and the drain
@@ -141,11 +145,11 @@ def test_pid_1_needs_no_file_that_the_workload_deletes(tmp_path: Path, installed
         subprocess.run(install, cwd=tmp_path / "lib", check=True, capture_output=True)
     else:
         words = [INTERPRETER, "-ISBXutf8", str(tmp_path / "lib" / "pyinit" / "launcher.py")]
-    options = ["-w", "--orphans=terminate", "--zombie-watch=1", "--exit-report=always", "--drain-timeout=0.3"]
-    orphan = """trap '' TERM; until grep -q '^PPid:.1$' /proc/$$/status; do :; done; exit 4"""
+    options = ["-w", "--orphans=terminate", "--zombie-watch=1", "--exit-report=always", "--drain-timeout=3"]
+    orphan = """until grep -q '^PPid:.1$' /proc/$$/status; do :; done; exit 4"""
     # The orphan has the pipe to cat(1), which ends with it.
-    program = 'rm -r "$0"/*; (trap "" TERM; sleep 100) & (sh -c "$1" &) | cat; sleep 0.5; exit 3'
-    ended = run_as_module([*words, *options, "--", "bash", "-c", program, tmp_path, orphan])
+    program = 'rm -r "$0"/*; (trap "" TERM; sleep 100) & (trap "" TERM; sh -c "$1" &) | cat; sleep 0.5; exit 3'
+    ended = run_as_module([*IN_TIME, *words, *options, "--", "bash", "-c", program, tmp_path, orphan])
     assert not list(tmp_path.iterdir())
     assert ended.status == 3 and "Traceback" not in ended.err, ended
     assert "exited with 4" in ended.err and "No module" not in ended.err, ended
@@ -294,7 +298,7 @@ def test_the_compiled_file_is_enough(tmp_path: Path, lines_run: Path | None) -> 
             shutil.rmtree(path)
         elif path.name not in ("__init__.py", "launcher.py", "packed.py", COMPILED):
             path.unlink()
-    words: list[str | Path] = [tmp_path / "pyinit", "--", tmp_path / "pyinitctl", "status", "--json"]
+    words: list[str | Path] = [tmp_path / "pyinit", "--", "sh", "-c", ASK_STATUS, tmp_path / "pyinitctl"]
     ended = run_as_module(words)
     assert (ended.status, json.loads(ended.out)["workload"]["pid"], ended.err) == (0, 2, ""), ended
     looks = "import pyinit; from importlib.util import find_spec"

@@ -139,11 +139,12 @@ def test_in_the_background_the_terminal_is_not_read(shell: Shell, pyinit: str) -
 
 
 @with_and_without_session
-def test_a_running_job_that_comes_to_the_foreground_can_read(shell: Shell, pyinit: str) -> None:
+def test_a_running_job_that_comes_to_the_foreground_can_read(shell: Shell, pyinit: str, tmp_path: Path) -> None:
     """bash before 5.3 sends no signal then. The workload gets the terminal when it tries to read."""
-    shell.sendline(f"{pyinit} sh -c 'sleep 0.5; exec cat' &")
+    shell.sendline(f"{pyinit} sh -c 'until [ -e {tmp_path}/go ]; do sleep 0.05; done; exec cat' &")
     shell.expect_exact(PROMPT)
     foreground(shell)
+    (tmp_path / "go").touch()
     echoes(shell, "here")
 
 
@@ -274,7 +275,12 @@ def test_ctrl_z_during_the_start_does_not_hang(shell: Shell, bin_folder: Path, t
     module.write_text(text.replace("signals.restore(mask)", f"posix.open({str(go)!r}, 0); signals.restore(mask)"))
     shell.sendline(f"{INTERPRETER} -ISBXutf8 {tmp_path}/lib/pyinit/launcher.py cat")
     shell.expect_exact("launcher.py cat\r\n")
-    eventually(lambda: len(psutil.Process(shell.pid).children(recursive=True)) == 2, "the child is there")
+
+    def has_terminal() -> bool:
+        children = [one.pid for one in psutil.Process(shell.pid).children(recursive=True)]
+        return os.tcgetpgrp(shell.child_fd) in children[1:]
+
+    eventually(has_terminal, "the child has the terminal")
     shell.sendcontrol("z")
     shell.expect_exact("^Z")
     go.write_text("")
@@ -360,7 +366,7 @@ def test_a_sigcont_right_after_a_stop_is_not_lost(launcher: str) -> None:
                     lost += 1
                     init.send_signal(signal.SIGCONT)
                     deadline = time.monotonic() + PATIENCE
-        assert lost < 3
+        assert lost < 10
         init.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 143
 

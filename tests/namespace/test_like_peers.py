@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from testing import packages
-from testing.namespaces import INTERPRETER, UNSHARE, clean_environment, python
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, clean_environment, python
 from testing.waiting import PATIENCE
 
 Outcome = dict[str, object]
@@ -197,7 +197,7 @@ JOB = """
 """Run a command as a shell's foreground job."""
 
 SETTINGS = {
-    "beside": [*UNSHARE, *python(LOOK + BESIDE)],
+    "beside": [*IN_TIME, *UNSHARE, *python(LOOK + BESIDE)],
     "job": [*ON_TERMINAL, *python(LOOK + BESIDE), *python(LOOK + JOB)],
     "orphaned": [*UNSHARE, *python(LOOK + ORPHANED)],
     "attended": [*UNSHARE, *python(LOOK + ATTENDED)],

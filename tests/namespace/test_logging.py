@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from testing.namespaces import Ended, clean_environment, python
+from testing.namespaces import IN_TIME, Ended, clean_environment, python
 
 from .conftest import Run, Start
 from .test_reaping import ORPHANS
@@ -26,14 +26,14 @@ PING = """if True:
 
 def ping_with_stderr(start: Start, stderr: int, times: int, *words: str) -> Ended:
     """Have PID 1 log `times` events to a descriptor."""
-    return start("-vvv", *words, "--", *python(PING, str(times)), stderr=stderr).end(patience=240)
+    return start("-vvv", *words, "--", *python(PING, str(times)), stderr=stderr, before=IN_TIME).end(patience=240)
 
 
 @pytest.mark.slow
 def test_a_pipe_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
-    """20,000 events at -vvv into a pipe that is full after some hundreds."""
+    """3,000 events at -vvv into a pipe that is full after some hundreds."""
     reader, writer = os.pipe()
-    assert ping_with_stderr(start, writer, 20_000).status == 4
+    assert ping_with_stderr(start, writer, 3_000).status == 4
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         lines = pipe.read().splitlines()
@@ -45,14 +45,14 @@ def test_a_pipe_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
 def test_a_socket_that_nobody_reads_does_not_stop_pid_1(start: Start, kind: socket.SocketKind) -> None:
     """As from journald and inetd. A socket cannot be opened anew."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
-    assert ping_with_stderr(start, theirs.fileno(), 5_000).status == 4
+    assert ping_with_stderr(start, theirs.fileno(), 3_000).status == 4
     assert ours.recv(4096).startswith(b"pyinit: started ")
 
 
 def test_a_terminal_that_nobody_reads_does_not_stop_pid_1(start: Start) -> None:
     """It may be stopped with Ctrl-S, or its other end may hang."""
     ours, theirs = os.openpty()
-    assert ping_with_stderr(start, theirs, 5_000).status == 4
+    assert ping_with_stderr(start, theirs, 3_000).status == 4
     assert os.read(ours, 100).startswith(b"pyinit: started ")
 
 

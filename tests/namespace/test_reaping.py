@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.namespaces import INTERPRETER, UNSHARE, python
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, python
 from testing.waiting import PATIENCE
 
 from .conftest import Run, Start
@@ -54,7 +54,7 @@ def test_ten_thousand_orphans_that_die_at_once_are_all_reaped(start: Start) -> N
     posix.close(writer)
     print(all_gone(240), len(others()))
     """
-    container = start("--", *python(ORPHANS + program))
+    container = start("--", *python(ORPHANS + program), before=IN_TIME)
     assert container.end(patience=480).out == "True 0\n"  # to fork them takes most of the time
 
 
@@ -70,7 +70,7 @@ def test_a_flood_of_signals_does_not_hold_up_the_reaping(start: Start) -> None:
     print(all_gone(60), len(others()), flush=True)
     sys.stdin.readline()
     """
-    container = start("--", *python(ORPHANS + program), stdin=subprocess.PIPE)
+    container = start("--", *python(ORPHANS + program), stdin=subprocess.PIPE, before=IN_TIME)
     container.expect("ready")
     init = container.init
     over = threading.Event()
@@ -168,7 +168,7 @@ def test_warn_on_reap_names_each_orphan_and_how_it_ended(run: Run) -> None:
 
 def test_idle_means_asleep(start: Start) -> None:
     """There is no polling: not one context switch, and no CPU time."""
-    container = start("--", "sh", "-c", "echo ready; exec sleep 60")
+    container = start("--", "sh", "-c", "echo ready; exec sleep 600")
     container.expect("ready")
     before = container.await_settled()
     time.sleep(3)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testing.namespaces import INTERPRETER, Container, Ended, clean_environment, python
+from testing.namespaces import IN_TIME, INTERPRETER, Container, Ended, clean_environment, python
 from testing.waiting import eventually
 
 from .conftest import Run, Start
@@ -124,7 +124,7 @@ def test_json_has_the_same_facts_under_stable_names(start: Start) -> None:
     child = "import _signal; _signal.signal(15, _signal.SIG_IGN); print('ready', flush=True); _signal.pause()"
     script = "trap 'exit 7' TERM; \"$@\" & while :; do sleep 0.05; done"
     options = ["--drain-timeout=0.3", "--log-format=json", "-e7:9"]
-    container = start(*options, "--", "/bin/sh", "-c", script, "sh", *python(child))
+    container = start(*options, "--", "/bin/sh", "-c", script, "sh", *python(child), before=IN_TIME)
     container.expect("ready")
     container.signal(signal.SIGTERM)
     ended = container.end()
@@ -151,7 +151,7 @@ def test_json_has_the_same_facts_under_stable_names(start: Start) -> None:
 
 def test_hundreds_of_stragglers_still_make_a_line(start: Start) -> None:
     """Stragglers are counted by name, and only some names are shown."""
-    script = "for i in $(seq 300); do sleep 60 & done; echo ready; read line"
+    script = "for i in $(seq 300); do sleep 600 & done; echo ready; read line"
     options = ["--exit-report=always", "--drain-timeout=60"]
     container = start(*options, "--", "sh", "-c", script, stdin=subprocess.PIPE)
     container.expect("ready")
@@ -240,7 +240,7 @@ def test_a_straggler_that_changes_its_name_counts_once(run: Run) -> None:
         posix.read(reader, 1)
         posix._exit(3)
     """
-    ended = run("--drain-timeout=3", "--", *python(program))
+    ended = run("--drain-timeout=3", "--", *python(program), before=IN_TIME)
     assert ended.status == 3
     assert re.search(r"; 1 straggler killed \(renamed after [\d.]+m?s\); 1 orphan reaped\n", ended.err), ended
     assert "straggler ended" not in ended.err, ended

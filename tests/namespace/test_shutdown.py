@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testing.namespaces import INTERPRETER, UNSHARE, Container, python
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, Container, python
 from testing.waiting import PATIENCE, eventually
 
 from .conftest import Run, Start
@@ -97,7 +97,9 @@ def test_a_drain_timeout_of_0_leaves_the_others_to_the_kernel(start: Start) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_the_stop_timeout_kills_a_workload_that_ignores_the_signal(start: Start, number: int) -> None:
     """It counts from the first stop signal of any kind."""
-    container = start("-t2", "--", "sh", "-c", "trap '' TERM INT QUIT; echo ready; while :; do sleep 0.05; done")
+    container = start(
+        "-t2", "--", "sh", "-c", "trap '' TERM INT QUIT; echo ready; while :; do sleep 0.05; done", before=IN_TIME
+    )
     container.expect("ready")
     begin = time.monotonic()
     container.signal(number)
@@ -250,7 +252,7 @@ def test_wait_for_all_ends_with_the_stop_timeout(start: Start) -> None:
 
 def test_nothing_wakes_pyinit_while_no_deadline_is_pending(start: Start) -> None:
     """A stop timeout is pending only after a stop signal, and waiting for all needs no polling."""
-    container = start("-v", "-t20", "--wait-for=all", "--", "sh", "-c", "(echo ready; exec sleep 60) & exit 3")
+    container = start("-v", "-t20", "--wait-for=all", "--", "sh", "-c", "(echo ready; exec sleep 600) & exit 3")
     container.expect("ready")
     container.error_line("the workload has ended")
     before = container.await_settled()
@@ -351,10 +353,6 @@ def test_a_workload_that_may_not_be_killed_does_not_keep_the_container(start: St
 
 BESIDE = """if True:
     import json, os, subprocess, sys, time
-    try:
-        os.nice(-20)  # pyinit exits a second after SIGKILL, whether what it killed has got a processor or not
-    except PermissionError:
-        pass
     stranger = "trap 'echo heard >> heard' TERM CONT INT HUP; echo > ready; while :; do sleep 0.05; done"
     beside = subprocess.Popen(["sh", "-c", stranger])
     while not os.path.exists("ready"):
@@ -390,7 +388,7 @@ stranger got a signal."""
 )
 def test_a_subreaper_ends_only_its_own_descendants(launcher: str, tmp_path: Path, workload: str) -> None:
     """Other processes get no signal, and none of its own survives."""
-    command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
+    command = [*IN_TIME, *UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[3, [], false]\n", done
 
@@ -419,7 +417,16 @@ def test_a_straggler_that_may_not_be_signalled_is_a_warning(start: Start) -> Non
 
 def test_a_subreaper_says_which_processes_it_leaves_behind(launcher: str, tmp_path: Path) -> None:
     """Its exit does not end them. It exits one second after the SIGKILL at the latest."""
-    command = [*UNSHARE, *python(BESIDE), *WITHOUT_KILL, launcher, "--drain-timeout=0.3", "--", *python(DROPPED)]
+    command = [
+        *IN_TIME,
+        *UNSHARE,
+        *python(BESIDE),
+        *WITHOUT_KILL,
+        launcher,
+        "--drain-timeout=0.3",
+        "--",
+        *python(DROPPED),
+    ]
     begin = time.monotonic()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert time.monotonic() - begin < 50
@@ -444,9 +451,9 @@ def test_out_of_descriptors_at_the_end(start: Start, limit: int) -> None:
 
 def test_a_subreaper_short_of_descriptors_still_ends_its_own(launcher: str, tmp_path: Path) -> None:
     """One is enough to find the stragglers, and to check each process again before it gets the signal."""
-    limit = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (4, 4))"
-    workload = f'(trap "" TERM; exec sleep 60) & sleep 0.5; {INTERPRETER} -ISc "{limit}"; exit 3'
-    command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
+    limit = "import resource, sys; resource.prlimit(int(sys.argv[1]), resource.RLIMIT_NOFILE, (4, 4))"
+    workload = f'(trap "" TERM; exec sleep 60) & sleep 0.5; {INTERPRETER} -ISc "{limit}" $PPID; exit 3'
+    command = [*IN_TIME, *UNSHARE, *python(BESIDE, launcher, "--drain-timeout=0.3", "--", "sh", "-c", workload)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[3, [], false]\n", done
 
@@ -455,7 +462,7 @@ def test_a_subreaper_spares_a_helper_that_a_straggler_starts_to_save_its_work(la
     """It looks more than once. The helper is new: it is part of the straggler's shutdown."""
     saver = "trap 'sleep 0.4 && echo saved > saved; exit' TERM; echo > here; while :; do sleep 0.01; done"
     workload = f'sh -c "{saver}" & while [ ! -e here ]; do sleep 0.01; done; exit 3'
-    command = [*UNSHARE, *python(BESIDE, launcher, "--drain-timeout=60", "--", "sh", "-c", workload)]
+    command = [*IN_TIME, *UNSHARE, *python(BESIDE, launcher, "--drain-timeout=60", "--", "sh", "-c", workload)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == "[3, [], false]\n", done
     assert (tmp_path / "saved").exists()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pyinit.kernel.signals import name_of
-from testing.namespaces import INTERPRETER, Container, python
+from testing.namespaces import IN_TIME, INTERPRETER, Container, python
 from testing.waiting import eventually
 
 from .conftest import Run, Start
@@ -343,17 +343,6 @@ def test_a_signal_that_is_tried_again_is_logged_once(start: Start) -> None:
     assert len(failures) == len(set(failures)), (told, ended)
 
 
-HASTEN = """if True:
-    import posix
-    try:
-        for pid in (1, posix.getpid()):
-            posix.setpriority(posix.PRIO_PROCESS, pid, -20)
-    except PermissionError:
-        pass
-"""
-"""Have PID 1 and the workload run before all others: thousands of answers would take a loaded machine minutes."""
-
-
 def test_ten_thousand_signals_in_a_row_are_answered(start: Start) -> None:
     """One after the other, none lost."""
     ping = """if True:
@@ -364,7 +353,7 @@ def test_ten_thousand_signals_in_a_row_are_answered(start: Start) -> None:
             posix.kill(1, number)
             _signal.sigwait([number])
     """
-    assert start("--", *python(HASTEN + ping)).end(patience=480).status == 0
+    assert start("--", *python(ping), before=IN_TIME).end(patience=480).status == 0
 
 
 ALARMS = """if True:
@@ -382,7 +371,7 @@ ALARMS = """if True:
 @pytest.mark.parametrize("options", [[], ["--zombie-watch=0.1"]])
 def test_every_alarm_is_forwarded(start: Start, options: list[str]) -> None:
     """pyinit has no timer of its own whose signal could be merged with one."""
-    ended = start(*options, "--", *python(HASTEN + ALARMS)).end(patience=240)
+    ended = start(*options, "--", *python(ALARMS), before=IN_TIME).end(patience=240)
     assert ended.status == 0 and not ended.err, ended
     lost, rest = ended.out.splitlines()
     assert (lost, rest) == ("lost 0", "None"), ended

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.namespaces import UNSHARE, Container, python
+from testing.namespaces import IN_TIME, UNSHARE, Container, python
 
 EXAMPLES = int(os.environ.get("TREES", "0"))
 
@@ -540,10 +540,6 @@ promise to end in an orderly way, then ``~NUMBER`` at a signal or ``-NUMBER`` if
 STRANGERS = """if True:
     import _signal, posix, sys, time
 
-    try:
-        posix.nice(-20)  # pyinit exits a second after SIGKILL, whether what it killed has got a processor or not
-    except PermissionError:
-        pass
     everything = _signal.valid_signals()
     # All signals are blocked: those that a process got are pending at the end.
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
@@ -712,7 +708,7 @@ def play(plan: Plan, command: Sequence[str], connect: Connect) -> Run:
     """Run the command, send it the signals of the plan, and wait for its end."""
     run = Run(plan, command)
     with tempfile.TemporaryFile() as err:
-        container = Container([*UNSHARE, *command], stdin=subprocess.PIPE, stderr=err, bufsize=0)
+        container = Container([*IN_TIME, *UNSHARE, *command], stdin=subprocess.PIPE, stderr=err, bufsize=0)
         begun = None
         try:
             while begun is None and is_readable(container, SLACK) and (line := container.line()):

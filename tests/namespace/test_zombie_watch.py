@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from testing.compiler import compile_c
-from testing.namespaces import UNSHARE, Container, clean_environment, python
+from testing.namespaces import IN_TIME, UNSHARE, Container, clean_environment, python
 from testing.processes import zombies
 from testing.waiting import PATIENCE, eventually
 
@@ -193,14 +193,14 @@ def test_another_process_with_the_same_pid_is_named_for_itself(start: Start) -> 
                         write("/proc/self/comm", name)
                         for _ in range(count):
                             posix.fork() or posix._exit(0)
-                        time.sleep(2)
+                        time.sleep(3)
                     posix._exit(0)
                 posix.waitpid(found, 0)
                 if pid in (0, found):
                     break
             pid = found
     """
-    ended = start(*WATCH, "--", *python(program)).end()
+    ended = start(*WATCH, "--", *python(program), before=IN_TIME).end()
     seen = re.findall(r"(\w+) \(pid (\d+)\) has (\d)", ended.err)
     assert {name: count for name, _, count in seen} == {"first": "3", "second": "1"}, ended
     assert len({pid for _, pid, _ in seen}) == 1, ended
@@ -218,7 +218,7 @@ def test_zombies_that_are_reaped_in_time_are_not_logged(start: Start) -> None:
     """Neither orphans, which pyinit reaps, nor children whose parent reaps a moment later."""
     watched = Watched(
         start(
-            "--zombie-watch=1", "--", "sh", "-c", '"$0" -ISc "$1" & exec "$0" -ISc "$2"',
+            "--zombie-watch=1", "--", "sh", "-c", 'nice -n -20 "$0" -ISc "$1" & exec "$0" -ISc "$2"',
             python("")[0], STORM, CONDUCTOR, stdin=subprocess.PIPE,
         )
     )  # fmt: skip

@@ -13,7 +13,7 @@ from textwrap import dedent, indent
 import psutil
 import pytest
 
-from testing.namespaces import INTERPRETER, UNSHARE, Container, python
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, Container, python
 from testing.waiting import Failed, eventually
 
 PID_1 = "PID 1"
@@ -301,7 +301,7 @@ def begin(launcher: str, place: str, tmp_path: Path) -> Iterator[Begin]:
 
         def begin(*words: str, **popen: object) -> Watched:
             watched = Watched(
-                [*UNSHARE, *above, launcher, *words], place, tmp_path, **{"stdin": subprocess.PIPE, **popen}
+                [*IN_TIME, *UNSHARE, *above, launcher, *words], place, tmp_path, **{"stdin": subprocess.PIPE, **popen}
             )
             return stack.enter_context(watched)
 

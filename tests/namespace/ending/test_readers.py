@@ -124,7 +124,7 @@ def test_a_slow_filter_reads_the_lines_that_are_still_in_its_pipe(begin: Begin) 
 def test_a_reader_that_has_read_everything_has_time_to_write_it(begin: Begin) -> None:
     """It has a second because nothing in /proc shows whether it is idle."""
     application = shell_command("application", "write_lines", 0.2)
-    watched = begin(NEVER_NEEDED, "--", "sh", "-c", f"{application} | {shell_command('reader', 'gulp', 0.3)}")
+    watched = begin(NEVER_NEEDED, "--", "sh", "-c", f"{application} | {shell_command('reader', 'gulp', 0.1)}")
     watched.await_ready("application", "reader")
     watched.stop()
     outcome = watched.finish()
@@ -217,6 +217,7 @@ def test_readers_are_spared_whatever_a_program_beside_them_is_called(begin: Begi
     application = shell_command("application", "write_lines", 0.5)
     watched = begin(NEVER_NEEDED, "--", "sh", "-c", f"{odd} & {application} | sed 's/$//' & read line; exit 3")
     watched.await_ready("application")
+    watched.await_programs("sed")
     watched.await_file("up")
     watched.leave()
     outcome = watched.finish()
@@ -320,10 +321,10 @@ def test_readers_are_killed_half_a_second_after_everything_else(begin: Begin) ->
 
 
 def test_a_reader_that_catches_sigterm_has_this_half_second_too(begin: Begin) -> None:
-    """It is not killed with the rest as soon as its input ends. (Its priority is high: it saves within that time.)"""
+    """It is not killed with the rest as soon as its input ends."""
     script = f"""
         {{ echo held; {shell_command("stubborn", "ignore")}; }} |
-            nice -n -20 sh -c 'trap : TERM; cat; sleep 0.1; echo saved' &
+            sh -c 'trap : TERM; cat; sleep 0.1; echo saved' &
         read line
         exit 3
     """

@@ -117,10 +117,12 @@ def test_a_background_child_of_a_background_shell_is_asked_by_the_shell_alone(
     """Such a shell ignores SIGINT and SIGQUIT, and so does each of its children."""
     script = f"""trap 'kill -TERM $child; wait $child; exit' TERM
         {shell_command("child", "listen", 0.6)} & child=$!
+        touch up
         wait $child"""
     in_background = ["/bin/sh", "-c", '"$@" &', "sh", *shell(tmp_path, kind, "command", script)]
     watched = begin(NEVER_NEEDED, "--", *BESIDE, *in_background)
     watched.await_ready("main", "child")
+    watched.await_file("up")
     watched.leave()
     watched.finish()
     assert watched.events("child") == ["TERM", "saved"] and not watched.asked("child"), watched.story

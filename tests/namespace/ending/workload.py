@@ -119,10 +119,11 @@ def catch(*numbers: int) -> None:
     def handle(number: int, _: "FrameType | None") -> None:
         note(NAMES[number])
         heard.append(number)
-        posix.write(ring, b".")
 
     global _bell
     _bell, ring = posix.pipe()
+    posix.set_blocking(ring, False)
+    _signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
     for number in numbers:
         _signal.signal(number, handle)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from testing.namespaces import Container, Ended
+from testing.namespaces import IN_TIME, Container, Ended
 
 from ..conftest import Start
 from ..family import Family, assert_said, await_ready, lines
@@ -62,9 +62,9 @@ def ready(start: Start, family: Family) -> Ready:
     ``around`` are words to put before the family. `main` exits with 7 when it gets a line.
     """
 
-    def ready(*options: str, around: Sequence[str] = (), **popen: object) -> Container:
+    def ready(*options: str, around: Sequence[str] = (), before: Sequence[str] = (), **popen: object) -> Container:
         words = ["--drain-timeout=60", *options, "--", *around, *family.words(MEMBERS)]
-        container = start(*words, stdin=subprocess.PIPE, **popen)
+        container = start(*words, stdin=subprocess.PIPE, before=[*IN_TIME, *before], **popen)
         await_ready(container, "main", "master", "pool", "shrug", "child", "writer", "filter")
         return container
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from testing.compiler import compile_c
+from testing.namespaces import Container
 from testing.waiting import PATIENCE
 
 from ..conftest import Start
@@ -29,12 +30,13 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("place", ["PID 1", "subreaper"])
 @pytest.mark.parametrize("whose", ["own", "nested"])
 def test_ten_thousand_stragglers_are_all_asked_and_the_end_comes_at_once(
-    start: Start, crowd: str, tmp_path: Path, place: str, whose: str
+    start: Start, crowd: str, tmp_path: Path, place: str, whose: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Orphans, or children of an orphan that dies of SIGTERM: none has to be killed."""
     words = [crowd, str(NUMBER), str(tmp_path / "counts"), whose]
     before = SUBREAPER if place == "subreaper" else []
     options = ["--drain-timeout=300", "--exit-report=always", "--log-format=json"]
+    monkeypatch.setattr(Container, "patience", 300 + PATIENCE)
     container = start(*options, "--", *words, before=before, stdin=-1)
     container.expect("ready")
     container.say()

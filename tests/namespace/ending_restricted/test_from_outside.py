@@ -44,14 +44,14 @@ def test_a_process_from_outside_is_asked_at_once_and_not_waited_for(
     start: Start, family: Family, is_fed: bool, behaviour: str, status: int, said: list[str]
 ) -> None:
     """pyinit exits with the last straggler, which takes long enough for the visitor to end by itself."""
-    container = start("--drain-timeout=60", "--", *family.words("main line 7 { worker save 2 }"), stdin=-1)
+    container = start("--drain-timeout=60", "--", *family.words("main line 7 { worker save 4 }"), stdin=-1)
     await_ready(container, "main", "worker")
     with Visitor(container, family.words(f"visitor {behaviour}"), is_fed) as visitor:
         await_ready(visitor, "visitor")
         begin = time.monotonic()
         container.say()
         ended = container.end()
-        assert time.monotonic() - begin < 2 + 20
+        assert time.monotonic() - begin < 4 + 20
         assert_said(ended, 7, ["worker TERM", "worker saved"])
         assert_said(visitor.end(), status, said)
 

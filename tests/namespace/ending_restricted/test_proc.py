@@ -1,6 +1,7 @@
 """The end if /proc is missing, shows another namespace, or hides other users' processes."""
 
 import signal
+import subprocess
 import time
 
 import psutil
@@ -8,7 +9,7 @@ import pytest
 
 from testing.waiting import eventually
 
-from ..conftest import Run, Start
+from ..conftest import Start
 from ..family import Family, await_ready
 from .conftest import AT_ONCE, IN_ORDER, SUBREAPER, WITH_CAPABILITIES_OF_DOCKER, Ready, end_in_order
 
@@ -87,9 +88,13 @@ def test_without_proc_a_stopped_workload_hears_a_stop_signal(
 
 
 @pytest.mark.parametrize("preparation", WITHOUT_PROC.values(), ids=WITHOUT_PROC.keys())
-def test_without_proc_it_says_once_what_it_cannot_look_for(run: Run, preparation: str) -> None:
+def test_without_proc_it_says_once_what_it_cannot_look_for(start: Start, preparation: str) -> None:
     """And the status is the workload's."""
-    options = ["--zombie-watch=0.05", "--orphans=terminate"]
-    ended = run(*options, "--", "sh", "-c", "sleep 1.5; exit 3", before=after(preparation))
+    options = ["--zombie-watch=0.05", "--orphans=terminate", "--", "sh", "-c", "read line; exit 3"]
+    container = start(*options, before=after(preparation), stdin=subprocess.PIPE)
     said = [f"pyinit: cannot look for {what}, without /proc\n" for what in ("orphans", "zombies")]
-    assert (ended.status, sorted(ended.err.splitlines(keepends=True))) == (3, said), ended
+    assert sorted(container.error_line() for _ in said) == said
+    time.sleep(1.2)  # it looks for orphans each second
+    container.say()
+    ended = container.end()
+    assert (ended.status, ended.err) == (3, ""), ended

@@ -92,7 +92,7 @@ def test_of_hundreds_of_stragglers_the_worst_are_listed(start: Start, family: Fa
     """A line has to fit into a pipe. The counters include all of them."""
     members = " ".join(["same save 0.1"] * 200)
     words = family.words(f"main line 7 {{ {members} stubborn deaf }}")
-    container = start(*REPORTED, "--drain-timeout=4.5", "--", *words, stdin=subprocess.PIPE)
+    container = start(*REPORTED, "--drain-timeout=12", "--", *words, stdin=subprocess.PIPE)
     await_ready(container, "main", "stubborn", *["same"] * 200)
     container.say()
     record = report(container.end())

@@ -18,7 +18,7 @@ import pytest
 
 from testing.compiler import compile_c
 from testing.coverage import copy_package
-from testing.namespaces import INTERPRETER, UNSHARE, Container, Ended
+from testing.namespaces import IN_TIME, INTERPRETER, UNSHARE, Container, Ended
 from testing.waiting import PATIENCE, eventually
 
 KINDS = ("installed", "sources", "site-packages")
@@ -141,7 +141,7 @@ def begin() -> Iterator[Begin]:
         **popen: object,
     ) -> Container:
         below = [] if is_pid_1 else ["sh", "-c", NO_INIT_ABOVE, "sh"]
-        command = [*UNSHARE, *before, *below, *installation.command, *words]
+        command = [*IN_TIME, *UNSHARE, *before, *below, *installation.command, *words]
         popen = {"cwd": "/", **popen}  # python -m looks into the working directory first
         containers.append(Started(command, 1 if is_pid_1 else 2, **popen))
         return containers[-1]

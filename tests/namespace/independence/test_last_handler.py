@@ -8,6 +8,7 @@ import pytest
 
 from testing import packages
 from testing.namespaces import Ended
+from testing.waiting import PATIENCE
 
 from .conftest import KINDS, LIMITED, Begin, Installation
 
@@ -30,7 +31,7 @@ def given_up(
     for number in range(6):  # each is a turn of the loop
         acts += ["send", str(int(signal.SIGRTMIN) + number), "delay", "20"]
     before = [*installation.own_copy(), *LIMITED, *traced]
-    ended = begin(installation, "--", actor, *acts, "pause", before=before).end()
+    ended = begin(installation, "--", actor, *acts, "pause", before=before).end(4 * PATIENCE)
     calls = (tmp_path / "trace").read_text().splitlines()
     first = [number for number, call in enumerate(calls) if "(INJECTED)" in call]
     assert first, f"no wait failed: {ended}, {calls[-20:]}"
