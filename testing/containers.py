@@ -130,7 +130,8 @@ def listed(text: str) -> list[Process]:
 
 def processes(container: Container) -> list[Process]:
     """The processes in the container, without the lister itself."""
-    found = listed(execute(container, "python3", "-B", "-c", LISTER))
+    # On a loaded machine the engine may lose what `docker exec` prints, which has a heading.
+    found = listed(eventually(lambda: execute(container, "python3", "-B", "-c", LISTER)))
     # A process from `docker exec` has its parent outside, which shows as 0; so has PID 1.
     return [process for process in found if process.parent != 0 or process.pid == 1]
 

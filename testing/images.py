@@ -54,7 +54,10 @@ def built(
     tag = f"pyinit-test-{uuid4().hex[:12]}:built"  # not "latest", which orchestrators pull
     # Without a label of its own a second image made of the same would be the same image, with both tags; and the engine
     # may delete it with the one tag while another process gives it the other.
-    done = build(client, tag, dockerfile, folder, arguments, labels={"pyinit.test": tag})
+    for _ in range(3):  # it may install packages, and a mirror may be out of reach for a moment
+        done = build(client, tag, dockerfile, folder, arguments, labels={"pyinit.test": tag})
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stdout
     image = client.images.get(tag)
     try:

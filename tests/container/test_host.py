@@ -33,8 +33,9 @@ while True:
     signal.pause()
 """
 
-# The inner shell exits at once, and its child dies as an orphan.
-ORPHANS = "(sleep 0.1 &); (sleep 0.1 &); echo ready; exec sleep 1000"
+# The inner shell exits at once, and its child dies as an orphan: after PID 1 has become a program that does not wait.
+ORPHAN = "(sh -c 'until grep -q sleep /proc/1/comm; do sleep 0.05; done' &)"
+ORPHANS = f"{ORPHAN}; {ORPHAN}; echo ready; exec sleep 1000"
 
 PATIENT = f"""if True:
     from pyinit.ctl import __main__, containers

@@ -254,7 +254,7 @@ def test_pip_removes_the_launchers_and_puts_its_own_commands_in_their_place(
     containers: Containers, guided: Image
 ) -> None:
     """`pip uninstall` leaves nothing behind, not even compiled files. Another installation replaces our launchers."""
-    container = containers.start("sleep", "100", image=guided, entrypoint=[])
+    container = containers.start("sleep", "1000", image=guided, entrypoint=[])
     lines = ["head", "-qn1", "/usr/local/bin/pyinit", "/usr/local/bin/pyinitctl"]
     assert execute(container, *lines).count(" -ISBXutf8\n") == 2
     execute(container, "sh", "-c", "pip install --no-index --force-reinstall /tmp/pyinit_pid1-*.whl")
@@ -282,7 +282,7 @@ def test_a_virtual_environment_is_copied_as_a_whole(containers: Containers, buil
 def test_each_interpreter_writes_its_own_launchers_and_says_so(containers: Containers, option: str) -> None:
     """Two interpreters with the same package: the base's, and that of an environment with the base's packages."""
     venv = f"mkdir /a /b && python3 -m venv --without-pip --system-site-packages {option} /venv"
-    container = containers.start("sleep", "100")
+    container = containers.start("sleep", "1000")
     execute(container, "sh", "-c", venv)
     own = execute(container, "python3", "-c", "import sys; print(sys.executable)").rstrip()
     for python, folder in ((own, "/a"), ("/venv/bin/python", "/b")):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -72,8 +73,13 @@ class Monitoring:
         """What Prometheus answers now, after another look at the containers; it refuses what is not PromQL."""
         self.write()
         address = f"http://{self._address}/api/v1/query?{urlencode({'query': expression})}"
-        with urlopen(address, timeout=60) as response:
-            found: list[dict[str, Any]] = json.load(response)["data"]["result"]
+        try:
+            with urlopen(address, timeout=60) as response:
+                found: list[dict[str, Any]] = json.load(response)["data"]["result"]
+        except HTTPError as error:
+            if error.code != 503:  # it is not ready yet
+                raise
+            return []
         return found
 
     def await_sample(self, expression: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from docker.models.containers import Container
 
 from testing.containers import Containers, await_output, ended, execute, processes, read_file, stopped
-from testing.waiting import PATIENCE, eventually
+from testing.waiting import eventually
 
 from .test_restrictions import MAY_UNMOUNT, RESTRICTIONS
 
@@ -227,7 +227,7 @@ def test_workload_that_ignores_term_is_killed_after_the_stop_timeout(containers:
     await_ready(container, 1)
     begin = time.monotonic()
     end = stopped(container)
-    assert 3 <= time.monotonic() - begin < 3 + PATIENCE / 8
+    assert time.monotonic() - begin >= 3
     assert end.status == 137, end
     line = (
         r"pyinit: sh \(pid \d+\) was killed by SIGKILL after \d+\.\ds: "

@@ -37,7 +37,7 @@ REPLICAS = 2
 PROCESSES = 2 * REPLICAS
 """That work on orders."""
 GATEWAY = "docker_gwbridge"
-SECONDS_TO_WAIT = 180 * SLOWNESS
+SECONDS_TO_WAIT = max(600, 180 * SLOWNESS)
 
 INITS = {
     "pyinit": "",
@@ -96,8 +96,9 @@ class Stack:
     def deploy(self, version: int, image: str | None = None) -> None:
         """Deploy a version of it, by the command at the top of the file."""
         variables = {"WEB_IMAGE": image or self._image, "WEB_PORT": "0", "VERSION": str(version)}
-        done = self._command("deploy", "--resolve-image", "never", "-c", str(self._file), self.name, **variables)
-        assert done.returncode == 0, done
+        command = ("deploy", "--resolve-image", "never", "-c", str(self._file), self.name)
+        # The engine gives up after 20 s of its own.
+        eventually(lambda: self._command(*command, **variables), holds=lambda done: done.returncode == 0)
 
     def service(self) -> dict[str, Any]:
         """The service as the engine sees it."""

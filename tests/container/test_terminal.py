@@ -147,6 +147,7 @@ def test_session_has_the_terminal(open_terminal: Open) -> None:
     terminal.read_until(PROMPT)
     terminal.type("fg\n")
     terminal.read_until("fg\r\nsleep 100\r\n")
+    eventually(lambda: processes(terminal.container), "it goes on", holds=lambda seen: seen[-1].state != "T")
     terminal.type("^C")
     terminal.read_until(PROMPT)
     terminal.type("exit 3\n")

@@ -51,7 +51,7 @@ def test_gunicorn_leaves_pid_1_to_pyinit_in_its_configuration(engine: docker.Doc
         assert {worker.parent for worker in workers} == {master.pid}
         container.kill("HUP")
         await_output(container, "Hang up: Master")
-        done = stopped(container, timeout=30)
+        done = stopped(container)
         assert done.status == 0, done
         assert "Shutting down: Master" in done.errors
         assert "pyinit:" not in done.errors

@@ -11,7 +11,7 @@ from docker.models.containers import Container
 from testing.containers import Containers, await_output, execute, processes, read_file, stopped
 from testing.waiting import eventually
 
-TASKS = 12
+TASKS = 60
 
 # Arguments: the name of the task, the number of tasks, and the seconds that each may take.
 SEND = """
@@ -24,7 +24,7 @@ for number in range(int(count)):
 # Waits inside the container, where polling is cheap: a worker needs all processor time while it starts.
 # Arguments: the name of a list, and its required length.
 WAIT = 'until [ "$(redis-cli LLEN "$0")" -ge "$1" ]; do sleep 0.1; done'
-SECONDS_TO_WAIT = 50  # less than the timeout of the engine's client
+SECONDS_TO_WAIT = 200  # less than the timeout of the engine's client
 
 FOREGROUND = ("celery", "--app=tasks", "worker", "--concurrency=2")
 DETACHED = ("celery", "--app=tasks", "worker", "--concurrency=2", "--detach", "--logfile=celery.log")
@@ -32,8 +32,8 @@ WITH_TAIL = ("sh", "-c", '"$@" && exec tail -F celery.log', "sh", *DETACHED)
 SEVERAL = ("./several",)
 BEAT_PID = "/home/worker/beat.pid"
 
-LONG = {"PYINIT_DRAIN_TIMEOUT": "60"}
-"""Longer than a test waits, and longer than the grace period of the stop."""
+LONG = {"PYINIT_DRAIN_TIMEOUT": "200"}
+"""Longer than the grace period of the stop."""
 
 
 class Broker:
@@ -112,7 +112,7 @@ def test_stopped_worker_finishes_its_tasks(broker: Broker) -> None:
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker()
     broker.await_diary("begun", 2)
-    end = stopped(worker, timeout=20)
+    end = stopped(worker)
     assert end.status == 0 and "pyinit:" not in end.errors, end
     assert_nothing_is_lost(broker)
 
@@ -131,7 +131,7 @@ def test_detached_worker_finishes_its_tasks(
     broker.send("work", TASKS, 1.5)
     worker = broker.start_worker(*command, environment=environment)
     broker.await_diary("begun", 2)
-    end = stopped(worker, timeout=20)
+    end = stopped(worker)
     assert (end.status, "pyinit:" in end.errors) == (status, False), end
     assert_nothing_is_lost(broker)
 
@@ -146,7 +146,7 @@ def test_two_workers_and_a_beat_of_one_script_finish_their_tasks(broker: Broker)
     )
     broker.send("work", TASKS, 1.5)
     broker.await_diary("begun", 2)
-    end = stopped(several, timeout=20)
+    end = stopped(several)
     assert (end.status, "pyinit:" in end.errors) == (143, False), end
     with pytest.raises(NotFound):
         read_file(several, BEAT_PID)
@@ -159,7 +159,7 @@ def test_tini_loses_running_tasks(broker: Broker, command: tuple[str, ...], unde
     broker.send("work", TASKS, 100)
     worker = broker.start_worker(*command, **under_tini)
     broker.await_diary("begun", 2)
-    assert stopped(worker, timeout=20).status == 143
+    assert stopped(worker).status == 143
     assert (len(broker.diary("begun")), broker.diary("finished")) == (2, [])
     assert broker.fetched() > 0
 
@@ -168,7 +168,7 @@ def test_tini_leaves_the_pid_file_of_a_beat(broker: Broker, under_tini: dict[str
     """After a restart of the container, the beat would take any other process with that pid for a running beat."""
     several = broker.start_worker(*SEVERAL, **under_tini)
     await_output(several, "beat: Starting...", SECONDS_TO_WAIT)
-    assert stopped(several, timeout=20).status == 143
+    assert stopped(several).status == 143
     assert int(read_file(several, BEAT_PID)) > 1
 
 
@@ -177,7 +177,7 @@ def test_pool_that_gets_term_loses_its_tasks(broker: Broker) -> None:
     broker.send("work", 6, 100)
     worker = broker.start_worker(*FOREGROUND, environment={"PYINIT_FORWARD_TO": "group"})
     broker.await_diary("begun", 2)
-    stopped(worker, timeout=20)
+    stopped(worker)
     assert (len(broker.diary("begun")), broker.diary("finished"), broker.queued()) == (2, [], 4)
 
 
@@ -203,7 +203,7 @@ def test_worker_that_does_not_end_in_time_is_killed(broker: Broker) -> None:
     broker.send("work", 2, 100)
     worker = broker.start_worker(environment={"PYINIT_STOP_TIMEOUT": "2"})
     broker.await_diary("begun", 2)
-    end = stopped(worker, timeout=20)
+    end = stopped(worker)
     assert (end.status, broker.diary("finished")) == (137, []), end
     line = (
         r"pyinit: celery \(pid \d+\) was killed by SIGKILL .*: it did not exit within \d+\.\ds of SIGTERM from outside "
@@ -216,6 +216,6 @@ def test_worker_puts_back_tasks_that_take_too_long(broker: Broker) -> None:
     broker.send("careful_work", 6, 100)
     worker = broker.start_worker(environment={"PYINIT_REWRITE": "TERM:QUIT"})
     broker.await_diary("begun", 2)
-    end = stopped(worker, timeout=20)
+    end = stopped(worker)
     assert end.status == 0 and "pyinit:" not in end.errors, end
     assert (len(broker.diary("begun")), broker.diary("finished"), broker.queued()) == (2, [], 6)

@@ -9,7 +9,7 @@ from docker.models.containers import Container
 from testing.containers import Containers, await_output, execute, processes, stopped
 from testing.waiting import eventually
 
-ENVIRONMENT = {"CUSTOMER": """it's "us", \\$HOME"""}
+ENVIRONMENT = {"CUSTOMER": """it's "us", \\$HOME""", "PYINIT_DRAIN_TIMEOUT": "60"}
 AT_WORK = f"at-start: at work for {ENVIRONMENT['CUSTOMER']}\n"
 
 # A job in the background, a daemon, and many orphans that exit soon.
@@ -41,7 +41,7 @@ def test_job_that_runs_at_docker_stop_saves_its_work(containers: Containers) -> 
     """TERM kills cron at once, which the recipe does not count as a failure. The job gets TERM, and time to finish."""
     container = containers.start(environment=ENVIRONMENT)
     await_output(container, AT_WORK)
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert (end.status, end.output, end.errors) == (0, f"{AT_WORK}at-start: saved what it had\n", "")
 
 
@@ -49,7 +49,7 @@ def test_stopped_cron_has_status_143(containers: Containers) -> None:
     """Without the recipe's remapping."""
     container = containers.start(environment={"PYINIT_REMAP_EXIT": ""})
     await_output(container, "at-start: at work for nobody\n")
-    assert stopped(container, timeout=30).status == 143
+    assert stopped(container).status == 143
 
 
 def test_jobs_leave_no_zombie(containers: Containers) -> None:

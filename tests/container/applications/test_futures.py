@@ -6,12 +6,12 @@ from testing.containers import Containers, Process, await_output, ended, execute
 from testing.waiting import eventually
 
 # A shell that keeps running after the program has exited.
-MANAGER = 'python3 jobs.py 100 1; echo "status: $?"; exec sleep 100'
+MANAGER = 'python3 jobs.py 1000 1; echo "status: $?"; exec sleep 1000'
 
 
-def start(containers: Containers, seconds: int, **environment: str) -> Container:
-    """Start a container with ten jobs of `seconds` each, and wait until some have begun."""
-    container = containers.start("python3", "jobs.py", "10", str(seconds), environment=environment)
+def start(containers: Containers, jobs: int, seconds: int, **environment: str) -> Container:
+    """Start a container with so many jobs of `seconds` each, and wait until some have begun."""
+    container = containers.start("python3", "jobs.py", str(jobs), str(seconds), environment=environment)
     await_begun(container)
     return container
 
@@ -23,7 +23,7 @@ def await_begun(container: Container) -> None:
 
 def test_program_whose_worker_is_killed_continues_with_a_new_pool(containers: Containers) -> None:
     """It completes every job once, and exits with 0. No zombie stays, and no worker of the old pool."""
-    container = start(containers, 2)
+    container = start(containers, 4, 20)
     _, program, *workers = processes(container)
     assert [worker.parent for worker in workers] == [program.pid] * 2
     execute(container, "sh", "-c", f"kill -KILL {workers[0].pid}")
@@ -36,21 +36,21 @@ def test_program_whose_worker_is_killed_continues_with_a_new_pool(containers: Co
     end = ended(container)
     assert (end.status, end.errors) == (0, "")
     assert end.output.count("a worker died: starting a new pool\n") == 1
-    assert [end.output.count(f"job {number}: done\n") for number in range(10)] == [1] * 10, end
+    assert [end.output.count(f"job {number}: done\n") for number in range(4)] == [1] * 4, end
 
 
 def test_running_jobs_finish_before_the_container_stops(containers: Containers) -> None:
     """No other job begins, and the status is the program's."""
-    container = start(containers, 4)
-    end = stopped(container, timeout=30)
+    container = start(containers, 10, 20, PYINIT_STOP_TIMEOUT="100")
+    end = stopped(container)
     assert (end.status, end.errors) == (0, "")
     assert sorted(end.output.splitlines()) == ["job 0: done", "job 0: started", "job 1: done", "job 1: started"]
 
 
 def test_running_jobs_are_lost_if_every_process_gets_the_signal(containers: Containers) -> None:
     """Control for the test above: `docker stop` also reaches the workers, which have no handler."""
-    container = start(containers, 100, PYINIT_FORWARD_TO="group")
-    end = stopped(container, timeout=30)
+    container = start(containers, 10, 100, PYINIT_FORWARD_TO="group")
+    end = stopped(container)
     assert (end.status, end.output.count(": done\n"), end.errors) == (0, 0, "")
 
 
@@ -69,7 +69,7 @@ def test_workers_whose_main_process_was_killed_are_terminated(containers: Contai
     """With --orphans=terminate, in a container that keeps running. No zombie stays."""
     container, _ = lose_program(containers, PYINIT_ORPHANS="terminate")
     eventually(
-        lambda: [process.command for process in processes(container)[1:]], holds=lambda seen: seen == ["sleep 100"]
+        lambda: [process.command for process in processes(container)[1:]], holds=lambda seen: seen == ["sleep 1000"]
     )
 
 

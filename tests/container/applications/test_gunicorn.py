@@ -149,7 +149,7 @@ def test_reload_on_hup_loses_no_request(containers: Containers, worker_class: st
     assert master_of(container) == master
     eventually(lambda: {process.pid for process in processes(container)}, holds=lambda seen: seen == {1, master, *new})
     await_serving(container, 5)
-    assert stopped(container, timeout=30).status == 0
+    assert stopped(container).status == 0
 
 
 @pytest.mark.parametrize("options", WITH_TTIN_AND_TTOU.values(), ids=WITH_TTIN_AND_TTOU)
@@ -177,7 +177,7 @@ def test_ttin_stops_gunicorn_in_a_session_unless_it_is_rewritten(containers: Con
     status, line = container.exec_run(["pyinitctl", "health"])
     assert (status, line) == (1, f"unhealthy: gunicorn (pid {master}) is stopped\n".encode())
     container.kill("CONT")
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert end.status == 0, end
     assert "Handling signal: term" in end.errors and "signal: ttin" not in end.errors, end
 
@@ -244,7 +244,7 @@ def test_gunicorn_works_in_a_locked_down_container(containers: Containers) -> No
     )
     assert begin(port_of(container)).read() == b"goodbye\n"
     eventually(lambda: health(container), holds=lambda health: health == "healthy")
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert end.status == 0, end
     assert re.findall(r"pyinit: |WARNING|ERROR|Error", end.errors) == [], end
 

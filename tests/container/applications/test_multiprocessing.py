@@ -12,7 +12,7 @@ from testing.waiting import eventually
 methods = pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 
 # A shell that keeps running after the program has exited.
-MANAGER = 'python3 pool.py "$1"; echo "status: $?"; exec sleep 100'
+MANAGER = 'python3 pool.py "$1"; echo "status: $?"; exec sleep 1000'
 
 # The workers exit, and the program waits for them only after USR1.
 NEVER_JOINED = """
@@ -60,7 +60,7 @@ def test_pool_finishes_its_tasks_when_the_container_stops(
     """There is no zombie while it runs. Every task that was begun finishes, and the status is the program's."""
     container = start(containers, memory, "python3", "pool.py", method)
     assert "Z" not in [process.state for process in processes(container)]
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert (end.status, end.errors) == (0, "")
     assert end.output.count("task: started\n") == end.output.count("task: done, 0\n") > 0, end
     assert blocks(memory) == []
@@ -69,7 +69,7 @@ def test_pool_finishes_its_tasks_when_the_container_stops(
 @methods
 def test_shared_memory_of_a_killed_program_is_released(containers: Containers, memory: Container, method: str) -> None:
     """Its workers exit on TERM, and then its resource tracker has time to clean up."""
-    container = start(containers, memory, "python3", "pool.py", method)
+    container = start(containers, memory, "python3", "pool.py", method, environment={"PYINIT_DRAIN_TIMEOUT": "60"})
     kill_program(container, f"python3 pool.py {method}")
     end = ended(container)
     assert end.status == 137, end
@@ -93,7 +93,7 @@ def test_no_process_of_a_killed_program_stays(containers: Containers, memory: Co
     kill_program(container, f"python3 pool.py {method}")
     await_output(container, "status: 137\n")
     eventually(
-        lambda: [process.command for process in processes(container)[1:]], holds=lambda seen: seen == ["sleep 100"]
+        lambda: [process.command for process in processes(container)[1:]], holds=lambda seen: seen == ["sleep 1000"]
     )
     assert blocks(memory) == []
 

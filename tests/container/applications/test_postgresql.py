@@ -23,7 +23,7 @@ def ask(server: Container, *arguments: str) -> tuple[int | None, str]:
     return status, output.decode()
 
 
-LONG_ENOUGH = 8.0
+LONG_ENOUGH = 15.0
 """Seconds that a transaction takes, so that it is seen to have begun on a loaded machine, too."""
 
 
@@ -72,9 +72,9 @@ class Server:
 
 def test_transaction_commits_and_the_server_shuts_down(containers: Containers) -> None:
     """After the foreground program has exited, only the server gets TERM, and it waits for its clients."""
-    server = Server(containers, *WITH_TAIL)
+    server = Server(containers, *WITH_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "100"})
     client = server.begin(LONG_ENOUGH)
-    end = stopped(server.container, timeout=40)
+    end = stopped(server.container)
     assert (end.status, "pyinit:" in end.errors) == (143, False), end
     done = ended(client)
     assert done.status == 0 and done.output.endswith("COMMIT\n"), done
@@ -90,8 +90,8 @@ def test_tini_loses_the_transaction_and_the_server_has_to_recover(
 ) -> None:
     """Control for the test above: the container ends with the foreground program."""
     server = Server(containers, *WITH_TAIL, **under_tini)
-    client = server.begin(20)
-    assert stopped(server.container, timeout=40).status == 143
+    client = server.begin(100)
+    assert stopped(server.container).status == 143
     assert ended(client).status != 0
     assert "shutdown request" not in server.log() and "shut down\n" not in server.log()
 
@@ -103,7 +103,7 @@ def test_server_without_a_foreground_program_shuts_down_as_the_signal_says(
     """On TERM it waits for the clients, on INT it aborts their transactions. The container ends with the server."""
     server = Server(containers, *ALONE, environment={"PYINIT_WAIT_FOR": "all"}, stop_signal=stop_signal)
     client = server.begin(LONG_ENOUGH if stop_signal == "SIGTERM" else 1000)
-    end = stopped(server.container, timeout=40)
+    end = stopped(server.container)
     assert (end.status, "pyinit:" in end.errors) == (0, False), end
     assert (ended(client).status == 0) == (stop_signal == "SIGTERM")
     manner = "smart" if stop_signal == "SIGTERM" else "fast"

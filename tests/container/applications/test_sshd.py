@@ -63,7 +63,7 @@ def test_process_that_outlives_its_login_saves_its_work(containers: Containers) 
         lambda: [(process.parent, process.state) for process in processes(container)[1:]],
         holds=lambda seen: seen == [(1, "S")] * 2,
     )
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert end.status == 0, end
     assert "pyinit" not in end.errors
     assert read_file(container, "/home/app/work") == "ready as 1000\nSIGTERM\nsaved\n"
@@ -93,7 +93,7 @@ def test_su_keeps_signals_from_the_workload_and_kills_it_after_two_seconds(conta
     await_output(container, "ready as 1000\n")
     container.kill("HUP")
     container.kill("USR1")
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert (end.status, end.output) == (143, "ready as 1000\nSIGTERM\n"), end
 
 
@@ -104,7 +104,7 @@ def test_workload_of_another_user_gets_its_signals_with_the_user_option(containe
     for name in ("HUP", "USR1"):
         container.kill(name)
         await_output(container, f"SIG{name}\n")
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert (end.status, end.errors) == (0, "")
     assert end.output == "ready as 1000\nSIGHUP\nSIGUSR1\nSIGTERM\nsaved\n"
 
@@ -121,7 +121,7 @@ def test_process_that_a_non_root_pyinit_may_not_signal_is_named(containers: Cont
         lambda: [(process.parent, process.command) for process in processes(container)[1:]],
         holds=lambda seen: sorted(seen) == [(1, "sleep 100"), (1, "sleep 200")],
     )
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert end.status == 143, end
     for name in ("SIGTERM", "SIGKILL"):
         assert re.search(rf"pyinit: cannot send {name} to sleep \(pid \d+\): Operation not permitted\n", end.errors), (

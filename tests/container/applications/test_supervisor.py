@@ -53,7 +53,7 @@ def test_docker_stop_ends_the_programs_in_their_order_and_their_orphans_last(con
     """All save their work. supervisord stops one program after the other, then pyinit stops the orphaned daemon."""
     container = start(containers)
     assert children(container, 1) == ["/etc/supervisord.conf", "helper"]
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert (end.status, end.errors) == (0, "")
     assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\nhelper: saved\n"
 
@@ -61,7 +61,7 @@ def test_docker_stop_ends_the_programs_in_their_order_and_their_orphans_last(con
 def test_tini_loses_the_orphans_of_the_programs(containers: Containers, under_tini: dict[str, Any]) -> None:
     """Control for the test above: the container ends with supervisord."""
     container = start(containers, *IN_THE_FOREGROUND, **under_tini)
-    assert stopped(container, timeout=30).status == 0
+    assert stopped(container).status == 0
     assert read_file(container, JOURNAL) == "worker: saved\nstore: saved\n"
 
 
@@ -69,7 +69,7 @@ def test_supervisord_in_the_background_ends_its_programs_in_their_order(containe
     """After the foreground program has exited, supervisord gets TERM, and stops its programs. Their orphan gets TERM at
     the same time."""
     container = start(containers, *WITH_TAIL, environment={"PYINIT_DRAIN_TIMEOUT": "20"})
-    end = stopped(container, timeout=30)
+    end = stopped(container)
     assert (end.status, end.errors) == (143, ""), end
     saved = read_file(container, JOURNAL).splitlines()
     assert sorted(saved) == ["helper: saved", "store: saved", "worker: saved"]
@@ -81,7 +81,7 @@ def test_tini_loses_the_programs_of_a_supervisord_in_the_background(
 ) -> None:
     """Control for the test above: supervisord never gets TERM."""
     container = start(containers, *WITH_TAIL, **under_tini)
-    assert stopped(container, timeout=30).status == 143
+    assert stopped(container).status == 143
     with pytest.raises(NotFound):
         read_file(container, JOURNAL)
 
