@@ -107,6 +107,11 @@ def execute(container: Container, *command: str) -> str:
     return output.decode()
 
 
+def printed(container: Container, *command: str) -> str:
+    """The output of a command that prints something and may be repeated: a loaded engine may lose what it prints."""
+    return eventually(lambda: execute(container, *command))
+
+
 def await_counters(container: Container) -> None:
     """Wait until pyinit has published its counters: it does so a moment after the start of the workload."""
     eventually(lambda: container.exec_run(["pyinitctl", "status"])[0] == 0, "the counters are published")
@@ -130,8 +135,7 @@ def listed(text: str) -> list[Process]:
 
 def processes(container: Container) -> list[Process]:
     """The processes in the container, without the lister itself."""
-    # On a loaded machine the engine may lose what `docker exec` prints, which has a heading.
-    found = listed(eventually(lambda: execute(container, "python3", "-B", "-c", LISTER)))
+    found = listed(printed(container, "python3", "-B", "-c", LISTER))
     # A process from `docker exec` has its parent outside, which shows as 0; so has PID 1.
     return [process for process in found if process.parent != 0 or process.pid == 1]
 

@@ -15,7 +15,7 @@ from docker.models.images import Image
 
 from testing import ROOT, compose
 from testing.blocks import block
-from testing.containers import ended, execute, processes
+from testing.containers import ended, printed, processes
 from testing.engine import picking_addresses
 from testing.images import built
 from testing.waiting import PATIENCE, eventually
@@ -97,14 +97,14 @@ def test_service_is_healthy(project: Project) -> None:
 
 def assert_has_only_the_rights_that_it_needs(container: Container) -> None:
     """By those of PID 1: it is not root and cannot become root, and files of the image cannot be changed."""
-    init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
+    init = dict(line.split(":\t", 1) for line in printed(container, "cat", "/proc/1/status").splitlines())
     assert (init["Uid"].split(), init["Gid"].split()) == (["1000"] * 4, ["1000"] * 4)
     assert {name: int(init[name], 16) for name in ("CapBnd", "CapPrm", "NoNewPrivs")} == {
         "CapBnd": 0,
         "CapPrm": 0,
         "NoNewPrivs": 1,
     }
-    assert "Read-only file system" in execute(container, "sh", "-c", "! touch /tmp/file 2>&1")
+    assert "Read-only file system" in printed(container, "sh", "-c", "! touch /tmp/file 2>&1")
 
 
 def test_service_has_only_the_rights_that_it_needs(project: Project) -> None:
@@ -115,7 +115,7 @@ def test_service_has_only_the_rights_that_it_needs(project: Project) -> None:
 def test_timeouts_fit_into_the_grace_period(project: Project) -> None:
     """By docs/shutdown.md: the grace period must be two seconds longer than both timeouts of pyinit together."""
     container = project.container("web")
-    timeouts = [execute(container, "printenv", f"PYINIT_{name}_TIMEOUT") for name in ("STOP", "DRAIN")]
+    timeouts = [printed(container, "printenv", f"PYINIT_{name}_TIMEOUT") for name in ("STOP", "DRAIN")]
     assert container.attrs["Config"].get("StopTimeout", 0) > sum(map(float, timeouts)) + 2
 
 

@@ -17,7 +17,7 @@ from docker.models.images import Image
 from testing import ROOT
 from testing.base_images import BASE_IMAGES, SLIM
 from testing.blocks import block, blocks
-from testing.containers import Containers, Ended, await_counters, execute
+from testing.containers import Containers, Ended, await_counters, execute, printed
 from testing.images import built
 from testing.wheels import build as build_distribution
 from testing.wheels import copy_sources
@@ -235,7 +235,7 @@ def test_the_wheel_with_launchers(containers: Containers, guided: Image) -> None
     assert_compiled(containers, guided, "/usr/local/bin/pyinit")
     container = containers.start_sleeper(image=guided)
     await_counters(container)
-    assert execute(container, "pyinitctl", "health") != ""
+    assert printed(container, "pyinitctl", "health") != ""
 
 
 @pytest.mark.parametrize("command", [["pyinit"], ["python3", "-m", "pyinit"]])
@@ -256,9 +256,9 @@ def test_pip_removes_the_launchers_and_puts_its_own_commands_in_their_place(
     """`pip uninstall` leaves nothing behind, not even compiled files. Another installation replaces our launchers."""
     container = containers.start("sleep", "1000", image=guided, entrypoint=[])
     lines = ["head", "-qn1", "/usr/local/bin/pyinit", "/usr/local/bin/pyinitctl"]
-    assert execute(container, *lines).count(" -ISBXutf8\n") == 2
+    assert printed(container, *lines).count(" -ISBXutf8\n") == 2
     execute(container, "sh", "-c", "pip install --no-index --force-reinstall /tmp/pyinit_pid1-*.whl")
-    assert re.fullmatch(f"(#!{PYTHON}\n){{2}}", execute(container, *lines))
+    assert re.fullmatch(f"(#!{PYTHON}\n){{2}}", printed(container, *lines))
     execute(container, "pyinitctl", "install", "/usr/local/bin")
     execute(container, "pip", "uninstall", "--yes", "pyinit-pid1")
     assert execute(container, "find", "/usr", "/opt", "/etc", "-name", "*pyinit*") == ""
@@ -284,16 +284,16 @@ def test_each_interpreter_writes_its_own_launchers_and_says_so(containers: Conta
     venv = f"mkdir /a /b && python3 -m venv --without-pip --system-site-packages {option} /venv"
     container = containers.start("sleep", "1000")
     execute(container, "sh", "-c", venv)
-    own = execute(container, "python3", "-c", "import sys; print(sys.executable)").rstrip()
+    own = printed(container, "python3", "-c", "import sys; print(sys.executable)").rstrip()
     for python, folder in ((own, "/a"), ("/venv/bin/python", "/b")):
-        said = execute(container, python, "-m", "pyinit.ctl", "install", folder)
+        said = printed(container, python, "-m", "pyinit.ctl", "install", folder)
         written = [f"wrote {folder}/{name} for {python}, to run {PACKAGE}\n" for name in ("pyinit", "pyinitctl")]
         assert re.fullmatch(f"{''.join(written)}compiled {PACKAGE} into {COMPILED}\n", said)
-        lines = execute(container, "head", "-qn1", f"{folder}/pyinit", f"{folder}/pyinitctl")
+        lines = printed(container, "head", "-qn1", f"{folder}/pyinit", f"{folder}/pyinitctl")
         assert lines == f"#!{python} -ISBXutf8\n" * 2
     # PID 1 of the container is `sleep`; both launchers run beside it.
     for folder in ("/a", "/b"):
-        assert execute(container, f"{folder}/pyinit", "--", "echo", "started") == "started\n"
+        assert printed(container, f"{folder}/pyinit", "--", "echo", "started") == "started\n"
 
 
 @pytest.mark.each_base

@@ -4,7 +4,7 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from testing.containers import Containers, await_output, execute
+from testing.containers import Containers, await_output, printed
 from testing.images import built
 
 HOSTILE = {
@@ -131,4 +131,4 @@ def test_workload_starts_in_the_working_directory(containers: Containers) -> Non
     """PID 1 leaves it."""
     container = containers.start("sh", "-c", "pwd; exec sleep 100", working_dir="/var/tmp")
     assert await_output(container, "\n") == "/var/tmp\n"
-    assert execute(container, "readlink", "/proc/1/cwd") == "/\n"
+    assert printed(container, "readlink", "/proc/1/cwd") == "/\n"

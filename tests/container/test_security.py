@@ -6,7 +6,7 @@ import docker
 import pytest
 from docker.models.images import Image
 
-from testing.containers import Containers, await_counters, await_output, ended, execute, processes
+from testing.containers import Containers, await_counters, await_output, ended, execute, printed, processes
 from testing.images import built
 from testing.waiting import eventually
 
@@ -57,7 +57,7 @@ def test_no_capability_is_needed(containers: Containers, user: str) -> None:
     """pyinit starts, reaps, forwards and exits with the workload's status, as root and as another user."""
     container = containers.start("sh", "-c", LEAVES_ORPHANS, user=user, **NONE)
     await_output(container, "ready")
-    assert set(execute(container, "grep", "-E", "^Cap(Prm|Eff|Bnd|Amb):", "/proc/1/status").split()[1::2]) == {"0" * 16}
+    assert set(printed(container, "grep", "-E", "^Cap(Prm|Eff|Bnd|Amb):", "/proc/1/status").split()[1::2]) == {"0" * 16}
     eventually(lambda: processes(container), holds=lambda seen: len(seen) <= 3)
     container.kill("TERM")
     end = ended(container)

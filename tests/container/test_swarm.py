@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from testing import ROOT, packages
 from testing.base_images import SLIM
 from testing.blocks import blocks
-from testing.containers import await_output, execute, processes
+from testing.containers import await_output, execute, printed, processes
 from testing.engine import picking_addresses
 from testing.images import built
 from testing.waiting import SLOWNESS, eventually
@@ -329,13 +329,13 @@ def test_settings_are_in_force(stacks: dict[tuple[str, str], Stack]) -> None:
     """By what a container of the stack sees. PID 1's timeouts fit into the grace period of the engine."""
     stack = stacks["gunicorn", "pyinit"]
     container = await_healthy(stack)[0]
-    init = dict(line.split(":\t", 1) for line in execute(container, "cat", "/proc/1/status").splitlines())
+    init = dict(line.split(":\t", 1) for line in printed(container, "cat", "/proc/1/status").splitlines())
     assert (init["Uid"].split(), int(init["CapBnd"], 16), int(init["CapPrm"], 16)) == (["1000"] * 4, 0, 0)
-    assert "Read-only file system" in execute(container, "sh", "-c", "touch /tmp/file && ! touch /app/file 2>&1")
+    assert "Read-only file system" in printed(container, "sh", "-c", "touch /tmp/file && ! touch /app/file 2>&1")
     eventually(lambda: [process.state for process in processes(container)], holds=lambda states: "Z" not in states)
     given = stack.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"] / 1e9
     names = ("PYINIT_STOP_TIMEOUT", "PYINIT_DRAIN_TIMEOUT")
-    assert given > sum(float(execute(container, "printenv", name)) for name in names) + 2
+    assert given > sum(float(printed(container, "printenv", name)) for name in names) + 2
 
 
 def test_version_that_does_not_start_is_rolled_back(

@@ -7,7 +7,7 @@ import pytest
 from docker.models.images import Image
 
 from testing import EXAMPLES
-from testing.containers import Containers, await_output, execute, processes, stopped
+from testing.containers import Containers, await_output, printed, processes, stopped
 from testing.waiting import eventually
 
 from .conftest import Recipe
@@ -33,7 +33,7 @@ def test_an_application_leaves_pid_1_to_pyinit_with_minimal_rights(containers: C
     eventually(
         lambda: container.exec_run(["pyinitctl", "health", "--max-zombies=0"]), holds=lambda done: done.exit_code == 0
     )
-    assert "workload  script.py (pid " in execute(container, "pyinitctl", "status")
+    assert "workload  script.py (pid " in printed(container, "pyinitctl", "status")
     done = stopped(container, timeout=10)
     assert (done.status, done.output, done.errors) == (0, "working\nfinished\n", "")
 

@@ -8,7 +8,7 @@ import pytest
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from testing.containers import Containers, await_output, execute, processes, read_file, stopped
+from testing.containers import Containers, await_output, execute, printed, processes, read_file, stopped
 from testing.waiting import eventually
 
 TASKS = 60
@@ -52,9 +52,9 @@ class Broker:
         """Queue tasks, numbered from 0."""
         execute(self.container, "python3", "-c", SEND, name, str(count), str(seconds))
 
-    def ask(self, *command: str) -> list[str]:
-        """Run a Redis command; return the lines of the answer, none for an empty list."""
-        return execute(self.container, "redis-cli", *command).strip().splitlines()
+    def ask(self, *command: str) -> Any:
+        """The answer to a Redis command that changes nothing."""
+        return json.loads(printed(self.container, "redis-cli", "--json", *command))
 
     def diary(self, name: str) -> list[int]:
         """The numbers of the tasks in the list `begun` or `finished`, oldest first."""
@@ -66,7 +66,7 @@ class Broker:
 
     def hurry(self, count: int) -> None:
         """Let this many tasks finish now."""
-        self.ask("RPUSH", "hurry", *["now"] * count)
+        execute(self.container, "redis-cli", "RPUSH", "hurry", *["now"] * count)
 
     def results(self) -> list[int]:
         """The results that Celery has stored for successful tasks."""
@@ -76,15 +76,11 @@ class Broker:
 
     def queued(self) -> int:
         """The number of tasks in the queue."""
-        return self._number("LLEN", "celery")
+        return int(self.ask("LLEN", "celery"))
 
     def fetched(self) -> int:
         """The number of tasks that a worker has fetched and not acknowledged, even if the worker has died."""
-        return self._number("HLEN", "unacked")
-
-    def _number(self, *command: str) -> int:
-        """The number that Redis answers. On a loaded machine the engine may lose what `docker exec` prints."""
-        return int(eventually(lambda: self.ask(*command))[0])
+        return int(self.ask("HLEN", "unacked"))
 
 
 @pytest.fixture

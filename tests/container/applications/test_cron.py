@@ -6,7 +6,7 @@ from io import BytesIO
 
 from docker.models.containers import Container
 
-from testing.containers import Containers, await_output, execute, processes, stopped
+from testing.containers import Containers, await_output, printed, processes, stopped
 from testing.waiting import eventually
 
 ENVIRONMENT = {"CUSTOMER": """it's "us", \\$HOME""", "PYINIT_DRAIN_TIMEOUT": "60"}
@@ -66,7 +66,7 @@ def test_job_does_not_get_the_environment_of_the_container(containers: Container
     """cron does not pass it on. In the recipe a wrapper script provides it, from a file that only root can read."""
     container = start_with(containers, BARE)
     await_output(container, "bare: at work for nobody\n")
-    assert execute(container, "stat", "--format=%U %a", "/run/environment") == "root 600\n"
+    assert printed(container, "stat", "--format=%U %a", "/run/environment") == "root 600\n"
 
 
 def test_every_start_of_the_container_is_a_boot(containers: Containers) -> None:

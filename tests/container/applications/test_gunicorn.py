@@ -14,7 +14,7 @@ from docker.models.containers import Container
 
 from testing import EXAMPLES, ROOT
 from testing.blocks import block
-from testing.containers import Containers, await_output, ended, execute, processes, read_file, stopped
+from testing.containers import Containers, await_output, ended, execute, printed, processes, read_file, stopped
 from testing.images import built
 from testing.waiting import eventually
 
@@ -210,7 +210,7 @@ def test_new_master_takes_over_from_the_old_one(containers: Containers) -> None:
     assert set(answers) == {"goodbye\n"}
     new = master_of(container)
     assert {process.pid for process in seen} == {1, new, *workers_of(container, new)}
-    assert "healthy: " in execute(container, "pyinitctl", "health")
+    assert "healthy: " in printed(container, "pyinitctl", "health")
     # The new master takes over the pid file when it sees that the old one has exited.
     await_output(container, "Master has been promoted.")
     eventually(lambda: execute(container, "sh", "-c", SHOW_PIDS), holds=lambda pids: pids == f"{new}\n")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from testing.containers import Containers, ended, execute, processes, read_file, stopped
+from testing.containers import Containers, ended, printed, processes, read_file, stopped
 from testing.waiting import eventually
 
 WITH_TAIL = ("start",)
@@ -43,7 +43,7 @@ class Server:
         self._containers = containers
         self.container = containers.start(*command, **options)
         await_answer(self.container)
-        self._log = execute(self.container, "sh", "-c", "echo /var/log/postgresql/*.log").strip()
+        self._log = printed(self.container, "sh", "-c", "echo /var/log/postgresql/*.log").strip()
         assert ask(self.container, *PREPARE) == (0, "")
 
     def begin(self, seconds: float) -> Container:

@@ -9,7 +9,7 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image
 
-from testing.containers import Containers, await_output, ended, execute, processes, read_file, stopped
+from testing.containers import Containers, await_output, ended, execute, printed, processes, read_file, stopped
 from testing.images import built
 from testing.waiting import eventually
 
@@ -81,7 +81,7 @@ def test_hup_reloads_sshd_and_keeps_the_logins(containers: Containers) -> None:
     execute(container, "sh", "-c", "echo 'ForceCommand echo reloaded' >/etc/ssh/sshd_config.d/forced.conf")
     container.kill("HUP")
     eventually(lambda: container.logs().decode(), holds=lambda said: said.count("Server listening on 0.0.0.0") == 2)
-    assert execute(container, *SSH, "echo old").endswith("reloaded\n")
+    assert printed(container, *SSH, "echo old").endswith("reloaded\n")
     eventually(
         lambda: [process.pid for process in processes(container)], holds=lambda seen: seen == [pid for pid, _ in before]
     )
