@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -360,6 +361,10 @@ def test_the_installed_command_acts_by_its_name(bin_folder: Path, tmp_path: Path
         assert done.stdout.startswith(version), done
 
 
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="it takes memory in such large pieces that it starts with enough for pyinit, or not at all",
+)
 def test_without_memory_to_start_it_says_so_in_one_line(launcher: str) -> None:
     """The compiled file is not to blame. (With less, the interpreter itself does not start.)"""
     said = set()
