@@ -37,7 +37,7 @@ OLD = Root("bookworm", ("docker.io", "docker-compose", "iproute2", "ca-certifica
 # The engine would use a containerd that runs already, which cannot see its mounts.
 WITHOUT_CONTAINERD = 'mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec "$@"'
 
-IN_TIME = "{ echo -20 >/proc/self/autogroup; } 2>/dev/null; "
+COMES_FIRST = "{ echo -20 >/proc/self/autogroup; } 2>/dev/null; "
 """For sh(1): this session comes before others on a loaded machine. Two seconds after `docker exec` has ended the engine
 gives up what it printed."""
 
@@ -125,7 +125,7 @@ def private_engine(*arguments: str) -> Iterator[str]:
             with log.open("wb") as output:
                 engine = subprocess.Popen(
                     [
-                        *(unshare, "--mount", "sh", "-c", IN_TIME + WITHOUT_CONTAINERD, "sh", dockerd),
+                        *(unshare, "--mount", "sh", "-c", COMES_FIRST + WITHOUT_CONTAINERD, "sh", dockerd),
                         *("--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"),
                         *("--host", host, "--group", str(os.getegid())),
                         *(f"--bridge={bridge}", "--iptables=false", "--ip6tables=false", "--shutdown-timeout=1"),

@@ -8,13 +8,12 @@ import signal
 import stat
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from testing.namespaces import IN_TIME, INTERPRETER, Container, Ended, clean_environment, python
+from testing.namespaces import IN_TIME, INTERPRETER, Ended, clean_environment, python
 from testing.waiting import eventually
 
 from .conftest import Run, Start
@@ -27,14 +26,6 @@ def report_of(ended: Ended) -> str:
     assert len(ended.err.splitlines()) == 1, ended
     line = re.sub(r"\(pid \d+\)", "(pid N)", ended.err.rstrip("\n"))
     return re.sub(r"\b\d+(\.\d+)?(ms|s)\b", "TIME", re.sub(r"\d+ MiB peak", "SIZE peak", line))
-
-
-def hasten(container: Container) -> None:
-    """Have its processes run before all others of the machine: for a second, a signal explains what follows it."""
-    init = psutil.Process(container.init)
-    for process in (init, *init.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            process.nice(-20)
 
 
 @pytest.mark.parametrize("script", ["exit 0", "exit 3", "exit 143", "kill -TERM 1; exec sleep 60"])
@@ -330,9 +321,8 @@ RELOADS = """if True:
 def test_of_several_signals_of_a_kind_the_last_explains_the_death(start: Start) -> None:
     """The first one was handled."""
     program = python(RELOADS, str(int(signal.SIGUSR1)))
-    container = start("--exit-report=always", "--", *program, stdin=subprocess.PIPE)
+    container = start("--exit-report=always", "--", *program, stdin=subprocess.PIPE, before=IN_TIME)
     container.expect("ready")
-    hasten(container)
     container.signal(signal.SIGUSR1)
     container.expect("reloaded")
     container.await_rest()  # by now it has seen that the signal was handled
@@ -395,12 +385,11 @@ def test_a_workload_that_saves_first_and_then_dies_of_the_signal_died_of_it(
     number = getattr(signal, f"SIG{name}")
     script = SAVES.format(name=name, seconds=seconds)
     containers = [
-        start(f"--exit-report={when}", "--drain-timeout=0", "--", "bash", "-c", script)
+        start(f"--exit-report={when}", "--drain-timeout=0", "--", "bash", "-c", script, before=IN_TIME)
         for when in ("abnormal", "always")
     ]
     for container in containers:
         container.expect("ready")
-        hasten(container)
         container.signal(number)
         container.expect("saving")
     quiet, told = (container.end() for container in containers)
